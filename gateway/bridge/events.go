@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+)
+
+// state is what a watcher is told, first whole and then again whole at each change: a watcher that missed something is right
+// again after the next line.
+type state struct {
+	Instance   string      `json:"instance"`
+	Version    string      `json:"version"`
+	Ready      bool        `json:"ready"`
+	Draining   bool        `json:"draining"`
+	Missing    []string    `json:"missing"`
+	References string      `json:"references"` // keyed digest: tells a change, not the values
+	Failure    *refusal    `json:"failure,omitempty"`
+	Processes  int         `json:"processes"`
+	Started    uint64      `json:"started"`
+	Exited     uint64      `json:"exited"`
+	LastExit   *exitReport `json:"lastExit,omitempty"`
+}
+
+// board holds the state and wakes the watchers.
+type board struct {
+	mu      sync.Mutex
+	current state
+	changed chan struct{}
+	key     []byte
+	watches int
+}
+
+func newBoard() *board {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails: crypto/rand aborts the program instead
+	return &board{
+		current: state{Instance: hex.EncodeToString(key[:8]), Version: version, Missing: []string{}},
+		changed: make(chan struct{}), key: key[8:],
+	}
+}
+
+// update applies f and wakes the watchers; it returns the state after it.
+func (b *board) update(f func(*state)) state {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.current)
+	s := &b.current
+	s.Ready = !s.Draining && s.Failure == nil && len(s.Missing) == 0
+	close(b.changed)
+	b.changed = make(chan struct{})
+	return *s
+}
+
+func (b *board) read() (state, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current, b.changed
+}
+
+func (b *board) watch(delta int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watches += delta
+}
+
+func (b *board) watched() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.watches > 0
+}
+
+// digest tells equal environments from different ones without giving a value away: the key never leaves this process.
+func (b *board) digest(env *environment) string {
+	h := sha256.New()
+	h.Write(b.key)
+	for _, line := range env.list() {
+		h.Write([]byte(line))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

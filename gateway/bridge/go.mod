@@ -1,0 +1,3 @@
+module mcpgateway.dev/bridge
+
+go 1.25

@@ -1,0 +1,64 @@
+"""`python -m mcpgateway`: the gateway's process."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from pathlib import Path
+
+import uvloop
+
+from .config import ConfigError
+from .server import Settings, start
+from .telemetry import set_up_logging
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: want HOST:PORT")
+    return host or "0.0.0.0", int(port)  # noqa: S104 - said so by leaving the host out
+
+
+def parse(argv: list[str]) -> tuple[Settings, bool]:
+    """Settings from the command line, and whether to log as JSON."""
+    parser = argparse.ArgumentParser(prog="mcpgateway", description="One MCP endpoint in front of many MCP servers.")
+    parser.add_argument("--config", type=Path, required=True, help="the hot configuration file (JSON)")
+    parser.add_argument("--binding", type=Path, help="the configuration that belongs to this pod template (JSON)")
+    parser.add_argument("--keys", type=Path, help="folder with one session signing key a file")
+    parser.add_argument("--listen", type=_address, default=("127.0.0.1", 8811), help="clients' HOST:PORT")
+    parser.add_argument("--internal", type=_address, default=("127.0.0.1", 8812), help="HOST:PORT of probes, status, metrics")
+    parser.add_argument("--drain-delay", type=float, default=0.0, help="seconds between unready and closing")
+    parser.add_argument("--log", choices=["json", "text"], default="json")
+    args = parser.parse_args(argv)
+    settings = Settings(
+        config=args.config,
+        binding=args.binding,
+        keys=args.keys,
+        listen=args.listen,
+        internal=args.internal,
+        drain_delay=args.drain_delay,
+    )
+    return settings, args.log == "json"
+
+
+async def _run(settings: Settings) -> None:
+    await (await start(settings)).run()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until a signal. Exit code 1: no good configuration to begin with."""
+    settings, json = parse(sys.argv[1:] if argv is None else argv)
+    set_up_logging(json=json)
+    gc.freeze()
+    try:
+        uvloop.run(_run(settings))
+    except ConfigError as error:
+        sys.stderr.write(f"mcpgateway: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,123 @@
+"""The mounted configuration: the one contract between the operator (or `mcpgw up`) and the gateway.
+
+Two files: the *hot* part (`Config`) may change while the gateway runs; the *binding* (`Binding`) belongs to one pod template,
+because in Sidecar mode a server's address is a port of that very pod.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Isolation = Literal["Auto", "Shared", "Session"]
+PrefixPolicy = Literal["Always", "OnConflict", "Never"]
+
+
+class ConfigError(Exception):
+    """A configuration file that cannot be used; the message names the file, the field and what is wrong with it."""
+
+
+class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    pass
+
+
+class Token(_Model, frozen=True):
+    """A bearer token that clients may present (RFC 6750)."""
+
+    name: str  # the principal that it stands for
+    file: str  # where the secret value is mounted
+    reference: str = ""  # what the file comes from, "secret/key", for messages
+
+
+class Auth(_Model, frozen=True):
+    """Who may connect. Without tokens and without `allow_unauthenticated` nobody may."""
+
+    tokens: tuple[Token, ...] = ()
+    allow_unauthenticated: bool = False
+
+
+class ToolNames(_Model, frozen=True):
+    """How the tools of several servers share one list of names."""
+
+    prefix: PrefixPolicy = "Always"
+    separator: str = "_"
+
+
+class Server(_Model, frozen=True):
+    """One MCP server behind a bridge."""
+
+    name: str
+    isolation: Isolation = "Auto"
+    addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
+    fallback: str = ""  # HOST:PORT by name, when no address is known yet
+    call_timeout: float = 60.0  # seconds
+
+
+class Config(_Model, frozen=True):
+    """The hot part."""
+
+    gateway: str
+    servers: tuple[Server, ...] = ()
+    auth: Auth = Auth()
+    tool_names: ToolNames = ToolNames()
+    allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
+    allowed_origins: tuple[str, ...] = ()
+    request_bytes: int = 4 << 20
+
+
+class Binding(_Model, frozen=True):
+    """What is bound to one pod template."""
+
+    mode: Literal["Sidecar", "MultiPod"] = "MultiPod"
+    addresses: dict[str, str] = {}  # Sidecar: server name -> HOST:PORT
+
+
+def encode(model: Config | Binding) -> str:
+    """The file's content, the same bytes for the same model."""
+    return msgspec.json.encode(model, order="deterministic").decode()
+
+
+def digest(content: bytes | str) -> str:
+    """A short hash by which `/status` tells the operator which configuration is in force."""
+    raw = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def read_config(path: Path) -> tuple[Config, str]:
+    """Read the hot part and its digest. Raises: ConfigError."""
+    raw = _read(path)
+    try:
+        config = msgspec.json.decode(raw, type=Config)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    names = [server.name for server in config.servers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{path}: two servers are named {name!r}: names must be unique")
+    return config, digest(raw)
+
+
+def read_binding(path: Path) -> Binding:
+    """Read the binding. Raises: ConfigError."""
+    try:
+        return msgspec.json.decode(_read(path), type=Binding)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def addresses_of(server: Server, binding: Binding) -> tuple[str, ...]:
+    """Where a server's bridges are; empty for one that belongs to another pod template."""
+    if binding.mode == "Sidecar":
+        own = binding.addresses.get(server.name)
+        return (own,) if own else ()
+    return server.addresses or ((server.fallback,) if server.fallback else ())

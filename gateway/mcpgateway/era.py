@@ -1,0 +1,196 @@
+"""The two eras of MCP: which one a request belongs to, and what changes between them.
+
+*modern* is 2026-07-28 and later (every request carries its metadata), *legacy* is 2025-11-25 and earlier (initialize, sessions).
+Source: MCP specification 2026-07-28, "Streamable HTTP", "Versioning" and "Metadata"; 2025-11-25, "Lifecycle".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from . import __version__, jsonrpc
+from .jsonrpc import Envelope, ProtocolError
+
+Era = Literal["legacy", "modern"]
+
+MODERN_VERSIONS: Final = ("2026-07-28",)
+LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+LATEST_LEGACY: Final = LEGACY_VERSIONS[-1]
+# What initialize may agree on. 2025-03-26 would oblige us to take batches, 2024-11-05 is for another transport.
+OFFERED_LEGACY: Final = ("2025-06-18", "2025-11-25")
+
+META: Final = "io.modelcontextprotocol/"
+VERSION_KEY: Final = META + "protocolVersion"
+CAPABILITIES_KEY: Final = META + "clientCapabilities"
+CLIENT_INFO_KEY: Final = META + "clientInfo"
+SERVER_INFO_KEY: Final = META + "serverInfo"
+_REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, META + "logLevel")
+
+# HTTP status by error code in the modern era; everything else is 200.
+HTTP_STATUS: Final[Mapping[int, int]] = {
+    jsonrpc.PARSE_ERROR: 400,
+    jsonrpc.INVALID_REQUEST: 400,
+    jsonrpc.INVALID_PARAMS: 400,
+    jsonrpc.METHOD_NOT_FOUND: 404,
+    jsonrpc.HEADER_MISMATCH: 400,
+    jsonrpc.MISSING_CAPABILITY: 400,
+    jsonrpc.UNSUPPORTED_VERSION: 400,
+}
+
+# Which body member the header Mcp-Name repeats, by method.
+_NAMED_BY: Final[Mapping[str, Literal["name", "uri"]]] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+
+class _Meta(msgspec.Struct, gc=False):
+    version: Raw | UnsetType = msgspec.field(default=UNSET, name=VERSION_KEY)
+    capabilities: Raw | UnsetType = msgspec.field(default=UNSET, name=CAPABILITIES_KEY)
+
+
+class _Params(msgspec.Struct, gc=False):
+    meta: _Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
+    name: Raw | UnsetType = UNSET
+    uri: Raw | UnsetType = UNSET
+
+
+_params = msgspec.json.Decoder(_Params)
+_text = msgspec.json.Decoder(str)
+
+
+def server_info(gateway: str) -> dict[str, str]:
+    """The gateway's self-description, an `Implementation`."""
+    return {"name": gateway, "version": __version__}
+
+
+def classify(envelope: Envelope, headers: Mapping[bytes, bytes]) -> Era:
+    """Decide the era of one request by its headers and body, and check in the modern era that both agree.
+
+    `headers` has lower-case names; a routing header sent twice is joined by a comma and so never equals the body.
+    Raises: ProtocolError (-32020, -32022 or -32602).
+    """
+    version = headers.get(b"mcp-protocol-version", b"").decode("latin-1").strip()
+    params = _decode_params(envelope)
+    stamped = params is not None and params.meta is not UNSET and params.meta.version is not UNSET
+    if envelope.method == "initialize" and version not in MODERN_VERSIONS and not stamped:
+        return "legacy"
+    if version in LEGACY_VERSIONS or not version:
+        if stamped and envelope.id is not UNSET:
+            raise ProtocolError(jsonrpc.HEADER_MISMATCH, "MCP-Protocol-Version is missing or differs from the body's _meta")
+        return "legacy"
+    if version not in MODERN_VERSIONS:
+        raise unsupported(version)
+    if envelope.id is not UNSET and envelope.method is not UNSET:
+        _check_modern(envelope.method, version, params, headers)
+    return "modern"
+
+
+def unsupported(version: str) -> ProtocolError:
+    """The error for a version that is not served, with those that are."""
+    return ProtocolError(
+        jsonrpc.UNSUPPORTED_VERSION,
+        f"protocol version {version[:32]!r} is not supported",
+        data={"supported": list(MODERN_VERSIONS), "requested": version[:32]},
+    )
+
+
+def _decode_params(envelope: Envelope) -> _Params | None:
+    if envelope.params is UNSET:
+        return None
+    try:
+        return _params.decode(envelope.params)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # the handler of the method says what is wrong with them
+
+
+def _check_modern(method: str, version: str, params: _Params | None, headers: Mapping[bytes, bytes]) -> None:
+    meta = params.meta if params is not None else UNSET
+    if meta is UNSET or meta.version is UNSET or meta.capabilities is UNSET:
+        missing = CAPABILITIES_KEY if meta is not UNSET and meta.version is not UNSET else VERSION_KEY
+        raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params._meta lacks {missing!r}, which every request must carry")
+    if not bytes(meta.capabilities).startswith(b"{"):
+        raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params._meta[{CAPABILITIES_KEY!r}] must be an object")
+    _same("MCP-Protocol-Version", version, _string(meta.version))
+    _same("Mcp-Method", _header(headers, b"mcp-method"), method)
+    member = _NAMED_BY.get(method)
+    if member is not None and params is not None:
+        value = params.name if member == "name" else params.uri
+        _same("Mcp-Name", _header(headers, b"mcp-name"), None if value is UNSET else _string(value))
+
+
+def _same(header: str, sent: str | None, body: str | None) -> None:
+    if sent is None or sent != body:
+        raise ProtocolError(jsonrpc.HEADER_MISMATCH, f"the header {header} is missing or differs from the body")
+
+
+def _string(raw: Raw) -> str | None:
+    try:
+        return _text.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _header(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    raw = headers.get(name)
+    return None if raw is None else decode_header_value(raw)
+
+
+def decode_header_value(raw: bytes) -> str | None:
+    """The text of a routing header; `=?base64?…?=` marks UTF-8 that is not plain ASCII. None: malformed."""
+    value = raw.strip(b" \t")
+    if not (value.startswith(b"=?base64?") and value.endswith(b"?=")):
+        return value.decode("ascii") if value.isascii() else None
+    try:
+        return base64.b64decode(value[9:-2], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def negotiate(requested: object) -> str:
+    """The version that initialize agrees on: the asked one if it is offered, else the latest legacy one."""
+    return requested if isinstance(requested, str) and requested in OFFERED_LEGACY else LATEST_LEGACY
+
+
+# --- towards clients ------------------------------------------------------------------------------------------------------
+
+
+def to_client(raw: bytes, *, client: Era, upstream: Era) -> bytes:
+    """A result as the client's era wants it; only a legacy server's result for a modern client needs a key spliced in."""
+    if client == "legacy" or upstream == "modern" or not raw.startswith(b"{"):
+        return raw
+    found = jsonrpc.members(raw)
+    if "resultType" in found:
+        return raw
+    return b'{"resultType":"complete"' + (b"," if found else b"") + raw[1:].lstrip()
+
+
+# --- towards servers ------------------------------------------------------------------------------------------------------
+
+
+def to_server(params: dict[str, Raw], *, upstream: Era, gateway: str) -> dict[str, Raw]:
+    """Request params as the server's era wants them: the per-request keys are added or taken away, all else stays."""
+    meta = jsonrpc.members(params.get("_meta", UNSET))
+    if upstream == "modern":
+        if VERSION_KEY in meta:
+            return params
+        meta = {**meta, **_stamp(gateway)}
+    else:
+        if not any(key in meta for key in _REQUEST_KEYS):
+            return params
+        meta = {key: value for key, value in meta.items() if key not in _REQUEST_KEYS}
+    out = {key: value for key, value in params.items() if key != "_meta"}
+    if meta:
+        out["_meta"] = Raw(jsonrpc.dump(meta))
+    return out
+
+
+def _stamp(gateway: str) -> dict[str, Raw]:
+    return {
+        VERSION_KEY: Raw(jsonrpc.dump(MODERN_VERSIONS[-1])),
+        CAPABILITIES_KEY: Raw(b"{}"),
+        CLIENT_INFO_KEY: Raw(jsonrpc.dump(server_info(gateway))),
+    }

@@ -1,0 +1,215 @@
+"""The HTTP edge: a uvicorn protocol class that hands `POST /mcp` straight to the router and leaves all else to ASGI.
+
+It also guards connections: uvicorn alone never closes one that stalls. The class leans on uvicorn's internals (attributes and
+callbacks of HttpToolsProtocol), which is why the version is pinned; tests/gateway/test_http.py states what is relied on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from . import jsonrpc
+from .router import JSON, Exchange, Headers, Router
+
+HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
+BODY_DEADLINE = 10.0  # seconds for a body, and one more for each
+BODY_RATE = 256 << 10  # bytes
+_MAX_HEADERS = 64 << 10
+_MAX_PIPELINED = 16
+
+
+class McpExchange:
+    """One `POST /mcp`. It has the attributes of uvicorn's RequestResponseCycle that the protocol class touches."""
+
+    def __init__(self, protocol: GatewayProtocol, headers: Headers, *, keep_alive: bool, expect_continue: bool) -> None:
+        self._protocol = protocol
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.expect_continue = expect_continue
+        self.on_disconnect: Callable[[], None] | None = None
+        self.message_event = asyncio.Event()
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.complete = False
+        self.response_complete = False
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, once it is complete."""
+        return b"".join(self.chunks)
+
+    @property
+    def disconnected(self) -> bool:
+        """uvicorn sets this when the connection is lost before the response was complete."""
+        return self.response_complete
+
+    @disconnected.setter
+    def disconnected(self, value: bool) -> None:
+        if value and not self.response_complete:
+            self.response_complete = True
+            if self.on_disconnect is not None:
+                self.on_disconnect()
+
+    def reply(self, status: int, body: bytes = b"", headers: Headers = []) -> None:  # noqa: B006 - never changed
+        """Write the response; a second one, or one to a client that is gone, is dropped."""
+        if self.response_complete:
+            return
+        self.response_complete = True
+        head = [STATUS_LINE[status]]
+        head += [name + b": " + value + b"\r\n" for name, value in headers]
+        if not self.keep_alive:
+            head.append(b"connection: close\r\n")
+        head.append(b"content-length: %d\r\n\r\n" % len(body))
+        transport = self._protocol.transport
+        if len(body) < 1 << 16:
+            transport.write(b"".join([*head, body]))
+        else:
+            transport.write(b"".join(head))
+            transport.write(body)
+        if not self.keep_alive:
+            transport.close()
+        self._protocol.on_response_complete()
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """uvicorn's protocol class with a fast path and with deadlines."""
+
+    router: Router  # set by `protocol_class`
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._reading = False  # in the middle of a request
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._exchange: McpExchange | None = None  # the one whose body is being read
+
+    # --- guard ------------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm(HEADER_DEADLINE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._reading:
+            self._disarm()
+        elif self._deadline is None:
+            self._arm(HEADER_DEADLINE)
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._stalled)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _stalled(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self._refuse(408, "the request did not arrive in time")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer and close: after a refusal in mid-request the rest of the stream has no meaning."""
+        body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    # --- parser callbacks -------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading = True
+        self._header_bytes = self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > _MAX_HEADERS:
+            if not self.transport.is_closing():
+                self._refuse(431, f"headers over {_MAX_HEADERS} bytes")
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._deadline is not None:
+            self._arm(BODY_DEADLINE)
+        if self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] != b"/mcp":
+            self._exchange = None
+            super().on_headers_complete()
+            return
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        exchange = McpExchange(self, self.headers, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
+        self._exchange = exchange
+        if self._busy():
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cast("RequestResponseCycle", exchange), self.app))
+            if len(self.pipeline) > _MAX_PIPELINED:
+                self._refuse(429, "too many pipelined requests")
+            return
+        self._begin(exchange)
+
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _begin(self, exchange: McpExchange) -> None:
+        self.cycle = cast("RequestResponseCycle", exchange)
+        if exchange.expect_continue and not exchange.complete:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if exchange.complete:
+            self._dispatch(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        limit = self.router.config.request_bytes
+        if self._body_bytes > limit:
+            if not self.transport.is_closing():
+                self._refuse(413, f"the body is over {limit} bytes (spec.limits)")
+            return
+        exchange = self._exchange
+        if exchange is None:
+            super().on_body(body)
+            return
+        exchange.chunks.append(body)
+        if self._deadline is not None:
+            self._arm(BODY_DEADLINE + self._body_bytes / BODY_RATE)
+
+    def on_message_complete(self) -> None:
+        self._reading = False
+        exchange = self._exchange
+        if exchange is None:
+            super().on_message_complete()
+            return
+        exchange.complete = True
+        if self.cycle is cast("RequestResponseCycle", exchange) and not self.transport.is_closing():
+            self._dispatch(exchange)
+
+    def _dispatch(self, exchange: McpExchange) -> None:
+        try:
+            self.router.handle(cast("Exchange", exchange))
+        except Exception:
+            self.logger.exception("a request failed")
+            exchange.reply(500, jsonrpc.failure(b"null", jsonrpc.INTERNAL_ERROR, "internal error"), JSON)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """uvicorn calls this for the next pipelined request, too."""
+        if isinstance(cycle, McpExchange):
+            self._begin(cycle)
+        else:
+            self.cycle = cycle
+            super()._start_asgi_task(cycle, app)
+
+
+def protocol_class(router: Router) -> type[GatewayProtocol]:
+    """A protocol class bound to a router, for `uvicorn.Config(http=…)`."""
+    return type("BoundGatewayProtocol", (GatewayProtocol,), {"router": router})

@@ -1,0 +1,259 @@
+"""The life cycle: start, reload, drain.
+
+The gateway starts with no server reachable, and a broken configuration keeps the last good one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from . import __version__
+from .app import client_app, internal_app
+from .auth import TokenTable
+from .config import Binding, Config, ConfigError, addresses_of, read_binding, read_config
+from .http import protocol_class
+from .router import Router
+from .session import KeyRing, Sessions
+from .status import Report, StatusBoard, server_status
+from .telemetry import Metrics
+from .upstream.backend import Backend
+
+log = structlog.get_logger()
+
+_LOOK_INTERVAL = 0.25  # seconds between looks at the mounted files: four stat calls
+_DRAIN_TIMEOUT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    config: Path
+    binding: Path | None = None
+    keys: Path | None = None
+    listen: tuple[str, int] = ("127.0.0.1", 8811)
+    internal: tuple[str, int] = ("127.0.0.1", 8812)
+    drain_delay: float = 0.0  # seconds that a draining gateway still takes new clients: endpoints change slowly
+
+
+class _Server(uvicorn.Server):
+    """Two servers run in one loop, so neither may take the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class Gateway:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    config: Config
+    digest: str
+    binding: Binding
+    config_error: str = ""
+    ready: bool = False
+    draining: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.board = StatusBoard(secrets.token_hex(4))
+        self.router = Router(
+            config=self.config,
+            tokens=TokenTable(self.config.auth),
+            sessions=Sessions(KeyRing.load(self.settings.keys)),
+            metrics=self.metrics,
+        )
+        self._closing: set[asyncio.Task[None]] = set()
+        self._publish_soon = False
+        self._refused = ""  # digest or text of the file that could not be used
+
+    # --- configuration ----------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Look at the mounted files again; they are compared by content, because a kubelet replaces them as links."""
+        self.router.tokens.reload()
+        try:
+            config, digest = read_config(self.settings.config)
+        except ConfigError as error:
+            if self.config_error != str(error):
+                self.config_error = str(error)
+                self.metrics.reload_failures.inc()
+                log.error("configuration refused, the last good one stays", error=str(error))
+            self.publish()
+            return
+        self.config_error = ""
+        if digest != self.digest:
+            if config.auth != self.config.auth:
+                self.router.tokens = TokenTable(config.auth)
+            self.config, self.digest = config, digest
+            self.router.config = config
+            self.apply()
+            log.info("configuration applied", digest=digest, servers=len(config.servers))
+        self.publish()
+
+    def apply(self) -> None:
+        """Make the backends those of the configuration; the ones that stay keep their connections."""
+        wanted = {server.name: server for server in self.config.servers}
+        if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
+            wanted = {name: server for name, server in wanted.items() if name in self.binding.addresses}
+        current = self.router.backends
+        for name in [name for name in current if name not in wanted]:
+            self._retire(current.pop(name))
+        for name, server in wanted.items():
+            addresses = addresses_of(server, self.binding)
+            known = current.get(name)
+            if known is not None and known.server.isolation != server.isolation:
+                self._retire(current.pop(name))
+                known = None
+            if known is None:
+                current[name] = Backend(server, addresses, gateway=self.config.gateway, on_change=self.changed)
+            else:
+                known.update(server, addresses)
+        self.router.backends = {name: current[name] for name in wanted}
+        self.changed()
+
+    def _retire(self, backend: Backend) -> None:
+        task = asyncio.get_running_loop().create_task(backend.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # --- status -----------------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something about a server has changed; many changes of one moment make one rebuild."""
+        if not self._publish_soon:
+            self._publish_soon = True
+            asyncio.get_running_loop().call_soon(self._on_change)
+
+    def _on_change(self) -> None:
+        self._publish_soon = False
+        self.router.rebuild()
+        self.publish()
+
+    def publish(self) -> None:
+        """Bring `/status` up to date."""
+        catalog = self.router.catalog
+        self.board.publish(
+            Report(
+                config=self.digest,
+                ready=self.ready,
+                draining=self.draining,
+                tool_count=len(catalog.tools),
+                servers=tuple(server_status(backend, catalog) for backend in self.router.backends.values()),
+                missing_tokens=self.router.tokens.missing,
+                hidden_tools=catalog.hidden,
+                config_error=self.config_error,
+            )
+        )
+
+    # --- life -------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        clients = self._server(self.settings.listen, client_app(self.router, self), fast=True)
+        internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), fast=False)
+
+        def on_signal() -> None:
+            if stop.is_set():
+                clients.force_exit = True
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        self.apply()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch_files())
+            serving = group.create_task(clients.serve())
+            probing = group.create_task(internal.serve())
+            self.ready = True
+            self.publish()
+            log.info(
+                "gateway started",
+                version=__version__,
+                listen=":".join(map(str, self.settings.listen)),
+                servers=len(self.config.servers),
+            )
+            await stop.wait()
+            await self._drain(clients, serving)
+            watching.cancel()
+            internal.should_exit = True
+            await probing
+        await self._close()
+        log.info("gateway stopped")
+
+    def _server(self, address: tuple[str, int], app: Starlette, *, fast: bool) -> _Server:
+        protocol: type[asyncio.Protocol] | str = protocol_class(self.router) if fast else "httptools"
+        host, port = address
+        return _Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=75,
+                backlog=1024,
+                timeout_graceful_shutdown=_DRAIN_TIMEOUT,
+                http=protocol,
+            )
+        )
+
+    async def _drain(self, clients: _Server, serving: asyncio.Task[None]) -> None:
+        """Readiness goes first, so that new clients go elsewhere; then streams end, then calls in flight finish."""
+        self.ready, self.draining = False, True
+        self.publish()
+        await asyncio.sleep(self.settings.drain_delay)
+        self.stopping.set()
+        clients.should_exit = True
+        await serving
+
+    async def _watch_files(self) -> None:
+        paths = [self.settings.config, *([self.settings.binding] if self.settings.binding else [])]
+        seen: object = None
+        while True:
+            tokens = [Path(token.file) for token in self.config.auth.tokens]
+            now = [_mark(path) for path in (*paths, *tokens)]
+            if now != seen:
+                seen = now
+                self.reload()
+            await asyncio.sleep(_LOOK_INTERVAL)
+
+    async def _close(self) -> None:
+        for backend in self.router.backends.values():
+            self._retire(backend)
+        await asyncio.gather(*self._closing)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+async def start(settings: Settings) -> Gateway:
+    """Read the configuration and make a gateway. Raises: ConfigError, when there is no good one to begin with."""
+    config, digest = read_config(settings.config)
+    binding = read_binding(settings.binding) if settings.binding else Binding()
+    return Gateway(settings=settings, config=config, digest=digest, binding=binding)

@@ -1,0 +1,102 @@
+"""Session ids that any replica can verify: signed tokens, so that there is no table to share.
+
+Source: MCP specification 2025-11-25, "Session Management": visible ASCII, secure random, bound to the user, 404 when unknown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+_HEAD = struct.Struct(">16s8sQ10s")  # random id, principal, issued at (Unix seconds), protocol version
+_MAX_ENDED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One legacy client's session."""
+
+    id: str
+    principal: str
+    version: str
+
+
+class KeyRing:
+    """Signing keys by id; the last one in sorted order signs, all of them verify, so that keys can be rotated."""
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        self._keys = dict(sorted(keys.items())) or {"0": secrets.token_bytes(32)}
+        self._current = list(self._keys)[-1]
+
+    @classmethod
+    def load(cls, folder: Path | None) -> KeyRing:
+        """Read one key a file. Without any, the key is this process's own, and sessions end with it."""
+        files = sorted(folder.iterdir()) if folder and folder.is_dir() else []
+        return cls({f.name: f.read_bytes() for f in files if f.is_file() and not f.name.startswith(".")})
+
+    def sign(self, payload: bytes) -> str:
+        """`<key id>.<payload>.<signature>`, each of visible ASCII."""
+        return ".".join((self._current, _b64(payload), _b64(self._mac(self._current, payload))))
+
+    def verify(self, token: str) -> bytes | None:
+        """The payload of a token that one of our keys signed, else None."""
+        key, _, rest = token.partition(".")
+        body, _, signature = rest.partition(".")
+        if key not in self._keys or len(token) > 1024:
+            return None
+        try:
+            payload, mac = _unb64(body), _unb64(signature)
+        except ValueError:
+            return None
+        return payload if hmac.compare_digest(mac, self._mac(key, payload)) else None
+
+    def _mac(self, key: str, payload: bytes) -> bytes:
+        return hmac.digest(self._keys[key], b"mcp-session\0" + payload, "sha256")
+
+
+class Sessions:
+    """Issues and recognises sessions."""
+
+    def __init__(self, ring: KeyRing, *, ttl: float = 24 * 3600) -> None:
+        self._ring, self._ttl = ring, ttl
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def issue(self, *, principal: str, version: str, now: float) -> str:
+        """A new session's token."""
+        payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
+        return self._ring.sign(payload)
+
+    def find(self, token: str, *, principal: str, now: float) -> Session | None:
+        """The session of a token; None if it is foreign, forged, expired, ended or another principal's."""
+        payload = self._ring.verify(token)
+        if payload is None or len(payload) != _HEAD.size:
+            return None
+        random, owner, issued, version = _HEAD.unpack(payload)
+        if not hmac.compare_digest(owner, _digest(principal)) or now - issued > self._ttl:
+            return None
+        session = Session(id=random.hex(), principal=principal, version=version.decode())
+        return None if session.id in self._ended else session
+
+    def end(self, session: Session) -> None:
+        """Remember that a session was ended by its client."""
+        self._ended[session.id] = None
+        if len(self._ended) > _MAX_ENDED:
+            self._ended.popitem(last=False)
+
+
+def _digest(principal: str) -> bytes:
+    return hashlib.sha256(principal.encode()).digest()[:8]
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,288 @@
+"""One connection to a bridge: greeting, control lines, and requests in flight.
+
+The wire contract is docs/bridge-protocol.md. The class keeps no time: deadlines belong to the callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from .. import jsonrpc
+from .errors import Exit, UpstreamError, exited
+from .framing import LineSplitter, LineTooLong
+
+MAGIC = b"MCP-BRIDGE/1 "
+CONNECT_TIMEOUT = 5.0  # seconds
+_MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
+
+Outcome = Literal["result", "error", "lost"]
+OnReply = Callable[[Outcome, "Raw | UpstreamError"], None]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A bridge's `failure`: the command cannot start."""
+
+    error: str
+    reason: str = ""
+    message: str = ""
+
+
+class Control(msgspec.Struct, frozen=True, rename="camel"):
+    """One control line; which members are there says what it is."""
+
+    instance: str = ""
+    resumed: bool = False
+    memo: str = ""
+    error: str = ""
+    reason: str = ""
+    message: str = ""
+    exit: Exit | None = None
+    ready: bool = False
+    draining: bool = False
+    missing: tuple[str, ...] = ()
+    references: str = ""
+    failure: Refusal | None = None
+    processes: int = 0
+    exited: int = 0
+    last_exit: Exit | None = None
+
+
+_control = msgspec.json.Decoder(Control)
+
+
+class Connection(asyncio.Protocol):
+    """Requests multiplexed over one connection; ids are ours, unique to this connection, and the callers' never leave us."""
+
+    def __init__(self, server: str, on_control: Callable[[Control], None] | None = None) -> None:
+        self.server = server
+        self.closed: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
+        self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
+        self.on_notification: Callable[[str], None] = lambda method: None
+        self.junk = 0  # lines that were no message
+        self._on_control = on_control
+        self._lines = LineSplitter()
+        self._pending: dict[bytes, OnReply] = {}
+        self._nonce = secrets.token_hex(3)
+        self._next = 0
+        self._retired = False
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self._pending
+
+    # --- requests ---------------------------------------------------------------------------------------------------------
+
+    def send(self, method: str, params: bytes, on_reply: OnReply) -> str:
+        """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id."""
+        self._next += 1
+        id = f"{self._nonce}-{self._next}"
+        if self._transport is None or self._transport.is_closing():
+            on_reply("lost", UpstreamError(self.server, "Unreachable", "the connection is closed"))
+            return id
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT:
+            on_reply("lost", UpstreamError(self.server, "Overloaded", "it does not read its input"))
+            return id
+        self._pending[b'"' + id.encode() + b'"'] = on_reply
+        self._transport.write(jsonrpc.request(id, method, params))
+        return id
+
+    def notify(self, method: str, params: bytes | None = None) -> None:
+        """Send one notification."""
+        self._write(jsonrpc.notification(method, params) + b"\n")
+
+    def forget(self, id: str) -> None:
+        """A late reply to this id is dropped."""
+        self._pending.pop(b'"' + id.encode() + b'"', None)
+        self._close_if_done()
+
+    async def call(self, method: str, params: bytes, *, timeout: float) -> Raw:  # noqa: ASYNC109 - it names the server
+        """Send one request and wait. Raises: UpstreamError (Timeout, Exited …), ProtocolError for an error answer."""
+        future: asyncio.Future[tuple[Outcome, Any]] = asyncio.get_running_loop().create_future()
+
+        def on_reply(outcome: Outcome, value: Raw | UpstreamError) -> None:
+            if not future.done():
+                future.set_result((outcome, value))
+
+        id = self.send(method, params, on_reply)
+        try:
+            async with asyncio.timeout(timeout):
+                outcome, value = await future
+        except TimeoutError:
+            raise UpstreamError(self.server, "Timeout", f"no answer to {method} within {timeout:g} s") from None
+        finally:
+            self.forget(id)
+        if outcome == "lost":
+            raise value
+        if outcome == "error":
+            raise answer_error(value)
+        return Raw(bytes(value))
+
+    # --- life -------------------------------------------------------------------------------------------------------------
+
+    def control(self, message: dict[str, object]) -> None:
+        """Send one control line; only for mode attach."""
+        self._write(MAGIC + jsonrpc.dump(message) + b"\n")
+
+    def retire(self) -> None:
+        """Close as soon as nothing is in flight."""
+        self._retired = True
+        self._close_if_done()
+
+    def close(self) -> None:
+        """Close now; what is in flight fails."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._pending:
+            self.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # --- asyncio.Protocol -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            lines = self._lines.feed(data)
+        except LineTooLong as error:
+            self._lose(UpstreamError(self.server, "ProtocolError", str(error)))
+            return
+        for line in lines:
+            if line.startswith(b"{"):
+                self._on_message(line)
+            elif line.startswith(MAGIC):
+                self._on_control_line(line[len(MAGIC) :])
+            elif line.strip():
+                self.junk += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        detail = f" ({exc})" if exc else ""
+        self._lose(UpstreamError(self.server, "Unreachable", f"its bridge closed the connection{detail}"))
+
+    def _on_message(self, line: bytes) -> None:
+        try:
+            message = jsonrpc.decode(line)
+        except jsonrpc.ProtocolError:
+            self.junk += 1
+            return
+        if message.method is not UNSET:
+            if message.id is UNSET:
+                self.on_notification(message.method)
+            else:
+                self._answer(message.method, bytes(message.id))
+            return
+        on_reply = self._pending.pop(bytes(message.id), None) if message.id is not UNSET else None
+        if on_reply is None:  # an unknown id, a second reply, or one that came too late
+            self.junk += 1
+        elif message.result is not UNSET:
+            on_reply("result", message.result)
+        elif message.error is not UNSET:
+            on_reply("error", message.error)
+        else:
+            on_reply("lost", UpstreamError(self.server, "ProtocolError", "it sent a reply with neither result nor error"))
+        self._close_if_done()
+
+    def _answer(self, method: str, id: bytes) -> None:
+        """We declare no client capabilities, so a server may only ping."""
+        if method == "ping":
+            self._write(jsonrpc.result(id, b"{}") + b"\n")
+        else:
+            self._write(jsonrpc.failure(id, jsonrpc.METHOD_NOT_FOUND, f"{method} was not declared by this client") + b"\n")
+
+    def _on_control_line(self, body: bytes) -> None:
+        try:
+            control = _control.decode(body)
+        except msgspec.MsgspecError:
+            self.junk += 1
+            return
+        if control.exit is not None:
+            self._lose(exited(self.server, control.exit))
+        elif control.error:
+            self._lose(refused(self.server, control))
+        else:
+            if not self.accepted.done():
+                self.accepted.set_result(control)
+            if self._on_control is not None:
+                self._on_control(control)
+
+    def _lose(self, error: UpstreamError) -> None:
+        """The first cause counts: an exit report comes before the end of the connection."""
+        if self.closed.done():
+            return
+        self.closed.set_result(error)
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()  # seen: nobody may be waiting any more
+        pending, self._pending = self._pending, {}
+        for on_reply in pending.values():
+            on_reply("lost", error)
+        self.close()
+
+
+def answer_error(raw: Raw) -> jsonrpc.ProtocolError:
+    """The error object of an answer as an exception."""
+    fields = jsonrpc.members(raw)
+    code = bytes(fields.get("code", Raw(b"0")))
+    data = msgspec.json.decode(fields["data"]) if "data" in fields else None
+    number = int(code) if jsonrpc.valid_id(code) and code[:1] != b'"' else jsonrpc.INTERNAL_ERROR
+    return jsonrpc.ProtocolError(number, jsonrpc.text(fields.get("message", UNSET)) or "", data=data)
+
+
+_REASONS = {
+    "start": "StartFailed",
+    "references": "MissingReference",
+    "capacity": "Overloaded",
+    "draining": "Draining",
+    "takeover": "TakenOver",
+    "greeting": "ProtocolError",
+}
+
+
+def refused(server: str, control: Control | Refusal) -> UpstreamError:
+    """The error for a bridge's refusal."""
+    reason = _REASONS.get(control.error, "Refused")
+    detail = f"{control.reason}: {control.message}" if reason == "StartFailed" else control.message
+    return UpstreamError(server, reason, detail)
+
+
+async def connect(
+    server: str, address: str, greeting: dict[str, str], *, on_control: Callable[[Control], None] | None = None
+) -> Connection:
+    """Open and greet a connection; the bridge has accepted it when this returns. Raises: UpstreamError."""
+    host, _, port = address.rpartition(":")
+    loop = asyncio.get_running_loop()
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, connection = await loop.create_connection(lambda: Connection(server, on_control), host.strip("[]"), int(port))
+            connection._write(MAGIC + jsonrpc.dump(greeting) + b"\n")
+            await asyncio.shield(connection.accepted)
+    except TimeoutError:
+        _abandon(connection)
+        raise UpstreamError(
+            server, "Unreachable", f"no answer from its bridge at {address} within {CONNECT_TIMEOUT:g} s"
+        ) from None
+    except OSError as error:
+        raise UpstreamError(server, "Unreachable", f"no bridge at {address}: {error.strerror or error}") from error
+    except BaseException:
+        _abandon(connection)
+        raise
+    return connection
+
+
+def _abandon(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()

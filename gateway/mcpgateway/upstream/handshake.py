@@ -1,0 +1,94 @@
+"""Finding out what a server speaks and what it offers.
+
+Source: MCP specification 2026-07-28, "Versioning": probe with server/discover; any other error, or silence, means legacy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import UNSET, Raw
+
+from .. import era, jsonrpc
+from ..catalog import Tool, parse_tools
+from ..era import Era
+from .connection import Connection
+from .errors import UpstreamError
+
+PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have it
+INITIALIZE_TIMEOUT = 30.0
+LIST_TIMEOUT = 30.0
+_MAX_PAGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a server turned out to be."""
+
+    era: Era
+    version: str
+    has_tools: bool
+
+
+async def probe(connection: Connection, *, gateway: str) -> Profile:
+    """Open a conversation in the era that the server prefers. Raises: UpstreamError."""
+    try:
+        found = await connection.call("server/discover", _modern_params(gateway), timeout=PROBE_TIMEOUT)
+    except jsonrpc.ProtocolError as error:
+        if error.code == jsonrpc.UNSUPPORTED_VERSION and _shares_modern(error.data):
+            raise UpstreamError(connection.server, "ProtocolError", "it refuses the version that it names itself") from error
+    except UpstreamError as error:
+        if error.reason != "Timeout":
+            raise
+    else:
+        fields = jsonrpc.members(found)
+        return Profile("modern", era.MODERN_VERSIONS[-1], "tools" in jsonrpc.members(fields.get("capabilities", UNSET)))
+    return await initialize(connection, gateway=gateway)
+
+
+def _shares_modern(data: object) -> bool:
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return isinstance(supported, list) and any(version in era.MODERN_VERSIONS for version in supported)
+
+
+async def initialize(connection: Connection, *, gateway: str) -> Profile:
+    """The legacy handshake. Raises: UpstreamError."""
+    params = {"protocolVersion": era.LATEST_LEGACY, "capabilities": {}, "clientInfo": era.server_info(gateway)}
+    try:
+        answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
+        fields = jsonrpc.members(answer)
+    except jsonrpc.ProtocolError as error:
+        raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
+    connection.notify("notifications/initialized")
+    version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
+    return Profile("legacy", version, "tools" in jsonrpc.members(fields.get("capabilities", UNSET)))
+
+
+async def list_tools(connection: Connection, profile: Profile, *, gateway: str) -> list[Tool]:
+    """All pages of tools/list. Raises: UpstreamError."""
+    if not profile.has_tools:
+        return []
+    tools: list[Tool] = []
+    seen: set[bytes] = set()
+    cursor: Raw | None = None
+    for _ in range(_MAX_PAGES):
+        try:
+            page = await connection.call("tools/list", _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
+            tools += parse_tools(connection.server, page)
+        except jsonrpc.ProtocolError as error:
+            raise UpstreamError(connection.server, "ProtocolError", f"tools/list failed: {error}") from error
+        following = jsonrpc.members(page).get("nextCursor")
+        if following is None or bytes(following) == b"null" or bytes(following) in seen:
+            return tools
+        seen.add(bytes(following))
+        cursor = following
+    return tools
+
+
+def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:
+    params = {} if cursor is None else {"cursor": cursor}
+    return jsonrpc.dump(era.to_server(params, upstream=profile.era, gateway=gateway))
+
+
+def _modern_params(gateway: str) -> bytes:
+    return jsonrpc.dump(era.to_server({}, upstream="modern", gateway=gateway))

@@ -1,0 +1,85 @@
+"""`mcpgw` (also `kubectl mcpgw`): what a person does with an MCPGateway outside the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .. import __version__
+from .documents import BadInputError, read
+from .manifests import manifests, to_yaml
+from .up import Options, up
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, and Secrets and ConfigMaps if need be.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people or for programs.")]
+DEFAULT_IMAGE = f"ghcr.io/mcpgateway/gateway:{__version__}"
+
+
+@app.command("up")
+def up_command(
+    files: Files,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1 that clients connect to.", min=1, max=65535)] = 8811,
+    call: Annotated[
+        list[str] | None, typer.Option(help="NAME=JSON: call this tool once all servers answer, and show the answer.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Run an MCPGateway on this machine, without a cluster, until Ctrl-C. The files' changes are followed."""
+    _guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
+
+
+@app.command()
+def render(
+    files: Files,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the manifests.")] = "default",
+    image: Annotated[str, typer.Option(help="Gateway image where spec.image is absent.")] = DEFAULT_IMAGE,
+    output: Annotated[Literal["yaml", "json"], typer.Option("--output", "-o")] = "yaml",
+) -> None:
+    """Print the manifests that the operator would apply."""
+
+    def run() -> None:
+        objects = manifests(read(files), namespace=namespace, image=image)
+        sys.stdout.write(to_yaml(objects) if output == "yaml" else json.dumps(objects, indent=2) + "\n")
+
+    _guarded(run)
+
+
+@app.command()
+def validate(files: Files, output: Output = "text") -> None:
+    """Check MCPGateways as the API server and the operator would."""
+
+    def run() -> None:
+        documents = read(files)
+        names = [gateway.name for gateway in documents.gateways]
+        sys.stdout.write(json.dumps({"valid": names}) + "\n" if output == "json" else f"valid: {', '.join(names)}\n")
+
+    _guarded(run)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"mcpgw {__version__}\n")
+
+
+def _guarded(run: Callable[[], None]) -> None:
+    """One clear line for what the user can mend; no traceback."""
+    try:
+        run()
+    except BadInputError as error:
+        sys.stderr.write(f"mcpgw: {error}\n")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,42 @@
+"""One real tool call, to prove that everything from the client's side of the HTTP port works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+
+from .documents import BadInputError
+
+_VERSION = "2026-07-28"
+
+
+async def call_tool(url: str, *, token: str | None, name: str, arguments: Any) -> str:
+    """Call a tool and return its text. Raises: BadInputError with the gateway's own words."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": _VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "mcpgw", "version": "1"},
+    }
+    body = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": name, "arguments": arguments, "_meta": meta},
+    }
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": _VERSION,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": name,
+    }
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session,
+        session.post(url, json=body, headers=headers) as response,
+    ):
+        answer = await response.json()
+    if "error" in answer:
+        raise BadInputError(f"calling {name!r} failed: {answer['error']['message']}")
+    return "".join(block.get("text", "") for block in answer["result"].get("content", ()))

@@ -1,0 +1,120 @@
+"""YAML files → gateways, Secrets and ConfigMaps, checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..api import API_VERSION, KIND, RESERVED_SERVER_NAMES, InvalidSpecError, Spec, parse_spec
+
+_NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
+_INSTALL = "install.mcpgateway.dev/"
+
+
+class BadInputError(Exception):
+    """What a person can mend: names the file or field, the value and the fix."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One MCPGateway from a file."""
+
+    name: str
+    spec: Spec
+    installs: Mapping[str, str]  # server -> pypi:NAME==V or npm:NAME@V
+
+
+@dataclass
+class Documents:
+    """Everything in the files; data is by kind (secrets, configmaps), name and key."""
+
+    gateways: list[Gateway] = field(default_factory=list)
+    data: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+
+
+def read(files: Iterable[Path]) -> Documents:
+    """Read and check. Raises: BadInputError."""
+    found = Documents()
+    for file in files:
+        for number, document in enumerate(_load(file), start=1):
+            if document is not None:
+                _add(found, document, f"{file} (document {number})")
+    if not found.gateways:
+        raise BadInputError(f"{', '.join(map(str, files))}: no {KIND} in it")
+    return found
+
+
+def _load(file: Path) -> list[Any]:
+    try:
+        return list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader))
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadInputError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _add(found: Documents, document: Any, where: str) -> None:
+    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+        raise BadInputError(f"{where}: not a Kubernetes object: it needs apiVersion, kind and metadata")
+    kind, metadata = document.get("kind"), document["metadata"]
+    name = str(metadata.get("name", ""))
+    if kind == KIND:
+        found.gateways.append(_gateway(document, metadata, name, where))
+    elif kind in ("Secret", "ConfigMap"):
+        found.data["secrets" if kind == "Secret" else "configmaps", name] = _data(document, where)
+    else:
+        raise BadInputError(f"{where}: kind is {kind!r}: want {KIND}, Secret or ConfigMap")
+
+
+def _gateway(document: Mapping[str, Any], metadata: Mapping[str, Any], name: str, where: str) -> Gateway:
+    if document.get("apiVersion") != API_VERSION:
+        raise BadInputError(f"{where}: apiVersion is {document.get('apiVersion')!r}: want {API_VERSION}")
+    if not _NAME.match(name):
+        raise BadInputError(f"{where}: metadata.name is {name!r}: want a DNS-1035 label of at most 40 characters")
+    try:
+        spec = parse_spec(document.get("spec"))
+    except InvalidSpecError as error:
+        raise BadInputError(f"{where}: {error}") from error
+    _check(spec, where)
+    annotations = metadata.get("annotations") or {}
+    installs = {key.removeprefix(_INSTALL): str(value) for key, value in annotations.items() if key.startswith(_INSTALL)}
+    return Gateway(name=name, spec=spec, installs=installs)
+
+
+def _check(spec: Spec, where: str) -> None:
+    """What the API server would refuse by CEL or list-map keys."""
+    names = [server.name for server in spec.servers]
+    for index, server in enumerate(spec.servers):
+        field_name = f"{where}: spec.servers[{index}]"
+        if names.count(server.name) > 1:
+            raise BadInputError(f"{field_name}.name is {server.name!r} twice: names must be unique")
+        if server.name in RESERVED_SERVER_NAMES:
+            raise BadInputError(f"{field_name}.name is {server.name!r}, which is reserved: choose another")
+        if not server.command:
+            raise BadInputError(f"{field_name}.command is required: the bridge starts the program itself")
+        for entry, variable in enumerate(server.env):
+            if (variable.value is None) == (variable.value_from is None):
+                raise BadInputError(f"{field_name}.env[{entry}] needs exactly one of value and valueFrom")
+    if not spec.auth.tokens and not spec.auth.allow_unauthenticated:
+        raise BadInputError(f"{where}: spec.auth needs tokens, or allowUnauthenticated: true to let everybody in")
+    if spec.auth.tokens and spec.auth.allow_unauthenticated:
+        raise BadInputError(f"{where}: spec.auth.allowUnauthenticated: true makes spec.auth.tokens meaningless: remove one")
+
+
+def _data(document: Mapping[str, Any], where: str) -> dict[str, bytes]:
+    encoded = document.get("kind") == "Secret"
+    out = {}
+    for key, value in (document.get("data") or {}).items():
+        try:
+            out[key] = base64.b64decode(str(value), validate=True) if encoded else str(value).encode()
+        except binascii.Error as error:
+            raise BadInputError(f"{where}: data.{key} is not base64: use stringData for plain text") from error
+    out.update({key: str(value).encode() for key, value in (document.get("stringData") or {}).items()})
+    return out

@@ -1,0 +1,90 @@
+"""Where `mcpgw up` keeps things: references as files like a kubelet's mounts, tokens and keys in the user's state folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..render import references
+from .documents import BadInputError, Documents, Gateway
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"
+STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mcpgateway"
+
+
+def state_folder(gateway: str) -> Path:
+    """A private folder for one gateway."""
+    folder = STATE / gateway
+    (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    private_file(folder / "keys" / "k1", secrets.token_bytes(32))
+    return folder
+
+
+def private_file(path: Path, content: bytes, *, keep: bool = True) -> bytes:
+    """A file with mode 0600; with `keep` an existing one stays. Returns: its content."""
+    if keep and path.exists():
+        return path.read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(content)
+    fresh.replace(path)
+    return content
+
+
+def variable(secret: str, key: str) -> str:
+    """The environment variable that stands for a Secret's key."""
+    return "MCPGW_SECRET_" + re.sub(r"[^A-Z0-9]", "_", f"{secret}_{key}".upper())
+
+
+def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes:
+    """A referenced value: from the files, else from the environment. Raises: BadInputError that names the variable."""
+    known = documents.data.get((kind, name), {})
+    if key in known:
+        return known[key]
+    if kind == "secrets" and variable(name, key) in os.environ:
+        return os.environ[variable(name, key)].encode()
+    if kind == "secrets":
+        raise BadInputError(
+            f"Secret {name!r}, key {key!r}, is neither in the files nor in the environment: set {variable(name, key)}"
+        )
+    raise BadInputError(f"ConfigMap {name!r}, key {key!r}, is not in the files: add it")
+
+
+def write_references(documents: Documents, gateway: Gateway, folder: Path) -> None:
+    """Lay out all that the servers refer to. Raises: BadInputError."""
+    for server in gateway.spec.enabled:
+        for (kind, name), keys in references(server).items():
+            for key in keys if keys is not None else _all_keys(documents, kind, name):
+                private_file(folder / kind / name / key, value_of(documents, kind, name, key), keep=False)
+
+
+def _all_keys(documents: Documents, kind: str, name: str) -> Iterable[str]:
+    known = documents.data.get((kind, name))
+    if known is None:
+        label = "Secret" if kind == "secrets" else "ConfigMap"
+        raise BadInputError(f"{label} {name!r} is not in the files: envFrom needs all of its keys, so add the object")
+    return known
+
+
+def write_tokens(documents: Documents, gateway: Gateway, state: Path) -> dict[str, str]:
+    """Put the tokens into the state folder; one that nobody gave is generated once. Returns: token by name."""
+    out = {}
+    for token in gateway.spec.auth.tokens:
+        reference = token.secret_key_ref
+        path = token_file(state, reference.name, reference.key)
+        try:
+            given = private_file(path, value_of(documents, "secrets", reference.name, reference.key), keep=False)
+        except BadInputError:
+            given = private_file(path, secrets.token_urlsafe(24).encode())
+        out[token.name] = given.decode().strip()
+    return out
+
+
+def token_file(state: Path, secret: str, key: str) -> Path:
+    """Where a token is kept."""
+    return state / "tokens" / secret / key

@@ -1,0 +1,150 @@
+"""Level `api`: a real etcd, kube-apiserver and controller-manager as processes on loopback, ready in seconds."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from . import tools
+from .kubectl import Kubectl
+from .processes import Processes, wait_for
+
+SERVICES = "198.19.0.0/16"  # the benchmarking range (RFC 2544): never a real host, never leaves this machine
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the two servers listen."""
+
+    etcd: int
+    api: int
+    bind: str = "127.0.0.1"
+    advertise: str = "198.18.0.1"  # the API server refuses a loopback address here
+
+    @classmethod
+    def free(cls) -> Addresses:
+        """Ports that nobody uses now."""
+        with socket.socket() as a, socket.socket() as b:
+            a.bind(("127.0.0.1", 0))
+            b.bind(("127.0.0.1", 0))
+            return cls(etcd=a.getsockname()[1], api=b.getsockname()[1])
+
+
+class ControlPlane:
+    """etcd, kube-apiserver, kube-controller-manager in one folder."""
+
+    def __init__(self, folder: Path, addresses: Addresses | None = None) -> None:
+        self.folder = folder
+        self.addresses = addresses or Addresses.free()
+        self.processes = Processes(folder)
+        self.bin = tools.kubernetes()
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubectl = Kubectl(str(self.bin / "kubectl"), self.kubeconfig)
+
+    def start(self) -> None:
+        """Start and wait until the API server is ready."""
+        pki = self.folder / "pki"
+        pki.mkdir(parents=True, exist_ok=True)
+        _make_service_account_keys(pki)
+        token = secrets.token_hex(16)
+        (pki / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
+        self._start_etcd()
+        self._start_apiserver(pki)
+        self._write_kubeconfig(token)
+        wait_for("kube-apiserver to be ready", self.ready, self.processes, alive=("etcd", "apiserver"))
+        self._start_controller_manager(pki)
+
+    def ready(self) -> bool:
+        """Whether the API server answers."""
+        if not self.kubeconfig.exists():
+            return False
+        try:
+            return self.kubectl("get", "--raw", "/readyz", check=False, timeout=5) == "ok"
+        except subprocess.TimeoutExpired:
+            return False
+
+    def stop(self) -> None:
+        """Stop everything and remove the folder."""
+        for name in ("controller-manager", "apiserver", "etcd"):
+            self.processes.stop(name, patience=1.0)  # nothing is worth saving
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start_etcd(self) -> None:
+        client = f"http://127.0.0.1:{self.addresses.etcd}"
+        self.processes.start(
+            "etcd",
+            [
+                str(self.bin / "etcd"),
+                f"--data-dir={self.folder}/etcd",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                "--listen-peer-urls=http://127.0.0.1:0",
+                "--unsafe-no-fsync",
+            ],
+        )
+
+    def _start_apiserver(self, pki: Path) -> None:
+        where = self.addresses
+        self.processes.start(
+            "apiserver",
+            [
+                str(self.bin / "kube-apiserver"),
+                f"--etcd-servers=http://127.0.0.1:{where.etcd}",
+                f"--cert-dir={pki}",
+                f"--secure-port={where.api}",
+                f"--bind-address={where.bind}",
+                f"--advertise-address={where.advertise}",
+                f"--service-account-key-file={pki}/sa.pub",
+                f"--service-account-signing-key-file={pki}/sa.key",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--token-auth-file={pki}/tokens.csv",
+                "--authorization-mode=RBAC",
+                f"--service-cluster-ip-range={SERVICES}",
+                "--allow-privileged=true",
+                "--kubelet-preferred-address-types=InternalIP",
+            ],
+        )
+
+    def _start_controller_manager(self, pki: Path) -> None:
+        self.processes.start(
+            "controller-manager",
+            [
+                str(self.bin / "kube-controller-manager"),
+                f"--kubeconfig={self.kubeconfig}",
+                "--leader-elect=false",
+                f"--service-account-private-key-file={pki}/sa.key",
+                f"--root-ca-file={pki}/apiserver.crt",
+                "--use-service-account-credentials=true",
+                "--secure-port=0",
+                "--controllers=*,-bootstrap-signer-controller",
+            ],
+        )
+
+    def _write_kubeconfig(self, token: str) -> None:
+        server = f"https://127.0.0.1:{self.addresses.api}"
+        self.kubeconfig.write_text(
+            "apiVersion: v1\nkind: Config\ncurrent-context: test\n"
+            f'clusters: [{{name: test, cluster: {{server: "{server}", insecure-skip-tls-verify: true}}}}]\n'
+            f"users: [{{name: admin, user: {{token: {token}}}}}]\n"
+            "contexts: [{name: test, context: {cluster: test, user: admin}}]\n"
+        )
+        self.kubeconfig.chmod(0o600)
+
+
+def _make_service_account_keys(pki: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    (pki / "sa.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+    )
+    (pki / "sa.pub").write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )

