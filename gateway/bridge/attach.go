@@ -31,7 +31,7 @@ type session struct {
 	mu       sync.Mutex
 	conn     *net.TCPConn  // nil while detached
 	attached chan struct{} // closed when a connection arrives; a new one is made at detach
-	released bool          // the gateway said {"end":true}
+	reported chan struct{} // closed when the exit has been reported
 	junk     uint64        // lines of stdout that are no JSON-RPC message
 }
 
@@ -59,8 +59,9 @@ func (s *server) attach(conn *net.TCPConn, g greeting) {
 	_, err := conn.Write(controlLine(accepted{Instance: current.Instance, Epoch: sess.p.epoch, Resumed: resumed, Memo: sess.memo}))
 	sess.conn = conn
 	sess.mu.Unlock()
-	if err == nil {
-		sess.pumpInput(conn)
+	if err == nil && sess.pumpInput(conn) {
+		sess.end(s.grace)
+		<-sess.reported
 	}
 	s.detach(sess, conn)
 }
@@ -87,7 +88,8 @@ func (s *server) sessionFor(g greeting) (*session, bool, *refusal) {
 		_ = syscall.Close(out[0])
 		return nil, false, refused
 	}
-	sess := &session{key: g.Session, p: p, stdin: pollable(in[1], "stdin"), attached: make(chan struct{})}
+	sess := &session{key: g.Session, p: p, stdin: pollable(in[1], "stdin"),
+		attached: make(chan struct{}), reported: make(chan struct{})}
 	s.sessions.byKey[g.Session] = sess
 	s.open.Add(1)
 	go func() {
@@ -124,7 +126,7 @@ func (sess *session) end(grace time.Duration) {
 	sess.p.stop(grace)
 }
 
-// detach keeps the process for --linger, unless the gateway released it.
+// detach keeps the process for --linger.
 func (s *server) detach(sess *session, conn *net.TCPConn) {
 	_ = conn.Close()
 	sess.mu.Lock()
@@ -134,21 +136,19 @@ func (s *server) detach(sess *session, conn *net.TCPConn) {
 	}
 	sess.conn = nil
 	sess.attached = make(chan struct{})
-	attached, linger := sess.attached, s.linger
-	if sess.released {
-		linger = 0
-	}
+	attached := sess.attached
 	sess.mu.Unlock()
 	select {
 	case <-attached:
 	case <-sess.p.done:
-	case <-time.After(linger):
+	case <-time.After(s.linger):
 		sess.end(s.grace)
 	}
 }
 
 // finish reports the exit to whoever is attached and forgets the session.
 func (s *server) finish(sess *session) {
+	defer close(sess.reported)
 	sess.p.stop(s.grace) // its stdout is closed: nothing more can come of it
 	s.sessions.mu.Lock()
 	delete(s.sessions.byKey, sess.key)
@@ -168,17 +168,17 @@ func (s *server) finish(sess *session) {
 }
 
 // pumpInput carries whole lines from a connection to the child; control lines are the bridge's own. It returns when the
-// connection ends or the gateway releases the session.
-func (sess *session) pumpInput(conn *net.TCPConn) {
+// connection ends (false) or the gateway releases the session (true).
+func (sess *session) pumpInput(conn *net.TCPConn) (released bool) {
 	lines := newLineReader(conn)
 	for {
 		line, err := lines.next()
 		if err != nil {
-			return
+			return false
 		}
 		if body, ok := bytes.CutPrefix(line, []byte(magic)); ok {
 			if sess.obey(body) {
-				return
+				return true
 			}
 			continue
 		}
@@ -186,7 +186,7 @@ func (sess *session) pumpInput(conn *net.TCPConn) {
 			continue
 		}
 		if _, err := sess.stdin.Write(append(line, '\n')); err != nil {
-			return
+			return false
 		}
 	}
 }
@@ -201,7 +201,6 @@ func (sess *session) obey(body []byte) (end bool) {
 	if c.Memo != nil && len(*c.Memo) <= 4096 {
 		sess.memo = *c.Memo
 	}
-	sess.released = sess.released || c.End
 	return c.End
 }
 

@@ -53,11 +53,31 @@ class _Mount:
     sources: list[dict[str, Any]]
 
 
+def encode(value: Any) -> str:
+    """A value as JSON that is YAML as well: beyond the basic plane JSON has surrogate pairs, and YAML does not know them."""
+    if isinstance(value, str):
+        return json.dumps(value) if value.isascii() and value.isprintable() else _quoted(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{encode(str(key))}: {encode(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(encode, value)) + "]"
+    return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted YAML scalar (YAML 1.1 section 5.6) in which everything but printable ASCII is escaped."""
+    parts = [
+        json.dumps(char)[1:-1] if " " <= char <= "~" else f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+        for char in text
+    ]
+    return '"' + "".join(parts) + '"'
+
+
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(  # noqa: S701 - YAML, not HTML: `finalize` is what escapes
         loader=jinja2.PackageLoader(__package__ or "", "templates"),
         undefined=jinja2.StrictUndefined,
-        finalize=json.dumps,
+        finalize=encode,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

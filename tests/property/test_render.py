@@ -1,0 +1,168 @@
+"""Rendering on arbitrary specs: what must hold for each of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcpgateway_operator import api, naming
+from mcpgateway_operator.render import Context, render
+
+letters = "abcdefghijklmnopqrstuvwxyz"
+label = st.builds(
+    "".join, st.tuples(st.sampled_from(letters), st.text(alphabet=letters + "0-", max_size=8), st.sampled_from(letters))
+)
+names = label.filter(lambda name: name not in api.RESERVED_SERVER_NAMES)
+words = st.text(min_size=1, max_size=30)
+references = st.fixed_dictionaries({"name": label, "key": st.text(alphabet=letters + "ABC.-_09", min_size=1, max_size=8)})
+variables = st.one_of(
+    st.fixed_dictionaries({"value": words}),
+    st.fixed_dictionaries({"valueFrom": st.fixed_dictionaries({"secretKeyRef": references})}),
+    st.fixed_dictionaries({"valueFrom": st.fixed_dictionaries({"configMapKeyRef": references})}),
+)
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> list[dict[str, Any]]:
+    chosen = draw(st.lists(names, min_size=1, max_size=5, unique=True))
+    return [
+        {
+            "name": name,
+            "image": draw(st.text(alphabet=letters + ":/@$ü\U0001f600", min_size=1, max_size=12)),
+            "command": draw(st.lists(words, min_size=1, max_size=3)),
+            "args": draw(st.lists(words, max_size=3)),
+            "state": draw(st.sampled_from(["Enabled", "Enabled", "Disabled"])),
+            "env": [
+                {"name": variable, **draw(variables)}
+                for variable in draw(st.lists(st.text(alphabet="ABC_", min_size=1, max_size=5), max_size=4, unique=True))
+            ],
+            "envFrom": draw(st.lists(st.fixed_dictionaries({"secretRef": st.fixed_dictionaries({"name": label})}), max_size=2)),
+        }
+        for name in chosen
+    ]
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> api.Spec:
+    return api.parse_spec(
+        {
+            "mode": draw(st.sampled_from(["MultiPod", "Sidecar"])),
+            "replicas": draw(st.integers(0, 5)),
+            "auth": {"tokens": [{"name": "t", "secretKeyRef": draw(references)}]},
+            "allowedOrigins": draw(st.lists(words, max_size=2, unique=True)),
+            "servers": draw(servers()),
+        }
+    )
+
+
+CONTEXT = Context(name="gw", namespace="ns", uid="0123456789", image="gateway:1")
+slow = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+def pods(objects: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    return [o["spec"]["template"] for o in objects if o["kind"] == "Deployment"]
+
+
+def shape(value: Any) -> Any:
+    """A structure without its strings' contents."""
+    if isinstance(value, dict):
+        return {key: shape(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [shape(child) for child in value]
+    return type(value).__name__
+
+
+@slow
+@given(specs())
+def test_rendering_is_pure(spec: api.Spec) -> None:
+    assert json.dumps(render(spec, CONTEXT).objects) == json.dumps(render(spec, CONTEXT).objects)
+
+
+@slow
+@given(specs())
+def test_every_object_is_ours_and_has_its_own_name(spec: api.Spec) -> None:
+    objects = render(spec, CONTEXT).objects
+    names = [(o["kind"], o["metadata"]["name"]) for o in objects]
+    assert len(names) == len(set(names))
+    for o in objects:
+        assert len(o["metadata"]["name"]) <= 63
+        assert o["metadata"]["labels"][naming.MANAGED_BY] == naming.MANAGER
+        (owner,) = o["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"]) == (CONTEXT.uid, True)
+
+
+@slow
+@given(specs())
+def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: api.Spec) -> None:
+    for template in pods(render(spec, CONTEXT).objects):
+        pod = template["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["capabilities"] == {"drop": ["ALL"]}
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert len(volumes) == len(pod["volumes"])
+        assert all(set(v) - {"name"} <= {"configMap", "secret", "emptyDir", "projected"} for v in volumes.values())
+        mounts = [m for c in [*pod.get("initContainers", []), *pod["containers"]] for m in c.get("volumeMounts", [])]
+        assert {m["name"] for m in mounts} == set(volumes)
+        assert all(len(name) <= 63 for name in volumes)
+
+
+@slow
+@given(specs())
+def test_containers_of_a_pod_share_no_port_and_no_name(spec: api.Spec) -> None:
+    for template in pods(render(spec, CONTEXT).objects):
+        containers = template["spec"]["containers"]
+        listens = [a for c in containers for a in c["args"] if a.startswith(("--listen=", "--health=", "--internal="))]
+        assert len(listens) == len(set(listens))
+        assert len({c["name"] for c in containers}) == len(containers)
+        assert all(len(c["name"]) <= 63 for c in containers)
+
+
+@slow
+@given(specs())
+def test_selectors_match_their_pods(spec: api.Spec) -> None:
+    objects = render(spec, CONTEXT).objects
+    labels = [template["metadata"]["labels"] for template in pods(objects)]
+    for o in objects:
+        selector = o["spec"]["selector"] if o["kind"] == "Service" else o.get("spec", {}).get("selector", {}).get("matchLabels")
+        if selector:
+            assert any(selector.items() <= candidate.items() for candidate in labels)
+
+
+@slow
+@given(specs(), st.text(min_size=1, max_size=40))
+def test_no_text_changes_the_structure(spec: api.Spec, text: str) -> None:
+    plain = spec.model_copy(update={"servers": tuple(s.model_copy(update={"args": ("x",)}) for s in spec.servers)})
+    hostile = spec.model_copy(update={"servers": tuple(s.model_copy(update={"args": (text,)}) for s in spec.servers)})
+    assert shape(render(plain, CONTEXT).objects) == shape(render(hostile, CONTEXT).objects)
+
+
+@slow
+@given(specs())
+def test_both_modes_offer_the_same_servers(spec: api.Spec) -> None:
+    def offered(mode: str) -> Any:
+        config = json.loads(render(spec.model_copy(update={"mode": mode}), CONTEXT).objects[0]["data"]["config.json"])
+        for server in config.get("servers", []):
+            server.pop("fallback", None)
+        return config
+
+    assert offered("MultiPod") == offered("Sidecar")
+
+
+@slow
+@given(specs())
+def test_another_server_changes_no_other_servers_pod(spec: api.Spec) -> None:
+    multi = spec.model_copy(update={"mode": "MultiPod"})
+    extra = api.Server(name="zz-extra", image="i", command=("x",))
+    before = {o["metadata"]["name"]: o for o in render(multi, CONTEXT).objects if o["kind"] == "Deployment"}
+    more = multi.model_copy(update={"servers": (*multi.servers, extra)})
+    after = {o["metadata"]["name"]: o for o in render(more, CONTEXT).objects if o["kind"] == "Deployment"}
+    assert {name: after[name] for name in before} == before

@@ -1,0 +1,142 @@
+"""Real bridges on loopback for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"MCP-BRIDGE/1 "
+ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Connection:
+    """A client's socket that reads lines."""
+
+    def __init__(self, port: int, greeting: dict[str, Any] | bytes | None = None) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.file = self.socket.makefile("rb")
+        if greeting is not None:
+            self.send(greeting if isinstance(greeting, bytes) else MAGIC + json.dumps(greeting).encode())
+
+    def send(self, line: bytes) -> None:
+        """Send a line."""
+        self.socket.sendall(line + b"\n")
+
+    def line(self) -> bytes:
+        """The next line that is not empty; b"" at the end."""
+        while (line := self.file.readline()) == b"\n":
+            pass
+        return line.rstrip(b"\n")
+
+    def control(self) -> dict[str, Any]:
+        """The next line, which must be a control line."""
+        line = self.line()
+        assert line.startswith(MAGIC), line
+        body: dict[str, Any] = json.loads(line[len(MAGIC) :])
+        return body
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """A request and its answer."""
+        self.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode())
+        answer: dict[str, Any] = json.loads(self.line())
+        return answer
+
+    def close(self) -> None:
+        """Close both ways."""
+        self.file.close()
+        self.socket.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass
+class Bridge:
+    """A bridge's process."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    health: int
+    log: Path
+
+    def connect(self, greeting: dict[str, Any] | bytes | None = None) -> Connection:
+        """A new connection."""
+        return Connection(self.port, greeting)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """A GET on the health port."""
+        with socket.create_connection(("127.0.0.1", self.health), timeout=5) as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head, _, body = b"".join(iter(lambda: s.recv(4096), b"")).partition(b"\r\n\r\n")
+        return int(head.split()[1]), body.decode()
+
+    def children(self) -> list[int]:
+        """Pids of its direct children, zombies included."""
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+
+    def stop(self) -> int:
+        """SIGTERM and its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def bridge(program: Path, folder: Path, *command: str, flags: tuple[str, ...] = (), port: int | None = None) -> Iterator[Bridge]:
+    """A bridge in front of a command."""
+    port, health = port or free_port(), free_port()
+    log = folder / f"bridge-{port}.log"
+    arguments = [str(program), "serve", f"--listen=127.0.0.1:{port}", f"--health=127.0.0.1:{health}", *flags, "--", *command]
+    with log.open("ab") as out:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    running = Bridge(process, port, health, log)
+    try:
+        _await_listening(running)
+        yield running
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_listening(running: Bridge) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            running.get("/healthz")
+            return
+        except OSError:
+            assert running.process.poll() is None, running.log.read_text()
+            assert time.monotonic() < deadline, "the bridge does not listen"
+            time.sleep(0.01)
+
+
+def until(what: str, ready: Any, timeout: float = 20.0) -> Any:
+    """Wait on a condition."""
+    deadline = time.monotonic() + timeout
+    while not (found := ready()):
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(0.01)
+    return found

@@ -1,0 +1,212 @@
+"""The gateway's small pure modules: sessions, tokens, hosts, catalog, configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec import Raw
+
+from mcpgateway import auth, catalog, config
+from mcpgateway.app import parse_wait
+from mcpgateway.catalog import Tool
+from mcpgateway.session import KeyRing, Sessions
+
+
+class TestSessions:
+    def test_any_replica_with_the_key_knows_a_session(self) -> None:
+        first, second = (Sessions(KeyRing({"k1": b"x" * 32})) for _ in range(2))
+        token = first.issue(principal="alice", version="2025-11-25", now=1000)
+        found = second.find(token, principal="alice", now=1001)
+        assert found is not None
+        assert found.version == "2025-11-25"
+        assert len(token) <= 1024
+        assert all(0x21 <= ord(c) <= 0x7E for c in token)
+
+    def test_another_principal_an_old_token_and_a_forged_one_are_not_found(self) -> None:
+        sessions = Sessions(KeyRing({"k1": b"x" * 32}), ttl=60)
+        token = sessions.issue(principal="alice", version="2025-11-25", now=1000)
+        assert sessions.find(token, principal="bob", now=1001) is None
+        assert sessions.find(token, principal="alice", now=1061) is None
+        assert sessions.find(token[:-2] + "AA", principal="alice", now=1001) is None
+        assert Sessions(KeyRing({"k1": b"y" * 32})).find(token, principal="alice", now=1001) is None
+        for junk in ("", ".", "k1..", "k1.AA.AA", "k1." + "A" * 2000, "ü.x.y"):
+            assert sessions.find(junk, principal="alice", now=1001) is None
+
+    def test_an_ended_session_is_not_found(self) -> None:
+        sessions = Sessions(KeyRing({}))
+        token = sessions.issue(principal="a", version="2025-11-25", now=1000)
+        found = sessions.find(token, principal="a", now=1000)
+        assert found is not None
+        sessions.end(found)
+        assert sessions.find(token, principal="a", now=1000) is None
+
+    def test_rotated_keys_still_verify(self) -> None:
+        old = Sessions(KeyRing({"k1": b"x" * 32}))
+        token = old.issue(principal="a", version="2025-11-25", now=1000)
+        rotated = Sessions(KeyRing({"k1": b"x" * 32, "k2": b"z" * 32}))
+        assert rotated.find(token, principal="a", now=1000) is not None
+        assert rotated.issue(principal="a", version="2025-11-25", now=1000).startswith("k2.")
+
+
+class TestTokens:
+    def table(self, folder: Path, *, value: bytes | None = b"s3cret\n", anonymous: bool = False) -> auth.TokenTable:
+        file = folder / "token"
+        if value is not None:
+            file.write_bytes(value)
+        tokens = () if anonymous else (config.Token(name="dev", file=str(file), reference="mcp-token/token"),)
+        return auth.TokenTable(config.Auth(tokens=tokens, allow_unauthenticated=anonymous))
+
+    def test_the_right_token_has_a_name_and_the_wrong_one_has_none(self, tmp_path: Path) -> None:
+        table = self.table(tmp_path)
+        assert table.principal(b"Bearer s3cret") == "dev"
+        assert table.principal(b"bearer s3cret") == "dev"
+        for wrong in (b"", b"Bearer ", b"Bearer s3cre", b"Basic s3cret", b"s3cret", b"Bearer \xff\xfe"):
+            assert table.principal(wrong) is None
+
+    @pytest.mark.parametrize("value", [None, b"", b"  \n"])
+    def test_a_missing_or_empty_token_fails_closed_and_is_reported(self, tmp_path: Path, value: bytes | None) -> None:
+        table = self.table(tmp_path, value=value)
+        assert table.missing == ("mcp-token/token",)
+        assert table.principal(b"Bearer ") is None
+
+    def test_a_rotated_token_is_taken(self, tmp_path: Path) -> None:
+        table = self.table(tmp_path)
+        (tmp_path / "token").write_bytes(b"next")
+        table.reload()
+        assert table.principal(b"Bearer s3cret") is None
+        assert table.principal(b"Bearer next") == "dev"
+
+    def test_without_credentials_only_if_it_was_said(self, tmp_path: Path) -> None:
+        assert self.table(tmp_path, anonymous=True).principal(b"") == auth.ANONYMOUS
+        assert auth.TokenTable(config.Auth()).principal(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        (b"localhost:8811", True),
+        (b"127.0.0.1", True),
+        (b"[::1]:8811", True),
+        (b"10.0.0.7:30811", True),
+        (b"gw.ns.svc:8811", True),
+        (b"evil.example.com", False),
+        (b"", False),
+        (b"gw.ns.svc.evil.com", False),
+        (b"[::1", False),
+    ],
+)
+def test_hosts(host: bytes, allowed: bool) -> None:
+    assert auth.host_allowed(host, ("gw.ns.svc",)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (b"http://gw.ns.svc:8811", True),
+        (b"https://app.example.com", True),
+        (b"http://gw.ns.svc", False),
+        (b"https://evil.com", False),
+        (b"null", False),
+        (b"file://gw.ns.svc:8811", False),
+        (b"http://[", False),
+        (b"https://app.example.com.evil.com", False),
+    ],
+)
+def test_origins(origin: bytes, allowed: bool) -> None:
+    assert auth.origin_allowed(origin, b"gw.ns.svc:8811", ("https://app.example.com",)) is allowed
+
+
+def test_a_local_page_may_reach_a_local_gateway() -> None:
+    assert auth.origin_allowed(b"http://localhost:3000", b"127.0.0.1:8811", ())
+
+
+class TestCatalog:
+    def tool(self, server: str, name: str, **more: object) -> Tool:
+        return Tool(server=server, name=name, raw=Raw(json.dumps({"name": name, **more}).encode()))
+
+    def names(self, prefix: config.PrefixPolicy, *tools: Tool, absent: tuple[str, ...] = ()) -> list[str]:
+        built = catalog.build(tools, naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
+        listed = [tool["name"] for tool in json.loads(built.legacy_list)["tools"]]
+        assert listed == list(built.tools)
+        assert json.loads(built.modern_list)["resultType"] == "complete"
+        return listed
+
+    def test_prefixes(self) -> None:
+        a, b, c = self.tool("x", "get"), self.tool("y", "get"), self.tool("y", "put")
+        assert self.names("Always", a, b, c) == ["x_get", "y_get", "y_put"]
+        assert self.names("OnConflict", a, b, c) == ["x_get", "y_get", "put"]
+        assert self.names("Never", a, b, c) == ["get", "put"]
+
+    def test_a_hidden_tool_is_reported(self) -> None:
+        built = catalog.build(
+            [self.tool("x", "get"), self.tool("y", "get")], naming=config.ToolNames(prefix="Never"), gateway="gw"
+        )
+        assert built.hidden == ("y/get",)
+
+    def test_a_server_that_is_away_keeps_its_names_but_offers_nothing(self) -> None:
+        tools = [self.tool("x", "get"), self.tool("y", "get")]
+        built = catalog.build(tools, naming=config.ToolNames(prefix="OnConflict"), gateway="gw", absent={"x"})
+        assert list(built.tools) == ["y_get"]
+        assert built.away == {"x_get": "x"}
+
+    def test_everything_but_the_name_is_the_servers_own(self) -> None:
+        big, vendor = 2**70, {"deep": [1.50, "ü", None]}
+        built = catalog.build([self.tool("x", "get", vendor=vendor, big=big)], naming=config.ToolNames(), gateway="gw")
+        assert json.loads(built.legacy_list)["tools"] == [{"name": "x_get", "vendor": vendor, "big": big}]
+
+    def test_names_fit_and_stay_apart(self) -> None:
+        long = [catalog.fit("a" * 70 + tail) for tail in ("1", "2")]
+        assert all(len(name) <= 64 for name in long)
+        assert long[0] != long[1]
+        assert catalog.fit("with.dot") != catalog.fit("with_dot")
+
+
+class TestConfig:
+    def write(self, folder: Path, text: str) -> Path:
+        file = folder / "config.json"
+        file.write_text(text)
+        return file
+
+    def test_what_the_operator_encodes_the_gateway_reads(self, tmp_path: Path) -> None:
+        wanted = config.Config(gateway="gw", servers=(config.Server(name="a", addresses=("1.2.3.4:1",)),))
+        file = self.write(tmp_path, config.encode(wanted))
+        assert config.read_config(file) == (wanted, config.digest(config.encode(wanted)))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "config.json: Input data was truncated"),
+            ('{"gateway":"g","serverz":[]}', "unknown field `serverz`"),
+            ('{"gateway":"g","servers":[{"name":1}]}', r"Expected `str`, got `int` - at `$.servers[0].name`"),
+            ('{"gateway":"g","servers":[{"name":"a"},{"name":"a"}]}', "two servers are named 'a'"),
+        ],
+    )
+    def test_a_broken_file_names_the_place(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(config.ConfigError) as caught:
+            config.read_config(self.write(tmp_path, text))
+        assert message in str(caught.value)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(config.ConfigError, match="cannot be read: No such file"):
+            config.read_config(tmp_path / "none.json")
+
+    def test_in_sidecar_mode_the_binding_has_the_addresses(self) -> None:
+        server = config.Server(name="a", addresses=("1.2.3.4:1",), fallback="a.svc:1")
+        assert config.addresses_of(server, config.Binding()) == ("1.2.3.4:1",)
+        assert config.addresses_of(config.Server(name="a", fallback="a.svc:1"), config.Binding()) == ("a.svc:1",)
+        sidecar = config.Binding(mode="Sidecar", addresses={"a": "127.0.0.1:4444"})
+        assert config.addresses_of(server, sidecar) == ("127.0.0.1:4444",)
+        assert config.addresses_of(config.Server(name="new"), sidecar) == ()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60.0), ("0", 0.0), ("2.5", 2.5)])
+def test_waits(text: str, seconds: float) -> None:
+    assert parse_wait(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-1s", "301s", "nan", "1m"])
+def test_bad_waits_are_refused_with_the_fix(text: str) -> None:
+    with pytest.raises(ValueError, match="want"):
+        parse_wait(text)

@@ -1,0 +1,90 @@
+"""Wanted and existing objects → what to write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mcpgateway_operator import facts
+from mcpgateway_operator.facts import Container, Owned, Pod
+from mcpgateway_operator.plan import Settled, addresses, plan
+
+UID = "u1"
+
+
+def manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def child(kind: str, name: str, digest: str = "live", owner: str = UID) -> Owned:
+    return Owned(kind=kind, name=name, uid=f"uid-{name}", owner=owner, digest=digest)
+
+
+CONFIG, DEPLOYMENT = manifest("ConfigMap", "c"), manifest("Deployment", "d")
+SETTLED = {
+    ("ConfigMap", "c"): Settled(facts.digest(CONFIG), "live"),
+    ("Deployment", "d"): Settled(facts.digest(DEPLOYMENT), "live"),
+}
+EXISTING = {("ConfigMap", "c"): child("ConfigMap", "c"), ("Deployment", "d"): child("Deployment", "d")}
+
+
+def test_nothing_to_do_in_an_unchanged_world() -> None:
+    done = plan([CONFIG, DEPLOYMENT], EXISTING, settled=SETTLED, owner=UID, rolled_out=True)
+    assert (done.apply, done.prune, done.waiting) == ((), (), ())
+
+
+def test_missing_drifted_and_changed_objects_are_applied_in_order() -> None:
+    changed = manifest("Deployment", "d", replicas=2)
+    drifted = {("ConfigMap", "c"): child("ConfigMap", "c", digest="edited")} | {("Deployment", "d"): child("Deployment", "d")}
+    assert plan([CONFIG, changed], drifted, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG, changed)
+    assert plan([CONFIG], {}, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
+
+
+def test_an_object_of_an_older_gateway_of_that_name_is_not_in_place() -> None:
+    existing = {("ConfigMap", "c"): child("ConfigMap", "c", owner="older")}
+    assert plan([CONFIG], existing, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
+
+
+def test_what_is_no_longer_wanted_is_pruned_only_after_the_rollout() -> None:
+    surplus = {**EXISTING, ("Deployment", "old"): child("Deployment", "old")}
+    rolling = plan([CONFIG, DEPLOYMENT], surplus, settled=SETTLED, owner=UID, rolled_out=False)
+    assert (rolling.prune, [c.name for c in rolling.waiting]) == ((), ["old"])
+    about_to_roll = plan([CONFIG, manifest("Deployment", "d", replicas=2)], surplus, settled=SETTLED, owner=UID, rolled_out=True)
+    assert about_to_roll.prune == ()
+    rolled = plan([CONFIG, DEPLOYMENT], surplus, settled=SETTLED, owner=UID, rolled_out=True)
+    assert [c.name for c in rolled.prune] == ["old"]
+
+
+def test_what_another_gateway_owns_is_never_pruned() -> None:
+    foreign = {**EXISTING, ("ConfigMap", "x"): child("ConfigMap", "x", owner="someone")}
+    assert plan([CONFIG, DEPLOYMENT], foreign, settled=SETTLED, owner=UID, rolled_out=True).prune == ()
+
+
+POD = Pod(
+    name="p1",
+    uid="p1",
+    component="server",
+    server="time",
+    ip="198.18.0.9",
+    created="2026-01-01T00:00:00Z",
+    terminating=False,
+    ready=True,
+    poke="",
+    containers=(Container("mcp-time", "i", running=True, ready=True),),
+)
+
+
+def test_the_newest_ready_pod_comes_first() -> None:
+    newer = replace(POD, name="p2", ip="198.18.0.10", created="2026-01-02T00:00:00Z")
+    assert addresses([POD, newer], 4444) == {"time": ("198.18.0.10:4444", "198.18.0.9:4444")}
+
+
+def test_a_pod_that_is_not_ready_is_asked_only_if_none_is() -> None:
+    starting = replace(POD, name="p2", ip="198.18.0.10", ready=False)
+    assert addresses([POD, starting], 4444) == {"time": ("198.18.0.9:4444",)}
+    assert addresses([starting], 4444) == {"time": ("198.18.0.10:4444",)}
+
+
+def test_terminating_pods_and_pods_without_a_running_bridge_have_no_address() -> None:
+    waiting = replace(POD, containers=(Container("mcp-time", "i", running=False, ready=False),))
+    assert addresses([replace(POD, terminating=True), waiting, replace(POD, ip="")], 4444) == {}

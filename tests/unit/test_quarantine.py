@@ -1,0 +1,76 @@
+"""Sidecar: which servers are held back, and for how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mcpgateway_operator import api, quarantine
+from mcpgateway_operator.facts import Container, Pod
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def spec(mode: str = "Sidecar", image: str = "bad:1") -> api.Spec:
+    servers = [{"name": "time", "image": "good:1", "command": ["x"]}, {"name": "git", "image": image, "command": ["x"]}]
+    return api.parse_spec({"mode": mode, "auth": {"allowUnauthenticated": True}, "servers": servers})
+
+
+def pod(reason: str = "ErrImagePull", image: str = "bad:1") -> Pod:
+    container = Container("mcp-git", image, running=False, ready=False, reason=reason, message="no such image")
+    return Pod("p", "p", "gateway", "", "198.18.0.2", "", terminating=False, ready=False, poke="", containers=(container,))
+
+
+def held(
+    *,
+    mode: str = "Sidecar",
+    image: str = "bad:1",
+    pods: list[Pod],
+    status: dict[str, Any] | None = None,
+    generation: int = 1,
+    now: datetime = NOW,
+) -> dict[str, quarantine.Held]:
+    return quarantine.held_back(spec(mode, image), pods=pods, status=status or {}, generation=generation, now=now)
+
+
+def test_a_server_whose_image_cannot_be_had_is_held_back() -> None:
+    assert held(pods=[pod()]) == {"git": quarantine.Held("ErrImagePull", "no such image", "2026-11-23T12:00:00Z")}
+
+
+def test_a_server_that_merely_crashes_is_not() -> None:
+    assert held(pods=[pod("CrashLoopBackOff")]) == {}
+
+
+def test_in_multi_pod_mode_nobody_is_held_back() -> None:
+    assert held(mode="MultiPod", pods=[pod()]) == {}
+
+
+def test_a_pod_with_the_former_image_says_nothing_about_the_new_one() -> None:
+    assert held(image="good:2", pods=[pod(image="bad:1")]) == {}
+
+
+STATUS = {
+    "observedGeneration": 1,
+    "servers": [
+        {
+            "name": "git",
+            "state": "Quarantined",
+            "lastError": {"reason": "ErrImagePull", "message": "no such image", "time": "2026-11-23T12:00:00Z"},
+        }
+    ],
+}
+
+
+def test_status_remembers_until_the_retry_is_due() -> None:
+    assert "git" in held(pods=[], status=STATUS, now=NOW + timedelta(minutes=4))
+    assert held(pods=[], status=STATUS, now=NOW + timedelta(minutes=5)) == {}
+
+
+def test_an_edit_of_the_spec_is_a_reason_to_try_again() -> None:
+    assert held(pods=[], status=STATUS, generation=2) == {}
+
+
+def test_the_retry_has_a_time() -> None:
+    known = held(pods=[pod()])
+    assert quarantine.retry_in(known, NOW + timedelta(minutes=4)) == 60.0
+    assert quarantine.retry_in({}, NOW) is None

@@ -1,0 +1,161 @@
+"""What is known → conditions and per-server status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcpgateway_operator import api, status
+from mcpgateway_operator.facts import Container, Owned, Pod
+from mcpgateway_operator.quarantine import Held
+from mcpgateway_operator.status import Finding, Observation
+
+SPEC = api.parse_spec(
+    {
+        "auth": {"allowUnauthenticated": True},
+        "servers": [{"name": "time", "image": "i", "command": ["x"]}, {"name": "git", "image": "i", "command": ["x"]}],
+    }
+)
+NOW = "2026-11-23T12:00:00Z"
+
+
+def row(name: str, state: str = "Ready", **more: Any) -> dict[str, Any]:
+    return {"name": name, "state": state, "tools": 2, **more}
+
+
+def pod(name: str = "g1", **more: Any) -> Pod:
+    fields: dict[str, Any] = {
+        "name": name,
+        "uid": name,
+        "component": "gateway",
+        "server": "",
+        "ip": "198.18.0.2",
+        "created": NOW,
+        "terminating": False,
+        "ready": True,
+        "poke": "",
+        "containers": (Container("gateway", "i", running=True, ready=True),),
+    }
+    return Pod(**(fields | more))
+
+
+DEPLOYMENT = Owned("Deployment", "gw", "u", "owner", "d", complete=True, available=1)
+REPORT = {"config": "c1", "toolCount": 4, "servers": [row("time"), row("git")]}
+READY = Observation(
+    name="gw",
+    namespace="ns",
+    generation=3,
+    spec=SPEC,
+    config_digest="c1",
+    gateway=DEPLOYMENT,
+    pods=(pod(),),
+    reports={"g1": REPORT},
+)
+
+
+def built(seen: Observation, previous: dict[str, Any] | None = None, now: str = NOW) -> dict[str, Any]:
+    return status.build(seen, previous=previous or {}, now=now)
+
+
+def condition(seen: Observation, kind: str) -> tuple[str, str, str]:
+    found = next(c for c in built(seen)["conditions"] if c["type"] == kind)
+    return found["status"], found["reason"], found["message"]
+
+
+def test_ready_when_the_gateway_offers_every_server() -> None:
+    whole = built(READY)
+    assert condition(READY, "Ready") == ("True", "ServersReady", "2 servers answer with 4 tools")
+    assert (whole["readyServers"], whole["toolCount"], whole["url"]) == ("2/2", 4, "http://gw.ns.svc:8811/mcp")
+    assert all(c["observedGeneration"] == 3 for c in whole["conditions"])
+    assert "Reconciling" not in [c["type"] for c in whole["conditions"]]
+
+
+def with_report(**changes: Any) -> Observation:
+    return replace(READY, reports={"g1": {**REPORT, **changes}})
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (replace(READY, spec=SPEC.model_copy(update={"replicas": 0})), ("False", "ScaledToZero")),
+        (replace(READY, gateway=None), ("False", "GatewayNotReady")),
+        (replace(READY, gateway=replace(DEPLOYMENT, available=0)), ("False", "GatewayNotReady")),
+        (replace(READY, reports={}), ("Unknown", "StatusUnreachable")),
+        (with_report(config="older"), ("False", "ConfigurationPending")),
+        (with_report(config="older", configError="config.json: $.x"), ("False", "ConfigurationRefused")),
+        (with_report(missingTokens=["s/k"]), ("False", "MissingReference")),
+        (with_report(servers=[row("time"), row("git", "Failed")]), ("False", "ServerNotReady")),
+        (with_report(servers=[row("time")]), ("False", "ServerNotReady")),
+    ],
+)
+def test_ready_says_what_is_in_the_way(seen: Observation, expected: tuple[str, str]) -> None:
+    assert condition(seen, "Ready")[:2] == expected
+
+
+def test_the_reason_names_the_server_and_its_error() -> None:
+    error = {"reason": "StartFailed", "message": 'ENOENT: command "x" is not on PATH'}
+    seen = with_report(servers=[row("time"), row("git", "Failed", lastError=error)])
+    assert condition(seen, "Ready")[2] == 'server git is Failed: StartFailed: ENOENT: command "x" is not on PATH'
+
+
+def test_a_missing_reference_is_a_condition_of_its_own() -> None:
+    error = {"reason": "MissingReference", "message": "not there: secrets/s/k"}
+    seen = with_report(servers=[row("time"), row("git", "Failed", lastError=error)])
+    assert condition(seen, "ResolvedRefs") == ("False", "MissingReference", "server git: not there: secrets/s/k")
+
+
+def test_the_kubelets_word_counts_when_the_gateway_only_knows_silence() -> None:
+    broken = pod(
+        "s1",
+        component="server",
+        server="git",
+        containers=(Container("mcp-git", "i", running=False, ready=False, reason="ErrImagePull", message="no such image"),),
+    )
+    unreachable = {"reason": "NoAddress", "message": "no pod"}
+    seen = replace(with_report(servers=[row("time"), row("git", "Failed", lastError=unreachable)]), pods=(pod(), broken))
+    assert "ErrImagePull: no such image" in condition(seen, "Ready")[2]
+
+
+def test_a_quarantined_server_keeps_its_reason_and_time() -> None:
+    held = {"git": Held("ErrImagePull", "no such image", "2026-11-23T11:59:00Z")}
+    seen = replace(with_report(servers=[row("time")]), held=held)
+    git = next(s for s in built(seen)["servers"] if s["name"] == "git")
+    assert git["state"] == "Quarantined"
+    assert git["lastError"] == {"reason": "ErrImagePull", "message": "no such image", "time": "2026-11-23T11:59:00Z"}
+
+
+def test_times_change_only_with_what_they_are_about() -> None:
+    first = built(READY)
+    later = built(with_report(servers=[row("time"), row("git", "Failed")]), first, "2026-11-23T13:00:00Z")
+    times = {c["type"]: c["lastTransitionTime"] for c in later["conditions"]}
+    assert times["Ready"] == "2026-11-23T13:00:00Z"
+    assert times["Accepted"] == NOW
+
+
+def test_the_worst_of_several_gateway_pods_counts() -> None:
+    other = {**REPORT, "servers": [row("time"), row("git", "Failed")]}
+    seen = replace(READY, pods=(pod(), pod("g2")), reports={"g1": REPORT, "g2": other})
+    assert condition(seen, "Ready")[1] == "ServerNotReady"
+
+
+def test_a_failure_to_apply_stalls() -> None:
+    seen = replace(READY, failure=Finding("False", "Conflict", "Service gw exists already"))
+    assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw exists already")
+    assert condition(seen, "Stalled")[0] == "True"
+
+
+def test_more_processes_alone_are_not_worth_a_write() -> None:
+    before, after = built(READY), built(with_report(servers=[row("time", processes=9), row("git")]))
+    assert before != after
+    assert status.significant(before) == status.significant(after)
+
+
+def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
+    ready, broken = built(READY), built(with_report(servers=[row("time"), row("git", "Failed")]))
+    assert status.transitions(ready, ready) == []
+    assert [f.reason for f in status.transitions(ready, broken)] == ["ServerNotReady"]
+    assert status.is_problem(status.transitions(ready, broken)[0])
+    assert [f.reason for f in status.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
+    assert not status.is_problem(Finding("False", "GatewayNotReady", ""))
