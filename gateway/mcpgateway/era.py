@@ -159,13 +159,16 @@ def negotiate(requested: object) -> str:
 
 
 def to_client(raw: bytes, *, client: Era, upstream: Era) -> bytes:
-    """A result as the client's era wants it; only a legacy server's result for a modern client needs a key spliced in."""
-    if client == "legacy" or upstream == "modern" or not raw.startswith(b"{"):
+    """A result as the client's era wants it: a modern client needs `resultType`, which an older peer leaves out.
+
+    A result is searched, not parsed, unless the word occurs in a legacy server's; absent means complete.
+    """
+    if client == "legacy" or not raw.startswith(b"{"):
         return raw
-    found = jsonrpc.members(raw)
-    if "resultType" in found:
+    if b'"resultType"' in raw and (upstream == "modern" or "resultType" in jsonrpc.members(raw)):
         return raw
-    return b'{"resultType":"complete"' + (b"," if found else b"") + raw[1:].lstrip()
+    rest = raw[1:].lstrip()
+    return b'{"resultType":"complete"' + (b"" if rest.startswith(b"}") else b",") + rest
 
 
 # --- towards servers ------------------------------------------------------------------------------------------------------

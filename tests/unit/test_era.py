@@ -131,6 +131,9 @@ def test_a_legacy_result_becomes_complete_for_a_modern_client() -> None:
     assert era.to_client(b"{ }", client="modern", upstream="legacy") == b'{"resultType":"complete"}'
     assert era.to_client(b'{"resultType":"x"}', client="modern", upstream="legacy") == b'{"resultType":"x"}'
     assert era.to_client(b'{"a":1}', client="legacy", upstream="modern") == b'{"a":1}'
+    assert era.to_client(b'{"a":1}', client="modern", upstream="modern") == b'{"resultType":"complete","a":1}'
+    nested = b'{"a":{"resultType":"x"}}'
+    assert era.to_client(nested, client="modern", upstream="legacy") == b'{"resultType":"complete",' + nested[1:]
 
 
 def test_request_metadata_is_added_for_modern_and_taken_away_for_legacy_servers() -> None:

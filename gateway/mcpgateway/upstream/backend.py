@@ -22,6 +22,7 @@ from .handshake import Profile
 State = Literal["Connecting", "Ready", "Restarting", "Failed"]
 
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
+_DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
 _SESSION_IDLE = 30 * 60.0
 _MAX_SESSIONS = 1000
@@ -273,15 +274,18 @@ class Backend:
     async def _hold(self, watching: Connection, watch: _Watch, connection: Connection) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
         references = watch.control.references
+        loop = asyncio.get_running_loop()
+        leave: float | None = None  # when a bridge that is shutting down is left, even if there is no other
         self._relist.clear()
         self._retry.clear()
         while True:
+            patience = _SILENCE if leave is None else max(0.0, leave - loop.time())
             waits: set[asyncio.Future[Any]] = {
                 asyncio.ensure_future(event.wait()) for event in (watch.news, self._relist, self._retry)
             }
             ends: set[asyncio.Future[Any]] = {watching.closed, *([connection.closed] if self.snapshot.shared else [])}
             try:
-                done, _ = await asyncio.wait({*waits, *ends}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({*waits, *ends}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for wait in waits:
                     wait.cancel()
@@ -289,10 +293,12 @@ class Backend:
                 if end.done():
                     raise end.result()
             if not done:
-                raise self._silent()
+                raise self._draining() if leave is not None else self._silent()
             if watch.news.is_set():
                 watch.news.clear()
                 self._on_news(watch.control, references)
+                if watch.control.draining and leave is None:
+                    leave = loop.time() + _DRAIN_PATIENCE
             if self._retry.is_set():
                 self._retry.clear()
                 if self._address not in self._addresses:
@@ -301,12 +307,15 @@ class Backend:
                 self._relist.clear()
                 await self._refresh(connection)
 
+    def _draining(self) -> UpstreamError:
+        return UpstreamError(self.server.name, "Draining", "its bridge is shutting down")
+
     def _silent(self) -> UpstreamError:
         return UpstreamError(self.server.name, "Unreachable", f"its bridge has been silent for {_SILENCE:g} s")
 
     def _on_news(self, control: Control, references: str) -> None:
         if control.draining and any(address != self._address for address in self._addresses):
-            raise UpstreamError(self.server.name, "Draining", "its bridge is shutting down")
+            raise self._draining()
         if control.references != references:
             for key in list(self._links):
                 self.end_session(key)

@@ -72,7 +72,8 @@ def handle(message: dict[str, Any]) -> None:
         answer(id, result={"tools": [{"name": name, "inputSchema": schema, "x-vendor": {"n": 1.50}} for name in TOOLS]})
     elif method == "tools/call":
         text = call(id, params["name"], params.get("arguments") or {})
-        answer(id, result={"content": [{"type": "text", "text": text}], "x-vendor": [1.50, "ü"]})
+        complete = {"resultType": "complete"} if ERA == "modern" else {}
+        answer(id, result={"content": [{"type": "text", "text": text}], "x-vendor": [1.50, "ü"], **complete})
     else:
         answer(id, error={"code": -32601, "message": f"no {method}"})
 

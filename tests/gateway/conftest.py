@@ -1,0 +1,36 @@
+"""A gateway in front of two small servers, one of each era."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mcpgateway import config as gateway_config
+from tests.support.bridges import ECHO, Bridge, bridge
+from tests.support.gateways import Gateway, configuration, gateway
+
+
+@dataclass
+class World:
+    gateway: Gateway
+    modern: Bridge
+    legacy: Bridge
+    servers: tuple[gateway_config.Server, ...]
+
+
+def server(name: str, running: Bridge, **more: object) -> gateway_config.Server:
+    return gateway_config.Server(name=name, addresses=(f"127.0.0.1:{running.port}",), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def world(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Shared by a module: tests must leave it as it was."""
+    folder = tmp_path_factory.mktemp("world")
+    with bridge(bridge_program, folder, *ECHO, "modern") as modern, bridge(bridge_program, folder, *ECHO, "legacy") as legacy:
+        servers = (server("new", modern, call_timeout=3.0), server("old", legacy, call_timeout=3.0))
+        with gateway(folder, configuration(*servers, folder=folder)) as running:
+            running.await_ready()
+            yield World(running, modern, legacy, servers)

@@ -1,0 +1,279 @@
+"""Servers that die, hang, lie, come and go: the caller is told, the others are unharmed, and the next call works."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from mcpgateway import config as gateway_config
+from tests.gateway.conftest import server
+from tests.support.bridges import ECHO, Bridge, bridge, free_port, until
+from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+
+
+class Lab:
+    """Makes bridges and gateways that end with the test."""
+
+    def __init__(self, program: Path, folder: Path, stack: ExitStack) -> None:
+        self.program, self.folder, self.stack = program, folder, stack
+
+    def bridge(self, *command: str, flags: tuple[str, ...] = (), port: int | None = None) -> Bridge:
+        return self.stack.enter_context(
+            bridge(self.program, self.folder, *(command or (*ECHO, "modern")), flags=flags, port=port)
+        )
+
+    def gateway(self, *servers: gateway_config.Server, **more: Any) -> Gateway:
+        return self.stack.enter_context(gateway(self.folder, configuration(*servers, folder=self.folder, **more)))
+
+
+@pytest.fixture
+def lab(bridge_program: Path, tmp_path: Path) -> Iterator[Lab]:
+    with ExitStack() as stack:
+        yield Lab(bridge_program, tmp_path, stack)
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize(
+    ("tool", "cause", "exit_code"),
+    [
+        ("die", "exit code 7: about to die", 7),
+        ("kill", "killed by SIGKILL", 137),
+    ],
+)
+def test_a_process_that_dies_fails_its_call_by_name_and_the_next_one_works(
+    lab: Lab, era: str, tool: str, cause: str, exit_code: int
+) -> None:
+    running = lab.gateway(server("s", lab.bridge(*ECHO, era)))
+    running.await_ready()
+    before = running.text("s_pid")
+    error = running.call(f"s_{tool}")["error"]
+    assert f"server 's': Exited: its process ended, {cause}" in error["message"]
+    assert (error["data"]["server"], error["data"]["reason"], error["data"]["exitCode"]) == ("s", "Exited", exit_code)
+    assert running.text("s_pid") != before
+    status = running.await_ready("s")
+    assert status["servers"][0]["restarts"] == 1
+    assert status["servers"][0]["lastError"]["reason"] == "Exited"
+
+
+def test_a_hanging_server_times_out_and_harms_nobody(lab: Lab) -> None:
+    running = lab.gateway(server("bad", lab.bridge(), call_timeout=1.0), server("good", lab.bridge()))
+    running.await_ready()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        hanging = pool.submit(running.call, "bad_hang")
+        assert all(running.text("good_pid") for _ in range(20))
+        error = hanging.result()["error"]
+    assert error["message"] == "server 'bad': Timeout: no answer within 1 s"
+    assert error["data"] == {"server": "bad", "reason": "Timeout"}
+
+
+def test_junk_on_stdout_is_survived(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    running.await_ready()
+    assert running.text("s_junk", x=1) == '{"x": 1}'
+    assert running.text("s_echo", x=2) == '{"x": 2}'
+
+
+def test_calls_of_many_clients_are_answered_each_to_its_own(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    running.await_ready()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: running.call("s_echo", n=n), range(200)))
+    assert [json.loads(a["result"]["content"][0]["text"])["n"] for a in answers] == list(range(200))
+
+
+def test_it_starts_with_no_server_reachable_and_heals(lab: Lab) -> None:
+    port = free_port()
+    running = lab.gateway(gateway_config.Server(name="late", addresses=(f"127.0.0.1:{port}",)))
+    failed = running.await_status("a failure", lambda status: status["servers"][0]["state"] == "Failed")
+    assert failed["servers"][0]["lastError"]["reason"] == "Unreachable"
+    assert running.modern("tools/list").json()["result"]["tools"] == []
+    lab.bridge(port=port)
+    assert running.await_ready("late")["toolCount"] == 10
+    assert "lastError" not in running.server("late")
+
+
+def test_a_server_that_goes_takes_its_tools_along_and_a_call_says_why(lab: Lab) -> None:
+    port = free_port()
+    gone = lab.bridge(port=port)
+    running = lab.gateway(server("s", gone), server("stays", lab.bridge()))
+    running.await_ready()
+    gone.stop()
+    running.await_status("its tools to go", lambda status: status["toolCount"] == 10)
+    error = running.call("s_echo")["error"]
+    assert (error["data"]["server"], error["data"]["reason"] in ("Unreachable", "Draining")) == ("s", True)
+    assert running.text("stays_echo") == "{}"
+    lab.bridge(port=port)
+    assert running.await_ready("s")["toolCount"] == 20
+
+
+def test_a_command_that_does_not_start_is_named(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge("no-such-command")))
+    found = running.await_status("the reason", lambda status: status["servers"][0].get("lastError"))
+    error = found["servers"][0]["lastError"]
+    assert error["reason"] == "StartFailed"
+    assert 'ENOENT: command "no-such-command" is not on PATH' in error["message"]
+
+
+def test_a_missing_reference_is_named_and_heals_and_a_rotated_one_is_taken(lab: Lab) -> None:
+    refs = lab.folder / "refs"
+    secret = refs / "secrets" / "s" / "key"
+    running = lab.gateway(server("s", lab.bridge(flags=(f"--refs={refs}", "--env=KEY=@secrets/s/key"))))
+    found = running.await_status("the reason", lambda status: status["servers"][0].get("lastError"))
+    assert found["servers"][0]["lastError"] == {"reason": "MissingReference", "message": "not there: secrets/s/key"}
+    secret.parent.mkdir(parents=True)
+    secret.write_text("first")
+    running.await_ready("s")
+    assert running.text("s_environ", name="KEY") == "first"
+    secret.write_text("second")
+    until(
+        "the new value",
+        lambda: running.call("s_environ", name="KEY").get("result", {}).get("content", [{}])[0].get("text") == "second",
+    )
+
+
+def test_a_server_that_is_no_mcp_server_is_named(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge("sh", "-c", "exit 3")))
+    found = running.await_status("the reason", lambda status: status["servers"][0].get("lastError"))
+    assert "exit code 3" in found["servers"][0]["lastError"]["message"]
+
+
+def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(lab: Lab) -> None:
+    first, second = lab.bridge(*ECHO, "legacy"), lab.bridge()
+    running = lab.gateway(server("a", first))
+    running.await_ready()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    opened = httpx2.post(running.url, headers=headers, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+    headers |= {"Mcp-Session-Id": opened.headers["mcp-session-id"], "Accept": "text/event-stream, application/json"}
+
+    def count() -> str:
+        body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "a_count", "arguments": {}}}
+        return str(httpx2.post(running.url, headers=headers, json=body).json()["result"]["content"][0]["text"])
+
+    assert count() == "1"
+    told = threading.Event()
+
+    def listen() -> None:
+        with httpx2.stream("GET", running.url, headers=headers, timeout=30) as stream:
+            for line in stream.iter_lines():
+                if "notifications/tools/list_changed" in line:
+                    told.set()
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    running.configure(configuration(server("a", first), server("b", second), folder=lab.folder))
+    running.await_ready("a", "b")
+    assert told.wait(20)
+    listener.join()
+    assert count() == "2"
+    running.configure(configuration(server("b", second), folder=lab.folder))
+    running.await_status("a to be gone", lambda status: [row["name"] for row in status["servers"]] == ["b"])
+    until("its processes to end", lambda: first.children() == [])
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("{", "config.json"),
+        ('{"gateway":"test","servers":[{"name":1}]}', "$.servers[0].name"),
+    ],
+)
+def test_a_broken_configuration_keeps_the_last_good_one(lab: Lab, broken: str, message: str) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    good = running.await_ready()["config"]
+    (lab.folder / "config.json").write_text(broken)
+    found = running.await_status("the complaint", lambda status: status["configError"])
+    assert message in found["configError"]
+    assert found["config"] == good
+    assert running.text("s_echo") == "{}"
+
+
+def test_a_rotated_token_replaces_the_old_one(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    (lab.folder / "token").write_text("next")
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    until("the old one to be refused", lambda: running.post(ask).status_code == 401)
+    assert running.post(ask, token="next").status_code == 400  # let in; a session is missing
+    (lab.folder / "token").unlink()
+    found = running.await_status("the report", lambda status: status["missingTokens"])
+    assert found["missingTokens"] == ["mcp-token/token"]
+    assert running.post(ask, token="next").status_code == 401
+
+
+def test_status_is_a_long_poll(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    ready = running.await_ready()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(running.status, ready["version"], 30)
+        running.call("s_die")
+        changed = waiting.result(timeout=20)
+    assert changed["version"] != ready["version"]
+    assert running.status("other", 30)["version"]
+
+
+def test_a_client_that_goes_cancels_its_call(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge(), call_timeout=30.0))
+    running.await_ready()
+    with pytest.raises(httpx2.ReadTimeout):
+        running.modern("tools/call", name="s_slow", arguments={"seconds": 1}, timeout=0.3)
+    assert running.text("s_echo", after=1) == '{"after": 1}'
+
+
+def test_a_draining_gateway_finishes_its_calls_and_exits_with_0(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge()))
+    running.await_ready()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        slow = pool.submit(running.text, "s_slow", seconds=1)
+        until("the call to be on its way", lambda: running.process.poll() is None and not slow.done())
+        threading.Event().wait(0.3)  # let the request reach the gateway
+        running.process.send_signal(signal.SIGTERM)
+        assert slow.result(timeout=20) == '{"seconds": 1}'
+    assert running.process.wait(timeout=20) == 0
+    assert "Traceback" not in running.log
+
+
+def test_a_killed_gateway_resumes_a_sessions_process(lab: Lab) -> None:
+    """kill -9 in the middle of a session: the bridge holds the process, the token is signed, the memo spares the handshake."""
+    legacy, port = lab.bridge(*ECHO, "legacy"), free_port()
+    config = configuration(server("s", legacy), folder=lab.folder)
+
+    def ask(running: Gateway, method: str, headers: dict[str, str], **params: Any) -> httpx2.Response:
+        return running.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers=headers)
+
+    with gateway(lab.folder, config, port=port) as first:
+        first.await_ready()
+        opened = ask(
+            first, "initialize", {}, protocolVersion="2025-11-25", capabilities={}, clientInfo={"name": "t", "version": "1"}
+        )
+        headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        assert ask(first, "tools/call", headers, name="s_count").json()["result"]["content"][0]["text"] == "1"
+        first.process.kill()
+        first.process.wait()
+    with gateway(lab.folder, config, port=port) as second:
+        second.await_ready()
+        assert ask(second, "tools/call", headers, name="s_count").json()["result"]["content"][0]["text"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "cannot be read"), ("nonsense", "config.json"), ('{"a":1}', "unknown field `a`")]
+)
+def test_without_a_good_configuration_to_begin_with_it_says_so(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "config.json"
+    if text is not None:
+        file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "mcpgateway", f"--config={file}"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (1, True, False)

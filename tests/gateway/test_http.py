@@ -1,0 +1,138 @@
+"""The connection guard, and what http.py relies on in uvicorn (docs/decisions/0001)."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from mcpgateway import http
+from tests.gateway.conftest import World
+from tests.support.gateways import TOKEN
+
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+def request(id: int = 1, extra: str = "", method: str = "tools/list") -> bytes:
+    body = json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": {"_meta": META}})
+    head = (
+        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+        f"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
+
+
+class Raw:
+    def __init__(self, world: World) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", world.gateway.port), timeout=30)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def response(self) -> tuple[int, bytes]:
+        status = int(self.file.readline().split()[1])
+        length = 0
+        while (line := self.file.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return status, self.file.read(length)
+
+
+def test_requests_on_one_connection_are_answered_in_order(world: World) -> None:
+    with Raw(world) as raw:
+        for id in range(3):
+            raw.socket.sendall(request(id))
+            assert json.loads(raw.response()[1])["id"] == id
+
+
+def test_pipelined_requests_are_answered_in_order_across_both_paths(world: World) -> None:
+    health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Raw(world) as raw:
+        raw.socket.sendall(request(1) + health + request(2) + request(3))
+        assert json.loads(raw.response()[1])["id"] == 1
+        assert raw.response() == (200, b"ok\n")
+        assert [json.loads(raw.response()[1])["id"] for _ in range(2)] == [2, 3]
+
+
+def test_a_request_may_arrive_byte_by_byte(world: World) -> None:
+    with Raw(world) as raw:
+        for byte in request(7):
+            raw.socket.sendall(bytes([byte]))
+        assert json.loads(raw.response()[1])["id"] == 7
+
+
+def test_expect_continue_is_answered(world: World) -> None:
+    head, _, body = request(1, "Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    with Raw(world) as raw:
+        raw.socket.sendall(head + b"\r\n\r\n")
+        assert raw.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert raw.file.readline() == b"\r\n"
+        raw.socket.sendall(body)
+        assert raw.response()[0] == 200
+
+
+def test_connection_close_is_honoured(world: World) -> None:
+    with Raw(world) as raw:
+        raw.socket.sendall(request(1, "Connection: close\r\n"))
+        assert raw.response()[0] == 200
+        assert raw.file.read() == b""
+
+
+def test_a_body_over_the_limit_is_refused_and_others_are_unharmed(world: World) -> None:
+    with Raw(world) as raw, Raw(world) as other:
+        raw.socket.sendall(request(1).replace(b"Content-Length: ", b"Content-Length: 9"))
+        chunk = b"x" * (1 << 20)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - it may take some chunks
+            for _ in range(50):
+                raw.socket.sendall(chunk)
+        other.socket.sendall(request(2))
+        assert other.response()[0] == 200
+
+
+def test_headers_over_the_limit_are_refused(world: World) -> None:
+    with Raw(world) as raw:
+        raw.socket.sendall(request(1, "".join(f"X-{n}: {'y' * 1000}\r\n" for n in range(70))))
+        assert raw.response()[0] == 431
+
+
+def test_what_is_no_http_is_refused(world: World) -> None:
+    with Raw(world) as raw:
+        raw.socket.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        assert raw.response()[0] == 400
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /mcp HT", request()[:-10]], ids=["nothing", "half a head", "half a body"])
+def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
+    with Raw(world) as raw:
+        began = time.monotonic()
+        raw.socket.sendall(sent)
+        assert raw.response()[0] == 408
+        assert raw.file.read() == b""
+        assert time.monotonic() - began < 2 * http.HEADER_DEADLINE + http.BODY_DEADLINE
+
+
+def test_what_is_relied_on_is_there() -> None:
+    for name in (
+        "on_message_begin",
+        "on_header",
+        "on_headers_complete",
+        "on_body",
+        "on_message_complete",
+        "on_response_complete",
+        "_start_asgi_task",
+        "connection_made",
+        "connection_lost",
+        "data_received",
+    ):
+        assert callable(getattr(HttpToolsProtocol, name)), name
+    touched = {"response_complete", "disconnected", "message_event", "keep_alive"}
+    assert touched <= set(RequestResponseCycle.__init__.__code__.co_names)
+    assert touched <= set(dir(http.McpExchange)) | set(http.McpExchange.__init__.__code__.co_names)

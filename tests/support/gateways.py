@@ -1,0 +1,162 @@
+"""The gateway's real process in front of real bridges, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from mcpgateway import config as gateway_config
+
+from .bridges import free_port, until
+
+TOKEN = "s3cret"
+MODERN = "2026-07-28"
+
+
+@dataclass
+class Gateway:
+    """A running gateway and the folder that it is configured from."""
+
+    folder: Path
+    port: int
+    internal: int
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "gateway.log").read_text()
+
+    def configure(self, config: gateway_config.Config) -> None:
+        """Replace the configuration file, as a kubelet does: at once."""
+        write_config(self.folder, config)
+
+    def status(self, after: str = "", wait: float = 0) -> dict[str, Any]:
+        parameters = {"after": after, "wait": f"{wait:g}s"}
+        answer: dict[str, Any] = httpx2.get(
+            f"http://127.0.0.1:{self.internal}/status", params=parameters, timeout=wait + 10
+        ).json()
+        return answer
+
+    def server(self, name: str) -> dict[str, Any]:
+        return next((row for row in self.status()["servers"] if row["name"] == name), {})
+
+    def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = 30) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            found = self.status()
+            return found if ready(found) else None
+
+        found: dict[str, Any] = until(what, look, timeout)
+        return found
+
+    def await_ready(self, *names: str) -> dict[str, Any]:
+        """Wait until these servers are ready (all that are configured, if none is named)."""
+
+        def ready(status: dict[str, Any]) -> bool:
+            states = {row["name"]: row["state"] for row in status["servers"]}
+            return bool(states) and all(states.get(name) == "Ready" for name in names or states)
+
+        return self.await_status(f"servers {names or 'all'} to be ready", ready)
+
+    def post(
+        self, body: Any, *, token: str | None = TOKEN, headers: dict[str, str] | None = None, timeout: float = 60
+    ) -> httpx2.Response:
+        """One POST /mcp."""
+        sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **(headers or {})}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        content = body if isinstance(body, bytes) else json.dumps(body)
+        return httpx2.post(self.url, content=content, headers=sent, timeout=timeout)
+
+    def modern(
+        self, method: str, *, id: int | str = 1, name: str | None = None, timeout: float = 60, **params: Any
+    ) -> httpx2.Response:
+        """One request of the modern era."""
+        meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+        headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method} | ({"Mcp-Name": name} if name else {})
+        named = {"name": name} if name else {}
+        body = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**named, **params, "_meta": meta}}
+        return self.post(body, headers=headers, timeout=timeout)
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """A tool call of the modern era: the whole answer."""
+        answer: dict[str, Any] = self.modern("tools/call", name=tool, arguments=arguments).json()
+        return answer
+
+    def text(self, tool: str, **arguments: Any) -> str:
+        """A tool call's text."""
+        answer = self.call(tool, **arguments)
+        assert "result" in answer, answer
+        return str(answer["result"]["content"][0]["text"])
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=40)
+
+
+def configuration(*servers: gateway_config.Server, folder: Path, **more: Any) -> gateway_config.Config:
+    """A configuration with one token."""
+    token = folder / "token"
+    if not token.exists():
+        token.write_text(TOKEN)
+    auth = gateway_config.Auth(tokens=(gateway_config.Token(name="dev", file=str(token), reference="mcp-token/token"),))
+    return gateway_config.Config(gateway="test", servers=servers, **{"auth": auth, **more})
+
+
+def write_config(folder: Path, config: gateway_config.Config | str) -> None:
+    text = config if isinstance(config, str) else gateway_config.encode(config)
+    fresh = folder / "config.new"
+    fresh.write_text(text)
+    fresh.replace(folder / "config.json")
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, config: gateway_config.Config, *flags: str, port: int | None = None) -> Iterator[Gateway]:
+    """A gateway's process."""
+    write_config(folder, config)
+    (folder / "keys").mkdir(exist_ok=True)
+    if not (folder / "keys" / "k1").exists():
+        (folder / "keys" / "k1").write_bytes(b"k" * 32)
+    port, internal = port or free_port(), free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "mcpgateway",
+        f"--config={folder}/config.json",
+        f"--keys={folder}/keys",
+        f"--listen=127.0.0.1:{port}",
+        f"--internal=127.0.0.1:{internal}",
+        *flags,
+    ]
+    with (folder / "gateway.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    running = Gateway(folder, port, internal, process)
+
+    def answers() -> bool:
+        assert process.poll() is None, running.log
+        try:
+            return httpx2.get(f"http://127.0.0.1:{internal}/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    try:
+        until("the gateway to start", answers)
+        yield running
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
