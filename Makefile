@@ -23,7 +23,7 @@ help: ## Show this help
 
 .PHONY: run
 run: tools bridge ## Run the quick start without a cluster: http://127.0.0.1:8811/mcp until Ctrl-C
-	exec mcpgw up examples/quickstart.yaml --prove
+	exec mcpgw up examples/quickstart.yaml --call 'time_get_current_time={"timezone":"UTC"}'
 
 .PHONY: test
 test: tools bridge ## Run all tests; on Debian as root this includes a real one-node cluster

@@ -77,10 +77,7 @@ def test_what_the_sdk_leaves_to_its_http_parser_and_to_its_models() -> None:
 
 
 def test_versions_are_the_sdks() -> None:
-    assert (
-        list(era.LEGACY_VERSIONS) == sdk_versions.HANDSHAKE_PROTOCOL_VERSIONS
-        or tuple(sdk_versions.HANDSHAKE_PROTOCOL_VERSIONS) == era.LEGACY_VERSIONS
-    )
+    assert tuple(sdk_versions.HANDSHAKE_PROTOCOL_VERSIONS) == era.LEGACY_VERSIONS
     assert tuple(sdk_versions.MODERN_PROTOCOL_VERSIONS) == era.MODERN_VERSIONS
 
 

@@ -1,0 +1,121 @@
+"""A real kube-apiserver with the operator's process as the chart's service account."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import operators, tools
+from tests.support.controlplane import ControlPlane
+from tests.support.kubectl import Kubectl, condition, eventually
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    try:
+        control_plane = ControlPlane(tmp_path_factory.mktemp("plane"))
+    except tools.CannotRunError as error:
+        pytest.fail(f"level api cannot run here: {error}")
+    try:
+        control_plane.start()
+        operators.install_rights(control_plane.kubectl)
+        yield control_plane
+    finally:
+        control_plane.stop()
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return operators.kubeconfig_for(plane.kubectl, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="module")
+def operator_log(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with operators.operator(operator_kubeconfig, tmp_path_factory.mktemp("operator")) as log:
+        yield log
+
+
+@dataclass
+class Space:
+    """A namespace of one test."""
+
+    kubectl: Kubectl
+    name: str
+
+    def apply(self, resource: dict[str, Any]) -> None:
+        self.kubectl.apply(resource, namespace=self.name)
+
+    def get(self, *args: str) -> Any:
+        return self.kubectl.get("-n", self.name, *args)
+
+    def find(self, *args: str) -> Any:
+        return self.kubectl.find("-n", self.name, *args)
+
+    def delete(self, *args: str) -> None:
+        self.kubectl("-n", self.name, "delete", "--wait=false", *args)
+
+    def owned(self, kinds: str = "configmaps,services,deployments,networkpolicies,secrets") -> dict[str, Any]:
+        """Our objects by kind and name."""
+        items = self.get(kinds, "-l", "app.kubernetes.io/managed-by=mcpgateway-operator")["items"]
+        return {f"{item['kind']}/{item['metadata']['name']}": item for item in items}
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        return condition(self.get("mcpgateway", name), kind)
+
+    def await_condition(self, name: str, kind: str, status: str, reason: str, timeout: float = 30) -> dict[str, Any]:
+        def look() -> Any:
+            found = self.condition(name, kind)
+            return found if (found.get("status"), found.get("reason")) == (status, reason) else None
+
+        found: dict[str, Any] = eventually(f"{kind}={status}/{reason} of {name}", look, timeout=timeout)
+        return found
+
+
+@pytest.fixture
+def space(plane: ControlPlane) -> Space:
+    name = f"test-{next(_numbers)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    plane.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    return Space(plane.kubectl, name)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """On failure show what the cluster knew."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    space = getattr(item, "funcargs", {}).get("space")
+    log = getattr(item, "funcargs", {}).get("operator_log")
+    if report.when == "call" and report.failed and isinstance(space, Space):
+        kinds = "mcpgateways,deployments,replicasets,pods,services,configmaps"
+        report.sections.append(("resources", space.kubectl("-n", space.name, "get", kinds, "-o", "wide", check=False)))
+        report.sections.append(("resource", space.kubectl("-n", space.name, "get", "mcpgateways", "-o", "yaml", check=False)))
+        report.sections.append(("events", space.kubectl("-n", space.name, "get", "events", check=False)))
+    if report.when == "call" and report.failed and log is not None:
+        report.sections.append(("operator", log.read_text()[-6000:]))
+
+
+def gateway(name: str = "demo", /, *servers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A resource with one server, unless others are given."""
+    return {
+        "apiVersion": "mcpgateway.dev/v1alpha1",
+        "kind": "MCPGateway",
+        "metadata": {"name": name},
+        "spec": {
+            "auth": {"tokens": [{"name": "dev", "secretKeyRef": {"name": "mcp-token", "key": "token"}}]},
+            "servers": list(servers) or [server("time")],
+            **spec,
+        },
+    }
+
+
+def server(name: str, **more: Any) -> dict[str, Any]:
+    """A server."""
+    return {"name": name, "image": f"{name}:1", "command": [f"mcp-server-{name}"], **more}

@@ -1,0 +1,306 @@
+"""The operator on a real API server: what it writes, what it leaves alone, what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Space, gateway, server
+from tests.support import operators
+from tests.support.cluster import SYSTEM
+from tests.support.controlplane import ControlPlane
+from tests.support.kubectl import Kubectl, KubectlError, eventually
+
+pytestmark = pytest.mark.usefixtures("operator_log")
+
+
+def await_objects(space: Space, *names: str) -> dict[str, Any]:
+    def there() -> dict[str, Any] | None:
+        found = space.owned()
+        return found if set(names) <= set(found) else None
+
+    found: dict[str, Any] = eventually(f"{names}", there)
+    return found
+
+
+def versions(space: Space) -> dict[str, str]:
+    found = {name: item["metadata"]["resourceVersion"] for name, item in space.owned().items()}
+    return found | {"status": space.get("mcpgateway", "demo")["metadata"]["resourceVersion"]}
+
+
+def quiet(space: Space, operator_log: Path) -> dict[str, str]:
+    """The versions once nothing has changed for a while: controllers write, too."""
+    last, since = versions(space), time.monotonic()
+    while time.monotonic() - since < 2:
+        if (now := versions(space)) != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def test_multi_pod_objects(space: Space) -> None:
+    space.apply(gateway("demo", server("time"), server("git")))
+    found = await_objects(
+        space,
+        "ConfigMap/demo-config",
+        "Service/demo",
+        "NetworkPolicy/demo-servers",
+        "Service/demo-time",
+        "Service/demo-git",
+        "Deployment/demo-time",
+        "Deployment/demo-git",
+        "Deployment/demo",
+    )
+    uid = space.get("mcpgateway", "demo")["metadata"]["uid"]
+    assert f"Secret/demo-keys-{uid[:8]}" in found
+    for item in found.values():
+        assert [(o["kind"], o["uid"], o["controller"]) for o in item["metadata"]["ownerReferences"]] == [
+            ("MCPGateway", uid, True)
+        ]
+    status = space.await_condition("demo", "Ready", "False", "GatewayNotReady")
+    assert status["observedGeneration"] == 1
+    assert space.condition("demo", "Accepted")["status"] == "True"
+    columns = space.kubectl("-n", space.name, "get", "mcpgw").splitlines()
+    assert columns[0].split() == ["NAME", "READY", "SERVERS", "TOOLS", "MODE", "URL", "AGE"]
+    assert columns[1].split()[:6] == ["demo", "False", "0/2", "0", "MultiPod", f"http://demo.{space.name}.svc:8811/mcp"]
+
+
+def test_pods_are_admitted_under_restricted(space: Space) -> None:
+    for mode in ("MultiPod", "Sidecar"):
+        space.apply(
+            gateway(
+                mode.lower(),
+                server("time", env=[{"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
+                mode=mode,
+            )
+        )
+    eventually("pods of both", lambda: len(space.get("pods")["items"]) == 3)
+    assert not [e for e in space.get("events")["items"] if e["reason"] == "FailedCreate"]
+
+
+def test_an_unchanged_world_gets_no_write_not_even_from_a_new_operator(
+    space: Space, operator_log: Path, operator_kubeconfig: Path, tmp_path: Path
+) -> None:
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo")
+    space.await_condition("demo", "Ready", "False", "GatewayNotReady")
+    before = quiet(space, operator_log)
+    with operators.operator(operator_kubeconfig, tmp_path) as second:
+        eventually("its first pass", lambda: '"applied"' in second.read_text())
+        assert quiet(space, operator_log) == before
+
+
+def test_drift_is_undone(space: Space) -> None:
+    space.apply(gateway())
+    found = await_objects(space, "Deployment/demo", "ConfigMap/demo-config", "Service/demo")
+    k = space.kubectl
+    k("-n", space.name, "scale", "deployment/demo", "--replicas=5")
+    k("-n", space.name, "patch", "configmap/demo-config", "--type=merge", "-p", '{"data":{"config.json":"{}"}}')
+    k("-n", space.name, "label", "service/demo", "app.kubernetes.io/instance=other", "--overwrite")
+    eventually("the replicas", lambda: space.get("deployment", "demo")["spec"]["replicas"] == 1)
+    wanted = found["ConfigMap/demo-config"]["data"]
+    eventually("the configuration", lambda: space.get("configmap", "demo-config")["data"] == wanted)
+    eventually("the label", lambda: space.get("service", "demo")["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo")
+
+
+def test_a_deleted_child_is_back(space: Space) -> None:
+    space.apply(gateway())
+    before = await_objects(space, "Deployment/demo-time", "Service/demo", "ConfigMap/demo-config", "NetworkPolicy/demo-servers")
+    for kind, name in (
+        ("deployment", "demo-time"),
+        ("service", "demo"),
+        ("configmap", "demo-config"),
+        ("networkpolicy", "demo-servers"),
+    ):
+        space.delete(kind, name)
+        old = next(o["metadata"]["uid"] for key, o in before.items() if key.lower() == f"{kind}/{name}")
+
+        def back(kind: str = kind, name: str = name, old: str = old) -> bool:
+            found = space.find(kind, name)
+            return bool(found) and found["metadata"]["uid"] != old
+
+        eventually(f"{kind} {name} to be back", back)
+
+
+def test_an_object_of_somebody_else_is_never_taken_over(space: Space) -> None:
+    mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo-config"}, "data": {"precious": "yes"}}
+    space.apply(mine)
+    space.apply(gateway())
+    found = space.await_condition("demo", "Programmed", "False", "Conflict")
+    assert found["message"] == (
+        "ConfigMap demo-config exists already and is not controlled by anything: delete it, or rename this MCPGateway"
+    )
+    assert space.get("configmap", "demo-config")["data"] == {"precious": "yes"}
+    assert space.condition("demo", "Stalled")["status"] == "True"
+    events = space.get("events", "--field-selector", "involvedObject.kind=MCPGateway,reason=Conflict")["items"]
+    assert [e["type"] for e in events] == ["Warning"]
+    space.delete("configmap", "demo-config")
+    space.kubectl("-n", space.name, "annotate", "mcpgateway", "demo", "look=again")
+    await_objects(space, "Deployment/demo")
+
+
+def test_what_is_no_longer_wanted_goes_once_the_rollout_is_complete(space: Space, plane: ControlPlane) -> None:
+    space.apply(gateway("demo", server("time"), server("git")))
+    await_objects(space, "Deployment/demo-git", "Deployment/demo")
+    space.apply(gateway("demo", server("time")))
+    eventually("the new configuration", lambda: "git" not in space.get("configmap", "demo-config")["data"]["config.json"])
+    assert "Deployment/demo-git" in space.owned()  # nobody runs pods here: the rollout is never complete
+    _complete_rollout(plane.kubectl, space.name, "demo")
+    eventually("the server to be gone", lambda: not {"Deployment/demo-git", "Service/demo-git"} & set(space.owned()))
+
+
+def _complete_rollout(kubectl: Kubectl, namespace: str, name: str) -> None:
+    """What pods would do: the deployment controller is stopped from correcting it by a pause."""
+    kubectl(
+        "-n",
+        namespace,
+        "patch",
+        "deployment",
+        name,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        ('{"status":{"observedGeneration":99,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1}}'),
+    )
+
+
+def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: ControlPlane) -> None:
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo-time", "Deployment/demo")
+    space.apply(gateway(mode="Sidecar"))
+    eventually(
+        "the servers in one pod", lambda: len(space.get("deployment", "demo")["spec"]["template"]["spec"]["containers"]) == 2
+    )
+    assert "Deployment/demo-time" in space.owned()
+    _complete_rollout(plane.kubectl, space.name, "demo")
+    eventually("the former shape to be gone", lambda: "Deployment/demo-time" not in space.owned())
+    assert any(name.startswith("ConfigMap/demo-config-") for name in space.owned())
+    space.apply(gateway(mode="MultiPod"))
+    await_objects(space, "Deployment/demo-time")
+
+
+def test_deleting_leaves_nothing_behind(space: Space) -> None:
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo", "Service/demo")
+    space.delete("mcpgateway", "demo")
+    eventually("everything to be gone", lambda: space.owned() == {})
+    assert space.find("mcpgateway", "demo") is None
+
+
+def test_made_again_under_the_same_name_it_waits_for_the_old_objects(space: Space) -> None:
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo")
+    first = space.get("mcpgateway", "demo")["metadata"]["uid"]
+    space.delete("mcpgateway", "demo")
+    eventually("it to be gone", lambda: space.find("mcpgateway", "demo") is None)
+    space.apply(gateway())
+    second = space.get("mcpgateway", "demo")["metadata"]["uid"]
+
+    def all_new() -> bool:
+        owners = {o["metadata"]["ownerReferences"][0]["uid"] for o in space.owned().values()}
+        return owners == {second} and "Deployment/demo" in space.owned()
+
+    eventually("all objects to be the new one's", all_new)
+    assert first != second
+
+
+def test_there_is_no_finalizer_and_no_annotation_on_the_resource(space: Space) -> None:
+    space.apply(gateway())
+    space.await_condition("demo", "Accepted", "True", "Valid")
+    metadata = space.get("mcpgateway", "demo")["metadata"]
+    assert "finalizers" not in metadata
+    assert "annotations" not in metadata
+
+
+def test_a_disabled_server_is_as_if_absent(space: Space) -> None:
+    space.apply(gateway("demo", server("time"), server("git", state="Disabled")))
+    await_objects(space, "Deployment/demo")
+    assert "Deployment/demo-git" not in space.owned()
+    assert space.await_condition("demo", "Ready", "False", "GatewayNotReady")
+    assert space.get("mcpgateway", "demo")["status"]["readyServers"] == "0/1"
+
+
+def test_scaled_to_zero_is_said(space: Space) -> None:
+    space.apply(gateway(replicas=0))
+    space.await_condition("demo", "Ready", "False", "ScaledToZero")
+
+
+def test_pods_that_admission_refuses_are_explained(space: Space) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    space.apply(quota)
+    eventually("the quota to count", lambda: space.get("resourcequota", "none").get("status", {}).get("hard"))
+    space.apply(gateway())
+    eventually("the reason", lambda: "exceeded quota" in space.condition("demo", "Ready").get("message", ""))
+    assert space.condition("demo", "Ready")["reason"] == "GatewayNotReady"
+
+
+class TestRights:
+    """The chart's account is all that the operator has."""
+
+    def can(self, plane: ControlPlane, verb: str, resource: str) -> bool:
+        user = f"system:serviceaccount:{SYSTEM}:mcpgateway"
+        answer = subprocess.run(
+            [plane.kubectl.program, "auth", "can-i", verb, resource, f"--as={user}", "-A"],
+            env={"KUBECONFIG": str(plane.kubeconfig), "HOME": "/tmp"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return answer.stdout.strip() == "yes"
+
+    @pytest.mark.parametrize(
+        ("verb", "resource"),
+        [
+            ("get", "secrets"),
+            ("list", "secrets"),
+            ("watch", "secrets"),
+            ("delete", "secrets"),
+            ("create", "pods/exec"),
+            ("get", "pods/proxy"),
+            ("create", "pods"),
+            ("create", "roles"),
+            ("create", "clusterrolebindings"),
+            ("*", "*"),
+            ("update", "mcpgateways"),
+            ("list", "namespaces"),
+            ("list", "nodes"),
+        ],
+    )
+    def test_it_may_not(self, plane: ControlPlane, verb: str, resource: str) -> None:
+        assert not self.can(plane, verb, resource)
+
+    def test_few_rules_are_enough(self) -> None:
+        role: Any = next(d for d in operators.chart() if (d["kind"], d["metadata"]["name"]) == ("ClusterRole", "mcpgateway"))
+        assert sum(len(rule["resources"]) * len(rule["verbs"]) for rule in role["rules"]) <= 50
+
+    def test_a_namespaced_install_needs_a_role_only(self, plane: ControlPlane, tmp_path: Path) -> None:
+        namespace = "only-here"
+        operators.install_rights(plane.kubectl, "scope=Namespace", "crds.enabled=false", namespace=namespace)
+        kinds = {d["kind"] for d in operators.chart("scope=Namespace", "crds.enabled=false", namespace=namespace)}
+        assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
+        kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path, namespace=namespace)
+        plane.kubectl("-n", SYSTEM, "get", "serviceaccount", "mcpgateway")
+        with operators.operator(kubeconfig, tmp_path, f"--namespace={namespace}"):
+            plane.kubectl.apply(gateway("demo"), namespace=namespace)
+            eventually("its objects", lambda: plane.kubectl.find("deployment", "demo", "-n", namespace))
+
+
+class TestWhileTheOperatorIsDown:
+    """Owner references do the clean-up, so nobody waits for the operator."""
+
+    @pytest.fixture
+    def made(self, space: Space, operator_kubeconfig: Path, tmp_path: Path) -> Space:
+        space.apply(gateway())
+        await_objects(space, "Deployment/demo")
+        return space
+
+    def test_nothing_holds_the_resource(self, made: Space) -> None:
+        made.kubectl("-n", made.name, "delete", "mcpgateway", "demo", "--timeout=20s")
+
+    def test_nothing_holds_the_namespace(self, made: Space) -> None:
+        made.kubectl("delete", "namespace", made.name, "--timeout=60s")
+        with pytest.raises(KubectlError, match="not found"):
+            made.kubectl("get", "namespace", made.name)

@@ -1,0 +1,93 @@
+"""What the API server refuses, word for word: each rule of the schema once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.api.conftest import Space, gateway, server
+from tests.support.kubectl import KubectlError
+from tests.support.paths import ROOT
+
+TOKEN = {"name": "dev", "secretKeyRef": {"name": "s", "key": "k"}}
+LONG = "a" * 41
+
+
+def env(*variables: dict[str, Any]) -> dict[str, Any]:
+    return gateway("demo", server("time", env=list(variables)))
+
+
+@pytest.mark.parametrize(
+    ("resource", "message"),
+    [
+        (gateway("Demo.x"), "metadata.name must be a DNS-1035 label of at most 40 characters"),
+        (gateway(LONG), "metadata.name must be a DNS-1035 label of at most 40 characters"),
+        (
+            gateway(auth={}),
+            "spec.auth needs tokens; to let in everybody who can reach the gateway, say allowUnauthenticated: true",
+        ),
+        (gateway(auth={"tokens": []}), "spec.auth needs tokens"),
+        (
+            gateway(auth={"tokens": [TOKEN], "allowUnauthenticated": True}),
+            "auth.allowUnauthenticated: true makes auth.tokens meaningless: remove one of them",
+        ),
+        (
+            gateway("demo", {"name": "time", "image": "i"}),
+            "command is required with image, because the bridge starts the program itself",
+        ),
+        (gateway("demo", server("time", command=[])), "command is required with image"),
+        (gateway("demo", server("keys")), "name is reserved for the gateway's own objects"),
+        (gateway("demo", server(LONG)), "may not be more than 40"),
+        (gateway("demo", server("Up")), "spec.servers[0].name in body should match"),
+        (gateway("demo", server("a"), server("a")), 'duplicate entries for key [name="a"]'),
+        (gateway(servers=[]), "spec.servers in body should have at least 1 items"),
+        (gateway("demo", *[server(f"s{n}") for n in range(65)]), "must have at most 64 items"),
+        (gateway("demo", server("a", image="has space")), "spec.servers[0].image in body should match"),
+        (
+            gateway("demo", server("a", isolation="Call")),
+            'Unsupported value: "Call": supported values: "Auto", "Shared", "Session"',
+        ),
+        (gateway("demo", server("a", callTimeout="soon")), "spec.servers[0].callTimeout in body should match"),
+        (gateway("demo", server("a", resources={"limits": {"memory": "lots"}})), "spec.servers[0].resources.limits.memory"),
+        (env({"name": "A"}), "env needs exactly one of value and valueFrom"),
+        (
+            env({"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+            "env needs exactly one of value and valueFrom",
+        ),
+        (env({"name": "A", "valueFrom": {}}), "valueFrom needs exactly one of secretKeyRef and configMapKeyRef"),
+        (env({"name": "A", "value": "1"}, {"name": "A", "value": "2"}), 'duplicate entries for key [name="A"]'),
+        (env({"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "../k"}}}), "key in body should match"),
+        (gateway("demo", server("a", envFrom=[{}])), "envFrom needs exactly one of secretRef and configMapRef"),
+        (gateway(mode="Both"), 'spec.mode: Unsupported value: "Both": supported values: "MultiPod", "Sidecar"'),
+        (gateway(replicas=-1), "spec.replicas in body should be greater than or equal to 0"),
+        (gateway(service={"port": 0}), "spec.service.port in body should be greater than or equal to 1"),
+        (gateway(service={"annotations": {"kubernetes.io/x": "other"}}), "service.annotations may not set kubernetes.io keys"),
+        (gateway(hostNetwork=True), "field not declared in schema"),
+        (gateway("demo", server("a", securityContext={"privileged": True})), "field not declared in schema"),
+        (gateway("demo", server("a", volumes=[{"hostPath": {"path": "/"}}])), "field not declared in schema"),
+    ],
+)
+def test_a_wrong_resource_is_refused_by_name(space: Space, resource: dict[str, Any], message: str) -> None:
+    with pytest.raises(KubectlError) as caught:
+        space.apply(resource)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("sample", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_sample_is_accepted(space: Space, sample: Any) -> None:
+    for document in yaml.safe_load_all(sample.read_text()):
+        space.kubectl(
+            "-n", space.name, "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump(document)
+        )
+
+
+def test_explain_is_the_manual(space: Space) -> None:
+    assert "Which process serves a call." in space.kubectl("explain", "mcpgateway.spec.servers.isolation")
+
+
+def test_the_scale_subresource_works(space: Space) -> None:
+    space.apply(gateway())
+    space.kubectl("-n", space.name, "scale", "mcpgateway/demo", "--replicas=3")
+    assert space.get("mcpgateway", "demo")["spec"]["replicas"] == 3

@@ -1,0 +1,250 @@
+"""The product, in both modes, as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.api.conftest import Space
+from tests.e2e.conftest import TOKEN, await_ready, await_server
+from tests.support.kubectl import eventually
+from tests.support.paths import ROOT
+
+SAMPLES = {"MultiPod": "quickstart", "Sidecar": "sidecar"}
+TIME = {"name": "time", "image": "ghcr.io/mcpgateway/example-time:0.1.0", "command": ["mcp-server-time"]}
+EVERYTHING = {
+    "name": "everything",
+    "image": "ghcr.io/mcpgateway/example-everything:0.1.0",
+    "command": ["mcp-server-everything", "stdio"],
+}
+
+
+def sample(mode: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "examples" / f"{SAMPLES[mode]}.yaml").read_text())
+    return document
+
+
+def resource(name: str, *servers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    tokens = [{"name": "developer", "secretKeyRef": {"name": "mcp-token", "key": "token"}}]
+    return {
+        "apiVersion": "mcpgateway.dev/v1alpha1",
+        "kind": "MCPGateway",
+        "metadata": {"name": name},
+        "spec": {"auth": {"tokens": tokens}, "servers": list(servers), **spec},
+    }
+
+
+def url(space: Space, name: str, path: str = "/mcp") -> str:
+    return f"http://{name}.{space.name}.svc:8811{path}"
+
+
+def pod_of(space: Space, selector: str) -> dict[str, Any]:
+    pods = space.get("pods", "-l", selector)["items"]
+    (pod,) = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    found: dict[str, Any] = pod
+    return found
+
+
+def gateway_pod(space: Space, name: str) -> dict[str, Any]:
+    return pod_of(space, f"app.kubernetes.io/instance={name},app.kubernetes.io/component=gateway")
+
+
+def kill_time_server(space: Space, mode: str, name: str) -> None:
+    """SIGKILL to the server's process, not to its bridge."""
+    selector = (
+        f"app.kubernetes.io/instance={name},mcpgateway.dev/server=time"
+        if mode == "MultiPod"
+        else (f"app.kubernetes.io/instance={name},app.kubernetes.io/component=gateway")
+    )
+    pod = pod_of(space, selector)["metadata"]["name"]
+    code = (
+        "import os, signal\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    try: line = open(f'/proc/{pid}/cmdline').read()\n"
+        "    except OSError: continue\n"
+        "    if 'mcp-server-time' in line and 'mcp-bridge' not in line: os.kill(int(pid), signal.SIGKILL)\n"
+    )
+    space.kubectl("-n", space.name, "exec", pod, "-c", "mcp-time", "--", "python3", "-c", code)
+
+
+@pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
+class TestSamples:
+    """apply → wait → get → list and call → kill → heal → delete, with the sample files as they are."""
+
+    @pytest.fixture(autouse=True)
+    def applied(self, space: Space, mode: str) -> str:
+        space.apply(sample(mode))
+        await_ready(space, SAMPLES[mode])
+        return SAMPLES[mode]
+
+    def test_get_shows_it(self, space: Space, applied: str, mode: str) -> None:
+        row = space.kubectl("-n", space.name, "get", "mcpgateways", applied).splitlines()[1].split()
+        assert row[:6] == [applied, "True", "2/2", "15", mode, url(space, applied)]
+
+    @pytest.mark.parametrize("era", ["legacy", "auto"])
+    def test_a_client_lists_and_calls_tools_of_both_servers(self, space: Space, applied: str, new_client: Any, era: str) -> None:
+        client = new_client(url(space, applied), mode=era)
+        tools = client.tools()
+        assert {"time_get_current_time", "time_convert_time", "everything_echo"} <= set(tools)
+        assert len(tools) == 15
+        assert json.loads(client.text("time_get_current_time", timezone="UTC"))["timezone"] == "UTC"
+        assert client.text("everything_echo", message="grüße") == "Echo: grüße"
+
+    def test_without_the_token_it_is_401(self, space: Space, applied: str, new_client: Any) -> None:
+        client = new_client()
+        body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        assert client.do("post", url=url(space, applied), body=body)["status"] == 401
+        assert client.do("post", url=url(space, applied), body=body, token="wrong")["status"] == 401
+        assert client.do("get", url=url(space, applied, "/health"))["status"] == 200
+
+    def test_a_killed_process_fails_its_call_by_name_and_the_next_one_works(
+        self, space: Space, applied: str, new_client: Any, mode: str
+    ) -> None:
+        client = new_client(url(space, applied))
+        assert client.text("time_get_current_time", timezone="UTC")
+        kill_time_server(space, mode, applied)
+        answers = [client.call("time_get_current_time", timezone="UTC") for _ in range(2)]
+        if "error" in answers[0]:
+            assert "server 'time': Exited: its process ended, killed by SIGKILL" in answers[0]["error"]
+            assert answers[0]["data"]["exitCode"] == 137
+        assert "text" in answers[1], answers
+        await_ready(space, applied)
+        eventually("the restart to be counted", lambda: _row(space, applied, "time")["restarts"] >= 1)
+
+    def test_a_deleted_deployment_is_back(self, space: Space, applied: str, mode: str, new_client: Any) -> None:
+        name = f"{applied}-time" if mode == "MultiPod" else applied
+        old = space.get("deployment", name)
+        space.delete("deployment", name)
+        eventually("it to be back", lambda: (space.find("deployment", name) or old)["metadata"]["uid"] != old["metadata"]["uid"])
+
+        def serves() -> bool:
+            await_ready(space, applied)
+            return bool(_row(space, applied, "time")["state"] == "Ready")
+
+        eventually("its tools to answer again", serves, timeout=90)
+        client = new_client()
+
+        def calls() -> bool:
+            opened = client.do("open", url=url(space, applied), token=TOKEN, mode="auto")
+            return "error" not in opened and "text" in client.call("time_get_current_time", timezone="UTC")
+
+        eventually("a call", calls, timeout=60)
+
+
+def _row(space: Space, name: str, server: str) -> dict[str, Any]:
+    rows = space.get("mcpgateway", name)["status"]["servers"]
+    return next((row for row in rows if row["name"] == server), {})
+
+
+def test_another_server_in_multi_pod_mode_leaves_the_gateway_and_its_sessions_alone(space: Space, new_client: Any) -> None:
+    space.apply(resource("growing", TIME, EVERYTHING))
+    await_ready(space, "growing")
+    before = gateway_pod(space, "growing")["metadata"]["uid"]
+    client = new_client(url(space, "growing"), mode="legacy")
+    assert len(client.tools()) == 15
+    space.apply(resource("growing", TIME, EVERYTHING, TIME | {"name": "clock"}))
+    eventually("the third server", lambda: _row(space, "growing", "clock").get("state") == "Ready", timeout=90)
+    assert "clock_get_current_time" in client.tools()
+    assert json.loads(client.text("clock_get_current_time", timezone="UTC"))["timezone"] == "UTC"
+    assert client.text("everything_echo", message="still here") == "Echo: still here"
+    pod = gateway_pod(space, "growing")
+    assert pod["metadata"]["uid"] == before
+    assert [c["restartCount"] for c in pod["status"]["containerStatuses"]] == [0]
+    space.apply(resource("growing", TIME))
+    eventually("the others to go", lambda: client.tools() == ["time_get_current_time", "time_convert_time"], timeout=60)
+    eventually("their objects, too", lambda: space.find("deployment", "growing-clock") is None, timeout=60)
+
+
+def test_the_mode_is_switched_on_a_live_resource(space: Space, new_client: Any) -> None:
+    space.apply(resource("turning", TIME))
+    await_ready(space, "turning")
+    for mode, others in (("Sidecar", 0), ("MultiPod", 1)):
+        space.apply(resource("turning", TIME, mode=mode))
+
+        def switched(mode: str = mode, others: int = others) -> bool:
+            found = space.get("mcpgateway", "turning")
+            ready = [c for c in found["status"]["conditions"] if c["type"] in ("Ready", "Programmed")]
+            pods = space.get("pods", "-l", "app.kubernetes.io/instance=turning")["items"]
+            servers = [p for p in pods if p["metadata"]["labels"]["app.kubernetes.io/component"] == "server"]
+            current = all(c["status"] == "True" and c["observedGeneration"] == found["metadata"]["generation"] for c in ready)
+            return current and len(servers) == others
+
+        eventually(f"mode {mode}", switched, timeout=120)
+        client = new_client(url(space, "turning"))
+        assert json.loads(client.text("time_get_current_time", timezone="UTC"))["timezone"] == "UTC"
+
+
+@pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
+@pytest.mark.parametrize(
+    ("broken", "reason", "words"),
+    [
+        ({"command": ["no-such-program"]}, "StartFailed", 'command "no-such-program" is not on PATH'),
+        (
+            {"env": [{"name": "K", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}]},
+            "MissingReference",
+            "secrets/absent/k",
+        ),
+        ({"image": "localhost/no-such-image:1"}, None, "no-such-image"),
+    ],
+    ids=["command", "secret", "image"],
+)
+def test_a_broken_server_is_named_and_the_others_serve(
+    space: Space, new_client: Any, mode: str, broken: dict[str, Any], reason: str | None, words: str
+) -> None:
+    name = f"broken-{mode.lower()}-{(reason or 'image').lower()}"
+    space.apply(resource(name, EVERYTHING, TIME | broken, mode=mode))
+
+    def named() -> bool:
+        error = _row(space, name, "time").get("lastError", {})
+        return words in error.get("message", "") and reason in (None, error["reason"])
+
+    eventually("the reason", named, timeout=90)
+    eventually("the other one", lambda: _row(space, name, "everything").get("state") == "Ready", timeout=90)
+    ready = space.await_condition(name, "Ready", "False", "ServerNotReady", timeout=60)
+    assert "server time is" in ready["message"]
+    if reason == "MissingReference":
+        assert space.condition(name, "ResolvedRefs")["status"] == "False"
+    client = new_client(url(space, name))
+    assert client.text("everything_echo", message="unharmed") == "Echo: unharmed"
+    space.apply(resource(name, EVERYTHING, TIME, mode=mode))
+    await_ready(space, name, timeout=120)
+    space.delete("mcpgateway", name)
+
+
+def test_a_missing_secret_heals_when_it_appears_and_reaches_the_server(space: Space) -> None:
+    late = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "late", "key": "k"}}}
+    space.apply(resource("waiting", TIME | {"env": [late]}))
+    await_server(space, "waiting", "time", "MissingReference")
+    space.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"k": "v"}})
+    await_ready(space, "waiting", timeout=150)  # a kubelet looks at its mounts about once a minute
+
+
+def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any) -> None:
+    body = resource("locked", TIME)
+    body["spec"]["auth"]["tokens"][0]["secretKeyRef"]["name"] = "no-token"
+    space.apply(body)
+    found = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
+    assert found["message"] == "tokens that are not there: no-token/token; their clients get 401"
+    assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
+
+
+def test_all_pods_are_restricted_and_nobody_has_a_service_account_token(space: Space) -> None:
+    labels = space.kubectl.get("namespace", space.name)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    pods = space.get("pods", "-l", "app.kubernetes.io/managed-by=mcpgateway-operator")["items"]
+    assert pods
+    for pod in pods:
+        sources = [source for volume in pod["spec"]["volumes"] for source in volume.get("projected", {}).get("sources", [])]
+        assert not [source for source in sources if "serviceAccountToken" in source]
+
+
+def test_deleting_leaves_nothing_behind(space: Space) -> None:
+    names = [item["metadata"]["name"] for item in space.get("mcpgateways")["items"]]
+    assert names
+    space.delete("mcpgateways", "--all")
+    selector = ("-l", "app.kubernetes.io/managed-by=mcpgateway-operator")
+    kinds = "deployments,replicasets,pods,services,configmaps,secrets,networkpolicies,endpointslices"
+    eventually("everything to be gone", lambda: space.get(kinds, *selector)["items"] == [], timeout=120)
