@@ -1,0 +1,191 @@
+"""`mcpgw up`: the same resource without a cluster, from start to Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from tests.support.bridges import ECHO, free_port, until
+from tests.support.paths import ROOT
+
+
+class Up:
+    """A running `mcpgw up`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._out: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, args=(process.stderr, self.lines.append), daemon=True).start()
+        threading.Thread(target=self._read, args=(process.stdout, self._out.put), daemon=True).start()
+
+    @staticmethod
+    def _read(stream: Any, take: Any) -> None:
+        for line in stream:
+            take(line)
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    def connected(self, timeout: float = 240) -> dict[str, Any]:
+        """The JSON document that says how to connect."""
+        try:
+            found: dict[str, Any] = json.loads(self._out.get(timeout=timeout))
+        except queue.Empty:
+            raise AssertionError(f"it does not become ready:\n{self.log}") from None
+        return found
+
+    def interrupt(self) -> int:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below one, by /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found, fresh = set(), {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+@contextmanager
+def up(*args: str, state: Path, **env: str) -> Iterator[Up]:
+    command = [str(Path(sys.executable).parent / "mcpgw"), "up", *args, "--output=json"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(state), **env}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    running = Up(process)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as found:
+        yield found
+
+
+def resource(*names: str, **more: Any) -> dict[str, Any]:
+    servers = [{"name": name, "image": "unused", "command": [*ECHO, "modern"], **more} for name in names]
+    tokens = [{"name": "dev", "secretKeyRef": {"name": "t", "key": "token"}}]
+    return {
+        "apiVersion": "mcpgateway.dev/v1alpha1",
+        "kind": "MCPGateway",
+        "metadata": {"name": "local"},
+        "spec": {"auth": {"tokens": tokens}, "servers": servers},
+    }
+
+
+def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
+    """What `make run` does: two servers from the registries, one real call, a configuration to paste, nothing left behind."""
+    port = free_port()
+    call = 'time_get_current_time={"timezone":"UTC"}'
+    assert f"--call '{call}'" in (ROOT / "Makefile").read_text()
+    running = stack.enter_context(up("examples/quickstart.yaml", f"--port={port}", f"--call={call}", state=tmp_path))
+    found = running.connected()
+    assert json.loads(found["calls"][0]["result"])["timezone"] == "UTC"
+    entry = found["clientConfig"]["mcpServers"]["quickstart"]
+    assert entry == {
+        "type": "http",
+        "url": f"http://127.0.0.1:{port}/mcp",
+        "headers": {"Authorization": f"Bearer {found['token']}"},
+    }
+    processes = descendants(running.process.pid)
+    assert len(processes) >= 4  # a gateway, two bridges, a server
+    assert httpx2.post(entry["url"], json={}).status_code == 401
+    assert running.interrupt() == 0
+    until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
+    assert "Traceback" not in running.log
+    token = tmp_path / "mcpgateway" / "quickstart" / "tokens" / "mcp-token" / "token"
+    assert (token.stat().st_mode & 0o777, token.read_text()) == (0o600, found["token"])
+
+
+def test_edits_of_the_file_are_followed_and_mistakes_change_nothing(stack: ExitStack, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(resource("a")))
+    running = stack.enter_context(up(str(file), f"--port={free_port()}", state=tmp_path))
+    running.connected()
+    file.write_text(yaml.safe_dump(resource("a", "b")))
+    until("the second server", lambda: "b  ready: 10 tools" in running.log)
+    file.write_text("spec: [")
+    until("the complaint", lambda: "cannot be used, so nothing changes" in running.log)
+    assert running.process.poll() is None
+    assert running.interrupt() == 0
+
+
+def test_a_server_that_does_not_start_is_named_and_the_others_serve(stack: ExitStack, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    wanted = resource("good", "bad")
+    wanted["spec"]["servers"][1]["command"] = ["/no/such/program"]
+    file.write_text(yaml.safe_dump(wanted))
+    running = stack.enter_context(up(str(file), f"--port={free_port()}", "--call=good_echo={}", state=tmp_path))
+    assert running.connected()["calls"] == [{"name": "good_echo", "result": "{}"}]
+    assert "bad  Failed: StartFailed: ENOENT: /no/such/program does not exist" in running.log
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"command": ["no-such-program"]},
+            "command 'no-such-program' is not on PATH: install it, or set the annotation install.mcpgateway.dev/a",
+        ),
+        ({"env": [{"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, "set MCPGW_SECRET_S_K"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(resource("a", **change)))
+    with up(str(file), f"--port={free_port()}", state=tmp_path) as running:
+        assert running.process.wait(timeout=60) == 1
+        until("the message", lambda: message in running.log)
+        assert "Traceback" not in running.log
+
+
+def test_a_port_in_use_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(resource("a")))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with up(str(file), f"--port={port}", state=tmp_path) as running:
+            assert running.process.wait(timeout=60) == 1
+            until("the message", lambda: f"port {port} is in use: choose another with --port" in running.log)
+
+
+def test_it_dies_with_its_children_even_when_killed(stack: ExitStack, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(resource("a")))
+    running = stack.enter_context(up(str(file), f"--port={free_port()}", state=tmp_path))
+    running.connected()
+    processes = descendants(running.process.pid)
+    running.process.kill()
+    until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], timeout=40)

@@ -1,0 +1,100 @@
+"""`mcpgw` on files: what it takes, what it refuses, and with which words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mcpgateway_operator.cli import local
+from mcpgateway_operator.cli.documents import BadInputError, read
+from tests.support.paths import ROOT
+
+GOOD: dict[str, Any] = {
+    "apiVersion": "mcpgateway.dev/v1alpha1",
+    "kind": "MCPGateway",
+    "metadata": {"name": "demo"},
+    "spec": {"auth": {"allowUnauthenticated": True}, "servers": [{"name": "a", "image": "i", "command": ["a"]}]},
+}
+
+
+def changed(**spec: Any) -> dict[str, Any]:
+    return {**GOOD, "spec": {**GOOD["spec"], **spec}}
+
+
+def mcpgw(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).parent / "mcpgw"
+    return subprocess.run([program, *args], capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env})
+
+
+def write(folder: Path, *documents: Any) -> Path:
+    file = folder / "gateway.yaml"
+    file.write_text(documents[0] if isinstance(documents[0], str) else yaml.safe_dump_all(documents))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1", "not a Kubernetes object"),
+        ({**GOOD, "kind": "Pod"}, "kind is 'Pod': want MCPGateway, Secret or ConfigMap"),
+        ({**GOOD, "apiVersion": "v1"}, "apiVersion is 'v1': want mcpgateway.dev/v1alpha1"),
+        ({**GOOD, "metadata": {"name": "Not.Good"}}, "metadata.name is 'Not.Good'"),
+        (changed(mode="Both"), "spec.mode: Input should be 'MultiPod' or 'Sidecar'"),
+        (changed(auth={}), "spec.auth needs tokens, or allowUnauthenticated: true"),
+        (changed(servers=[{"name": "a", "image": "i"}]), "spec.servers[0].command is required"),
+        (changed(servers=[{"name": "keys", "image": "i", "command": ["x"]}]), "'keys', which is reserved"),
+        (changed(servers=GOOD["spec"]["servers"] * 2), "spec.servers[0].name is 'a' twice"),
+        (changed(servers=[{"name": "a", "image": "i", "command": ["x"], "env": [{"name": "E"}]}]), "env[0] needs exactly one of"),
+        ({"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "!"}}, "data.k is not base64: use stringData"),
+        ({"kind": "ConfigMap", "metadata": {"name": "c"}}, "no MCPGateway in it"),
+    ],
+)
+def test_a_bad_file_gets_one_line_that_names_the_place(tmp_path: Path, document: Any, message: str) -> None:
+    done = mcpgw("validate", str(write(tmp_path, document)))
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    done = mcpgw("validate", str(tmp_path / "none.yaml"))
+    assert (done.returncode, "none.yaml: cannot be read: No such file or directory" in done.stderr) == (1, True)
+
+
+def test_the_samples_are_valid_and_render() -> None:
+    for sample in sorted((ROOT / "examples").glob("*.yaml")):
+        assert mcpgw("validate", str(sample)).stdout == f"valid: {sample.stem}\n"
+        objects = list(yaml.safe_load_all(mcpgw("render", str(sample), "-n", "here").stdout))
+        assert {o["metadata"]["namespace"] for o in objects} == {"here"}
+        assert all("ownerReferences" not in o["metadata"] for o in objects)
+        assert json.loads(mcpgw("render", str(sample), "-n", "here", "-o", "json").stdout) == objects
+
+
+def test_references_come_from_the_files_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "my-secret", "key": "api.key"}}}]
+    wanted = changed(servers=[{"name": "a", "image": "i", "command": ["a"], "env": env}])
+    secret = {"kind": "Secret", "metadata": {"name": "my-secret"}, "data": {"api.key": "c2VjcmV0"}}
+    documents = read([write(tmp_path, wanted, secret)])
+    local.write_references(documents, documents.gateways[0], tmp_path / "refs")
+    file = tmp_path / "refs" / "secrets" / "my-secret" / "api.key"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("secret", 0o600)
+    documents = read([write(tmp_path, wanted)])
+    with pytest.raises(BadInputError, match="set MCPGW_SECRET_MY_SECRET_API_KEY"):
+        local.write_references(documents, documents.gateways[0], tmp_path / "refs")
+    monkeypatch.setenv("MCPGW_SECRET_MY_SECRET_API_KEY", "from outside")
+    local.write_references(documents, documents.gateways[0], tmp_path / "refs")
+    assert file.read_text() == "from outside"
+
+
+def test_help_and_version() -> None:
+    assert "Run an MCPGateway on this machine" in mcpgw("up", "--help", COLUMNS="200").stdout
+    assert mcpgw("version").stdout.startswith("mcpgw ")
