@@ -14,7 +14,6 @@ import typer
 from .. import __version__
 from .documents import BadInputError, read
 from .manifests import manifests, to_yaml
-from .up import Options, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, and Secrets and ConfigMaps if need be.")]
@@ -32,6 +31,8 @@ def up_command(
     output: Output = "text",
 ) -> None:
     """Run an MCPGateway on this machine, without a cluster, until Ctrl-C. The files' changes are followed."""
+    from .up import Options, up
+
     _guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
 
 
