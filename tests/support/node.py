@@ -5,6 +5,7 @@ Every flag is there for a reason; the ones that are not obvious say theirs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -18,6 +19,7 @@ BRIDGE = "mcpgw0"
 NODE = "node1"
 PODS = "198.18.0.0/24"
 GATEWAY = "198.18.0.1"
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _RUNTIME = ("kubelet", "kube-proxy", "coredns", "scheduler")
 
 
@@ -80,6 +82,8 @@ class Node:
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
         for family in ("ip", "ip6"):
             subprocess.run(["nft", "delete", "table", family, "kube-proxy"], check=False, capture_output=True)
+        with contextlib.suppress(FileNotFoundError):
+            _FORWARD.write_text((self.folder / "ip_forward").read_text())
         self.plane.stop()
 
     def _start(self, binary: str, name: str, *flags: str) -> None:
@@ -89,7 +93,10 @@ class Node:
         subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=False, capture_output=True)
         subprocess.run(["ip", "addr", "replace", f"{GATEWAY}/24", "dev", BRIDGE], check=True)
         subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
+        before = self.folder / "ip_forward"
+        if not before.exists():
+            before.write_text(_FORWARD.read_text())
+        _FORWARD.write_text("1\n")
         network = {
             "cniVersion": "0.4.0",
             "name": "test",
@@ -107,7 +114,6 @@ class Node:
                         "routes": [{"dst": "0.0.0.0/0"}],
                     },
                 },
-                {"type": "portmap", "capabilities": {"portMappings": True}},
             ],
         }
         (self.folder / "cni").mkdir(exist_ok=True)
@@ -137,12 +143,14 @@ conf_dir = "{self.folder}/cni"
         self.load(self.folder / "pause.tar")
 
     def _write_kubelet(self) -> None:
+        # makeIPTablesUtilChains: kube-proxy uses nftables here, and these chains would stay behind.
         # failCgroupV1: some kernels still mount the old hierarchies. evictionHard: a full disk elsewhere must not evict us.
         (self.folder / "kubelet.yaml").write_text(f"""apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false
 cgroupDriver: cgroupfs
 failSwapOn: false
+makeIPTablesUtilChains: false
 authentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}
 authorization: {{mode: AlwaysAllow}}
 clusterDNS: [{GATEWAY}]

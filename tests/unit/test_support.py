@@ -1,0 +1,98 @@
+"""The harness itself: what the cluster's tests stand on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import cluster, images, oci, tools
+from tests.support.kubectl import condition, eventually
+from tests.support.processes import Processes, wait_for
+
+
+def test_an_archive_is_a_whole_oci_image(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_text("content")
+    oci.archive("localhost/x:1", root, tmp_path / "x.tar", {"Entrypoint": ["/file"]})
+    with tarfile.open(tmp_path / "x.tar") as found:
+        blobs = {name: found.extractfile(name).read() for name in found.getnames()}  # type: ignore[union-attr]
+    for name, content in blobs.items():
+        if name.startswith("blobs/"):
+            assert name == f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"
+    (entry,) = json.loads(blobs["index.json"])["manifests"]
+    assert entry["annotations"]["org.opencontainers.image.ref.name"] == "localhost/x:1"
+    manifest = json.loads(blobs[f"blobs/{entry['digest'].replace(':', '/')}"])
+    config = json.loads(blobs[f"blobs/{manifest['config']['digest'].replace(':', '/')}"])
+    assert config["rootfs"]["diff_ids"] == [layer["digest"] for layer in manifest["layers"]]
+
+
+def test_processes_are_found_again_and_stopped_with_their_children(tmp_path: Path) -> None:
+    Processes(tmp_path).start("job", ["sh", "-c", "echo hello; sleep 1000 & wait"])
+    found = Processes(tmp_path)
+    assert found.alive("job")
+    wait_for("the output", lambda: "hello" in found.tails(), found)
+    pid = int((tmp_path / "job.pid").read_text())
+    found.stop("job")
+    assert not found.alive("job")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+
+
+def test_waiting_for_a_process_that_ended_fails_at_once_with_its_log(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    processes.start("job", ["sh", "-c", "echo the reason >&2; exit 1"])
+    with pytest.raises(RuntimeError, match="the reason"):
+        wait_for("never", lambda: False, processes, alive=("job",))
+
+
+def test_assets_are_taken_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("etcd", "kube-apiserver", "kubectl"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    assert tools.kubernetes() == tmp_path
+
+
+def test_a_given_cluster_is_taken_only_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("USE_EXISTING_CLUSTER", raising=False)
+    assert cluster.existing() is None
+    monkeypatch.setenv("USE_EXISTING_CLUSTER", "true")
+    found = cluster.existing()
+    assert found is not None
+    assert (found.node, found.kubectl.kubeconfig) == (None, tmp_path / "config")
+
+
+def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "DEBIAN", {"no-such-program": "no-such-package"})
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(
+        tools.CannotRunError, match="needs root on Debian, or USE_EXISTING_CLUSTER=true; missing: no-such-package"
+    ):
+        tools.debian_packages()
+
+
+def test_every_image_has_its_dockerfile_and_sources() -> None:
+    for image in images.ALL:
+        assert (images.ROOT / image.dockerfile).exists()
+        assert all((images.ROOT / source).exists() for source in image.sources)
+
+
+def test_eventually_returns_what_was_found_and_says_what_was_not() -> None:
+    assert eventually("something", lambda: 7) == 7
+    with pytest.raises(AssertionError, match=r"not within 0\.1 s: nothing"):
+        eventually("nothing", lambda: None, timeout=0.1)
+    assert condition({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "Ready")["status"] == "True"
+    assert condition({}, "Ready") == {}
+
+
+def test_make_help_lists_what_the_readme_names() -> None:
+    out = subprocess.run(["make", "help"], cwd=images.ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "checks", "images", "cluster-up", "cluster-down", "bench", "crds", "golden"):
+        assert f"  {target} " in out
