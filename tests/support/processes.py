@@ -43,7 +43,10 @@ class Processes:
         child = self._children.get(pid)
         if child is not None and child.poll() is not None:
             return False
-        return Path(f"/proc/{pid}").exists()
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
 
     def stop(self, name: str, *, patience: float = 10.0) -> None:
         """TERM, then KILL, to the process's own group."""
