@@ -47,16 +47,12 @@ format: tools ## Format the Python and Go sources
 	ruff format . && ruff check --fix . ; gofmt -w gateway/bridge tests/support
 
 .PHONY: unit
-unit: tools bridge ## Run the tests that need no cluster (a minute)
-	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway
+unit: tools bridge ## Run the tests that need no cluster (some minutes)
+	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway tests/cli
 
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
 	python -m tests.bench
-
-.PHONY: soak
-soak: tools bridge ## Run the long experiments in full
-	MCPGW_SOAK=1 $(PYTEST) tests/soak
 
 ##@ Build
 

@@ -60,7 +60,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
     reports = _current_reports(seen)
     servers = [_server(server, seen, reports, previous, now) for server in seen.spec.enabled]
     findings = {
-        "Accepted": Finding("True", "Valid", "the spec is valid"),
+        "Accepted": Finding("True", "Valid", _accepted(seen.spec)),
         "ResolvedRefs": _resolved(servers, reports),
         "Programmed": _programmed(seen, reports),
         "Ready": _ready(seen, servers, reports),
@@ -206,6 +206,12 @@ def _first_problem(pods: Sequence[Pod], names: tuple[str, ...]) -> dict[str, str
 
 
 # --- conditions -----------------------------------------------------------------------------------------------------------
+
+
+def _accepted(spec: Spec) -> str:
+    if spec.replicas < 2:
+        return "the spec is valid"
+    return "the spec is valid; a client keeps to one replica by its address (sessionAffinity: ClientIP), where its processes are"
 
 
 def _resolved(servers: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]) -> Finding:

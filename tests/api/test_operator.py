@@ -148,23 +148,19 @@ def test_what_is_no_longer_wanted_goes_once_the_rollout_is_complete(space: Space
     space.apply(gateway("demo", server("time")))
     eventually("the new configuration", lambda: "git" not in space.get("configmap", "demo-config")["data"]["config.json"])
     assert "Deployment/demo-git" in space.owned()  # nobody runs pods here: the rollout is never complete
-    _complete_rollout(plane.kubectl, space.name, "demo")
-    eventually("the server to be gone", lambda: not {"Deployment/demo-git", "Service/demo-git"} & set(space.owned()))
+
+    def gone() -> bool:
+        _complete_rollout(plane.kubectl, space.name, "demo")
+        return not {"Deployment/demo-git", "Service/demo-git"} & set(space.owned())
+
+    eventually("the server to be gone", gone)
 
 
 def _complete_rollout(kubectl: Kubectl, namespace: str, name: str) -> None:
-    """What pods would do: the deployment controller is stopped from correcting it by a pause."""
-    kubectl(
-        "-n",
-        namespace,
-        "patch",
-        "deployment",
-        name,
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        ('{"status":{"observedGeneration":99,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1}}'),
-    )
+    """What running pods would bring about. The deployment controller soon says otherwise, so it is said again and again."""
+    counts = '"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1'
+    patch = f'{{"status":{{"observedGeneration":99,{counts}}}}}'
+    kubectl("-n", namespace, "patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: ControlPlane) -> None:
@@ -175,8 +171,12 @@ def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: Contro
         "the servers in one pod", lambda: len(space.get("deployment", "demo")["spec"]["template"]["spec"]["containers"]) == 2
     )
     assert "Deployment/demo-time" in space.owned()
-    _complete_rollout(plane.kubectl, space.name, "demo")
-    eventually("the former shape to be gone", lambda: "Deployment/demo-time" not in space.owned())
+
+    def gone() -> bool:
+        _complete_rollout(plane.kubectl, space.name, "demo")
+        return "Deployment/demo-time" not in space.owned()
+
+    eventually("the former shape to be gone", gone)
     assert any(name.startswith("ConfigMap/demo-config-") for name in space.owned())
     space.apply(gateway(mode="MultiPod"))
     await_objects(space, "Deployment/demo-time")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from tests.api.conftest import Space
 from tests.e2e.conftest import TOKEN, await_ready, await_server
+from tests.support.bridges import free_port
+from tests.support.cluster import SYSTEM
 from tests.support.kubectl import eventually
 from tests.support.paths import ROOT
 
@@ -229,6 +234,68 @@ def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any
     found = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
     assert found["message"] == "tokens that are not there: no-token/token; their clients get 401"
     assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
+
+
+def test_a_laptop_reaches_it_by_port_forward(space: Space) -> None:
+    """The README's way: kubectl port-forward, then a client on this machine."""
+    space.apply(resource("forwarded", TIME))
+    await_ready(space, "forwarded")
+    port = free_port()
+    command = [space.kubectl.program, "-n", space.name, "port-forward", "service/forwarded", f"{port}:8811"]
+    environment = {**os.environ, "KUBECONFIG": str(space.kubectl.kubeconfig)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
+        try:
+            ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
+            headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+
+            def answered() -> Any:
+                try:
+                    return httpx2.post(f"http://127.0.0.1:{port}/mcp", json=ask, headers=headers, timeout=10)
+                except httpx2.TransportError:
+                    return None
+
+            assert eventually("the forward", answered).json()["result"]["serverInfo"]["name"] == "forwarded"
+        finally:
+            forward.terminate()
+
+
+def test_a_new_operator_writes_nothing_in_an_unchanged_world(space: Space) -> None:
+    """Also with running pods, whose reports and addresses it has to learn anew."""
+    space.apply(resource("steady", TIME))
+    space.apply(resource("steady-sidecar", TIME, mode="Sidecar"))
+    for name in ("steady", "steady-sidecar"):
+        await_ready(space, name)
+
+    def versions() -> dict[str, str]:
+        kinds = "mcpgateways,deployments,services,configmaps,networkpolicies,secrets,pods"
+        items = space.get(kinds)["items"]
+        return {f"{i['kind']}/{i['metadata']['name']}": i["metadata"]["resourceVersion"] for i in items if _steady(i)}
+
+    def unchanged() -> bool:
+        before = versions()
+        space.kubectl("-n", SYSTEM, "rollout", "restart", "deployment/mcpgateway")
+        space.kubectl("-n", SYSTEM, "rollout", "status", "deployment/mcpgateway", "--timeout=60s")
+        logs = ("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/instance=mcpgateway", "--tail=-1")
+        eventually(
+            "its first passes", lambda: _passes(space.kubectl(*logs, check=False), space.name) >= {"steady", "steady-sidecar"}
+        )
+        return versions() == before
+
+    eventually("a restart without a write", unchanged, timeout=120)
+
+
+def _steady(item: dict[str, Any]) -> bool:
+    return bool(item["metadata"]["name"].startswith("steady"))
+
+
+def _passes(logs: str, namespace: str) -> set[str]:
+    """The gateways whose Deployment the newest operator has applied: the last object of a pass."""
+    lines = [json.loads(line) for line in logs.splitlines() if line.startswith("{")]
+    return {
+        line["gateway"]
+        for line in lines
+        if line.get("namespace") == namespace and line.get("kind") == "Deployment" and line["name"] == line["gateway"]
+    }
 
 
 def test_all_pods_are_restricted_and_nobody_has_a_service_account_token(space: Space) -> None:

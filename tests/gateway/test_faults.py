@@ -103,6 +103,14 @@ def test_it_starts_with_no_server_reachable_and_heals(lab: Lab) -> None:
     assert "lastError" not in running.server("late")
 
 
+def test_an_address_that_is_out_of_date_does_not_keep_a_server_away_that_has_a_name(lab: Lab) -> None:
+    fallback = f"localhost:{lab.bridge().port}"
+    stale = gateway_config.Server(name="moved", addresses=(f"127.0.0.1:{free_port()}",), fallback=fallback)
+    running = lab.gateway(stale)
+    running.await_ready("moved")
+    assert running.text("moved_echo") == "{}"
+
+
 def test_a_server_that_goes_takes_its_tools_along_and_a_call_says_why(lab: Lab) -> None:
     port = free_port()
     gone = lab.bridge(port=port)

@@ -46,10 +46,10 @@ def say(text: str) -> None:
 
 
 def go() -> str:
-    """The Go tool: the Makefile puts a recent one first on PATH."""
-    found = shutil.which("go", path=f"{BUILD / 'go' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    """The Go tool: the one that `make tools` took from PyPI because the machine's is missing or old, else the machine's."""
+    found = shutil.which("go", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        raise CannotRunError("no Go: `make tools` installs one from PyPI")
+        raise CannotRunError("no Go 1.26 or newer: `make tools` installs one from PyPI")
     return found
 
 

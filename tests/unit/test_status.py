@@ -152,6 +152,12 @@ def test_more_processes_alone_are_not_worth_a_write() -> None:
     assert status.significant(before) == status.significant(after)
 
 
+def test_several_replicas_are_said_to_be_sticky() -> None:
+    assert condition(READY, "Accepted")[2] == "the spec is valid"
+    several = replace(READY, spec=SPEC.model_copy(update={"replicas": 2}))
+    assert "sessionAffinity: ClientIP" in condition(several, "Accepted")[2]
+
+
 def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
     ready, broken = built(READY), built(with_report(servers=[row("time"), row("git", "Failed")]))
     assert status.transitions(ready, ready) == []

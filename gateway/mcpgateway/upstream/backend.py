@@ -24,6 +24,7 @@ State = Literal["Connecting", "Ready", "Restarting", "Failed"]
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
+_MISSES = 2  # at known addresses before the fallback's turn
 _SESSION_IDLE = 30 * 60.0
 _MAX_SESSIONS = 1000
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
@@ -85,6 +86,7 @@ class Backend:
         self._retry = asyncio.Event()
         self._relist = asyncio.Event()
         self._address = ""
+        self._misses = 0  # attempts in a row that found no bridge
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"backend {server.name}")
 
     # --- what the router uses ---------------------------------------------------------------------------------------------
@@ -230,6 +232,9 @@ class Backend:
     def _pick(self) -> str:
         if not self._addresses:
             raise UpstreamError(self.server.name, "NoAddress", "no pod of it has an address yet")
+        # The addresses may be old, when nobody is there to write new ones: then the name is tried in turn.
+        if self.server.fallback and self._misses > _MISSES and self._misses % 2:
+            return self.server.fallback
         return self._addresses[0]
 
     async def _await_references(self, watching: Connection, watch: _Watch) -> None:
@@ -346,6 +351,7 @@ class Backend:
     def _lost(self, error: UpstreamError) -> None:
         """A server that was well is restarted at once, and its tools stay listed for that moment; else it is away."""
         was_well = self.snapshot.state == "Ready"
+        self._misses = self._misses + 1 if error.reason == "Unreachable" else 0
         restarts = self.snapshot.restarts + (error.reason == "Exited")
         self._note(
             replace(
