@@ -25,11 +25,16 @@ class Polls:
         self._on_change = on_change
         self._tasks: dict[Key, dict[str, asyncio.Task[None]]] = {}
         self._reports: dict[Key, dict[str, Mapping[str, Any]]] = {}
+        self._heard: set[str] = set()  # pods that have answered, or failed to, at least once
         self._session: aiohttp.ClientSession | None = None
 
     def reports(self, key: Key) -> Mapping[str, Mapping[str, Any]]:
         """The latest report by pod uid; a pod that does not answer has none."""
         return self._reports.get(key, {})
+
+    def pending(self, key: Key) -> bool:
+        """Whether a pod has neither answered nor failed to answer yet: nothing can be said about it."""
+        return any(uid not in self._heard for uid in self._tasks.get(key, ()))
 
     def follow(self, key: Key, pods: list[Pod]) -> None:
         """Poll exactly these pods of a gateway."""
@@ -37,6 +42,7 @@ class Polls:
         tasks = self._tasks.setdefault(key, {})
         for uid in [uid for uid in tasks if uid not in wanted]:
             tasks.pop(uid).cancel()
+            self._heard.discard(uid)
             self._reports.get(key, {}).pop(uid, None)
         for uid, pod in wanted.items():
             if uid not in tasks:
@@ -55,16 +61,18 @@ class Polls:
     async def _poll(self, key: Key, pod: Pod) -> None:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{INTERNAL_PORT}/status"
-        version = ""
+        version, clock = "", asyncio.get_running_loop().time
+        answered = clock() - _PATIENCE  # a pod that never answered gets no patience
         while True:
             try:
                 report = await self._ask(url, version)
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 version = ""
-                self._take(key, pod.uid, None)
+                if clock() - answered >= _PATIENCE:
+                    self._take(key, pod.uid, None)
                 await asyncio.sleep(_RETRY)
                 continue
-            version = str(report.get("version", ""))
+            answered, version = clock(), str(report.get("version", ""))
             self._take(key, pod.uid, report)
 
     async def _ask(self, url: str, version: str) -> Mapping[str, Any]:
@@ -82,8 +90,9 @@ class Polls:
 
     def _take(self, key: Key, uid: str, report: Mapping[str, Any] | None) -> None:
         known = self._reports.setdefault(key, {})
-        if known.get(uid) == report:
+        if uid in self._heard and known.get(uid) == report:
             return
+        self._heard.add(uid)
         if report is None:
             known.pop(uid, None)
         else:

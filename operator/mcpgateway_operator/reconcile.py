@@ -121,7 +121,8 @@ class Reconciler:
             failure=failure,
             pending=pending,
         )
-        await self._write_status(resource, status.build(observation, previous=known, now=_stamp(now)))
+        if failure is not None or not self._known_and_pending(key, known, metadata["generation"]):
+            await self._write_status(resource, status.build(observation, previous=known, now=_stamp(now)))
         return min((delay for delay in retries if delay is not None), default=None)
 
     # --- objects ----------------------------------------------------------------------------------------------------------
@@ -190,6 +191,10 @@ class Reconciler:
             memory.pokes += 1
             await self._cluster.annotate("Pod", key[0], pod.name, {naming.POKE: f"{digest}-{memory.pokes}"})
         return _POKE_AGAIN if late else None
+
+    def _known_and_pending(self, key: Key, known: Mapping[str, Any], generation: int) -> bool:
+        """Whether what status says may still be true, and the pods that would know have only just been asked."""
+        return known.get("observedGeneration") == generation and self._polls.pending(key)
 
     # --- status -----------------------------------------------------------------------------------------------------------
 

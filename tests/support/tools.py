@@ -71,7 +71,9 @@ def _build_kubernetes(folder: Path) -> None:
     version = "k8s.io/component-base/version"
     major, minor, _ = KUBERNETES.split(".")
     flags = f"-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    run_go(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."], _SOURCES)
+    run_go(
+        ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."], _SOURCES
+    )
     for component in COMPONENTS:
         link = folder / component
         link.unlink(missing_ok=True)
