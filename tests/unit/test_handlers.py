@@ -1,0 +1,38 @@
+"""The wiring to kopf: what is watched, and with which filter on the server's side."""
+
+from __future__ import annotations
+
+import kopf
+import pytest
+
+from mcpgateway_operator import handlers, naming
+
+
+def resource(group: str, version: str, plural: str) -> kopf.Resource:
+    return kopf.Resource(group=group, version=version, plural=plural, namespaced=True)
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        ("apps", "v1", "deployments"),
+        ("", "v1", "services"),
+        ("", "v1", "configmaps"),
+        ("", "v1", "pods"),
+        ("networking.k8s.io", "v1", "networkpolicies"),
+    ],
+)
+def test_only_our_own_objects_are_listed_into_memory(watched: tuple[str, str, str]) -> None:
+    found = handlers.settings().watching.label_selectors.collect(resource(*watched))
+    assert found == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
+
+
+def test_gateways_are_watched_whole() -> None:
+    watched = resource("mcpgateway.dev", "v1alpha1", "mcpgateways")
+    assert handlers.settings().watching.label_selectors.collect(watched) == []
+
+
+def test_nothing_of_kopfs_own_is_written() -> None:
+    chosen = handlers.settings()
+    assert (chosen.posting.enabled, chosen.peering.standalone, chosen.scanning.disabled) == (False, True, True)
+    assert chosen.persistence.finalizer.startswith("mcpgateway.dev/")
