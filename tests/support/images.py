@@ -153,10 +153,11 @@ def _client_settings() -> list[str]:
 def base_image() -> str:
     """A small Debian with Python, made by debootstrap from the mirror that this machine uses itself."""
     reference = "localhost/mcpgateway-python:1"
-    if _exists(reference):
+    root = CACHE / "base" / "python"
+    complete = root.with_suffix(".complete")
+    if _exists(reference) and complete.exists():
         return reference
     tools.say("making a base image with debootstrap, once")
-    root = CACHE / "base" / "python"
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
     packages = "python3,python3-venv,ca-certificates"
@@ -165,6 +166,7 @@ def base_image() -> str:
         shutil.rmtree(root / waste, ignore_errors=True)
         (root / waste).mkdir(parents=True)
     _import(reference, root)
+    complete.touch()
     return reference
 
 
