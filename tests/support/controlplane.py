@@ -44,9 +44,8 @@ class ControlPlane:
         self.folder = folder
         self.addresses = addresses or Addresses.free()
         self.processes = Processes(folder)
-        self.bin = tools.kubernetes()
         self.kubeconfig = folder / "kubeconfig"
-        self.kubectl = Kubectl(str(self.bin / "kubectl"), self.kubeconfig)
+        self.kubectl = Kubectl(str(tools.component("kubectl")), self.kubeconfig)
 
     def start(self) -> None:
         """Start and wait until the API server is ready."""
@@ -81,7 +80,7 @@ class ControlPlane:
         self.processes.start(
             "etcd",
             [
-                str(self.bin / "etcd"),
+                str(tools.component("etcd")),
                 f"--data-dir={self.folder}/etcd",
                 f"--listen-client-urls={client}",
                 f"--advertise-client-urls={client}",
@@ -95,7 +94,7 @@ class ControlPlane:
         self.processes.start(
             "apiserver",
             [
-                str(self.bin / "kube-apiserver"),
+                str(tools.component("kube-apiserver")),
                 f"--etcd-servers=http://127.0.0.1:{where.etcd}",
                 f"--cert-dir={pki}",
                 f"--secure-port={where.api}",
@@ -116,7 +115,7 @@ class ControlPlane:
         self.processes.start(
             "controller-manager",
             [
-                str(self.bin / "kube-controller-manager"),
+                str(tools.component("kube-controller-manager")),
                 f"--kubeconfig={self.kubeconfig}",
                 "--leader-elect=false",
                 f"--service-account-private-key-file={pki}/sa.key",

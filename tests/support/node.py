@@ -87,7 +87,7 @@ class Node:
         self.plane.stop()
 
     def _start(self, binary: str, name: str, *flags: str) -> None:
-        self.processes.start(name, [str(self.plane.bin / binary), *flags])
+        self.processes.start(name, [str(tools.component(binary)), *flags])
 
     def _network(self) -> None:
         subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=False, capture_output=True)

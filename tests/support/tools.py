@@ -53,11 +53,14 @@ def go() -> str:
     return found
 
 
+def component(name: str) -> Path:
+    """One of COMPONENTS: from KUBEBUILDER_ASSETS as far as it is there, else from the cache. Raises: CannotRunError."""
+    given = Path(os.environ["KUBEBUILDER_ASSETS"]) / name if os.environ.get("KUBEBUILDER_ASSETS") else None
+    return given if given is not None and given.exists() else kubernetes() / name
+
+
 def kubernetes() -> Path:
-    """A folder with all components. Raises: CannotRunError."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and all((Path(assets) / name).exists() for name in ("etcd", "kube-apiserver", "kubectl")):
-        return Path(assets)
+    """The cache's folder with all components, built if need be. Raises: CannotRunError."""
     mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))).hexdigest()[:12]
     folder = CACHE / "bin" / f"kubernetes-{KUBERNETES}-{mark}"
     if not (folder / "kubectl").exists():

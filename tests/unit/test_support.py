@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import cluster, images, oci, tools
+from tests.support.bridges import until
 from tests.support.kubectl import condition, eventually
 from tests.support.paths import ROOT
 from tests.support.processes import Processes, wait_for
@@ -42,8 +44,17 @@ def test_processes_are_found_again_and_stopped_with_their_children(tmp_path: Pat
     group = int((tmp_path / "job.pid").read_text())
     found.stop("job")
     assert not found.alive("job")
-    states = [stat.read_text().rsplit(")", 1)[1].split() for stat in Path("/proc").glob("[0-9]*/stat")]
-    assert not [state for state, _, pgrp, *_ in states if int(pgrp) == group and state != "Z"]
+    until("the group to be empty", lambda: not _members(group))
+
+
+def _members(group: int) -> list[str]:
+    """The processes of a group that are not dead yet."""
+    out = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, _, pgrp, *_ = stat.read_text().rsplit(")", 1)[1].split()
+            out += [stat.parent.name] if int(pgrp) == group and state != "Z" else []
+    return out
 
 
 def test_waiting_for_a_process_that_ended_fails_at_once_with_its_log(tmp_path: Path) -> None:
@@ -53,11 +64,13 @@ def test_waiting_for_a_process_that_ended_fails_at_once_with_its_log(tmp_path: P
         wait_for("never", lambda: False, processes, alive=("job",))
 
 
-def test_assets_are_taken_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("etcd", "kube-apiserver", "kubectl"):
-        (tmp_path / name).touch()
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    assert tools.kubernetes() == tmp_path
+def test_assets_are_taken_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "etcd").touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setattr(tools, "kubernetes", lambda: tmp_path / "built")
+    assert tools.component("etcd") == tmp_path / "assets" / "etcd"
+    assert tools.component("kube-controller-manager") == tmp_path / "built" / "kube-controller-manager"
 
 
 def test_a_given_cluster_is_taken_only_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,6 @@ import aiohttp
 
 from mcpgateway import config as gateway_config
 
-from .. import naming
 from ..api import Server, seconds
 from ..render import bridge_environment, gateway_auth
 from . import local
@@ -194,7 +193,7 @@ async def _serve(options: Options) -> None:
         except* BadInputError as errors:
             raise errors.exceptions[0] from None
         finally:
-            screen.say(naming.MANAGER.split("-")[0], "stopping")
+            screen.say("mcpgw", "stopping")
             await asyncio.shield(asyncio.ensure_future(ours.stop()))
 
 
