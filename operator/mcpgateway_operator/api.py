@@ -49,6 +49,7 @@ def _quantity(value: int | str) -> int | str:
 
 Quantity = Annotated[int | str, AfterValidator(_quantity), Field(json_schema_extra={"pattern": _QUANTITY, "maxLength": 32})]
 Duration = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", max_length=32)]
+Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/\s]+$")]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
@@ -267,13 +268,13 @@ class Spec(Model):
     resources: Resources = Field(default_factory=Resources, description="Resources of the gateway's container.")
     service: Service = Field(default_factory=Service, description="The Service in front of the gateway.")
     auth: Auth = Field(default_factory=Auth, json_schema_extra={"x-no-default": True}, description="Who may connect.")
-    allowed_hosts: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+    allowed_hosts: tuple[ObjectName, ...] = Field(
         (),
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Host names that clients may use besides the Service's names, loopback names and addresses.",
     )
-    allowed_origins: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(
+    allowed_origins: tuple[Origin, ...] = Field(
         (),
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "set"},

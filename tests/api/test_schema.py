@@ -64,6 +64,8 @@ def env(*variables: dict[str, Any]) -> dict[str, Any]:
         (gateway(replicas=-1), "spec.replicas in body should be greater than or equal to 0"),
         (gateway(service={"port": 0}), "spec.service.port in body should be greater than or equal to 1"),
         (gateway(service={"annotations": {"kubernetes.io/x": "other"}}), "service.annotations may not set kubernetes.io keys"),
+        (gateway(allowedHosts=["Example.com"]), "spec.allowedHosts[0] in body should match"),
+        (gateway(allowedOrigins=["app.example.com/"]), "spec.allowedOrigins[0] in body should match"),
         (gateway(hostNetwork=True), "field not declared in schema"),
         (gateway("demo", server("a", securityContext={"privileged": True})), "field not declared in schema"),
         (gateway("demo", server("a", volumes=[{"hostPath": {"path": "/"}}])), "field not declared in schema"),

@@ -52,7 +52,7 @@ def specs(draw: st.DrawFn) -> api.Spec:
             "mode": draw(st.sampled_from(["MultiPod", "Sidecar"])),
             "replicas": draw(st.integers(0, 5)),
             "auth": {"tokens": [{"name": "t", "secretKeyRef": draw(references)}]},
-            "allowedOrigins": draw(st.lists(words, max_size=2, unique=True)),
+            "allowedOrigins": draw(st.lists(label.map("https://{}".format), max_size=2, unique=True)),
             "servers": draw(servers()),
         }
     )
