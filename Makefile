@@ -29,6 +29,7 @@ run: tools bridge ## Run the quick start without a cluster: http://127.0.0.1:881
 
 .PHONY: test
 test: tools bridge ## Run all tests; on Debian as root this includes a real one-node cluster
+	python -m tests.support.prepare
 	$(PYTEST) tests
 
 ##@ Develop

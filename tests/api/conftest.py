@@ -22,7 +22,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     try:
         control_plane = ControlPlane(tmp_path_factory.mktemp("plane"))
     except tools.CannotRunError as error:
-        pytest.fail(f"level api cannot run here: {error}")
+        tools.cannot_run("api", error)
     try:
         control_plane.start()
         operators.install_rights(control_plane.kubectl)

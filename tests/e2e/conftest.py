@@ -31,7 +31,7 @@ def cluster() -> Iterator[Cluster]:
             found.install_operator()
             yield found
     except tools.CannotRunError as error:
-        pytest.fail(f"level e2e cannot run here: {error}")
+        tools.cannot_run("e2e", error)
 
 
 @pytest.fixture(scope="module")

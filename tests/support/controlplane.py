@@ -18,6 +18,8 @@ from .processes import Processes, wait_for
 
 SERVICES = "198.19.0.0/16"  # the benchmarking range (RFC 2544): never a real host, never leaves this machine
 
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -44,8 +46,9 @@ class ControlPlane:
         self.folder = folder
         self.addresses = addresses or Addresses.free()
         self.processes = Processes(folder)
+        self.programs = {name: str(tools.component(name)) for name in PROGRAMS}
         self.kubeconfig = folder / "kubeconfig"
-        self.kubectl = Kubectl(str(tools.component("kubectl")), self.kubeconfig)
+        self.kubectl = Kubectl(self.programs["kubectl"], self.kubeconfig)
 
     def start(self) -> None:
         """Start and wait until the API server is ready."""
@@ -80,7 +83,7 @@ class ControlPlane:
         self.processes.start(
             "etcd",
             [
-                str(tools.component("etcd")),
+                self.programs["etcd"],
                 f"--data-dir={self.folder}/etcd",
                 f"--listen-client-urls={client}",
                 f"--advertise-client-urls={client}",
@@ -94,7 +97,7 @@ class ControlPlane:
         self.processes.start(
             "apiserver",
             [
-                str(tools.component("kube-apiserver")),
+                self.programs["kube-apiserver"],
                 f"--etcd-servers=http://127.0.0.1:{where.etcd}",
                 f"--cert-dir={pki}",
                 f"--secure-port={where.api}",
@@ -115,7 +118,7 @@ class ControlPlane:
         self.processes.start(
             "controller-manager",
             [
-                str(tools.component("kube-controller-manager")),
+                self.programs["kube-controller-manager"],
                 f"--kubeconfig={self.kubeconfig}",
                 "--leader-elect=false",
                 f"--service-account-private-key-file={pki}/sa.key",

@@ -11,6 +11,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from .paths import BUILD, CACHE, ROOT
 
@@ -38,6 +41,14 @@ _SOURCES = Path(__file__).parent / "kube"
 
 class CannotRunError(Exception):
     """What is missing on this machine, in one line."""
+
+
+def cannot_run(level: str, error: CannotRunError) -> NoReturn:
+    """End a test level that this machine cannot run: a failure in CI, elsewhere a skip that says why."""
+    message = f"level {level} cannot run here: {error}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,29 @@
+"""What takes minutes and is cached: before the tests, whose time limits are for tests.
+
+python -m tests.support.prepare
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import cluster, images, tools
+from .controlplane import PROGRAMS
+
+
+def prepare() -> None:
+    """Build what the api and e2e levels need on this machine. Raises: CannotRunError."""
+    tools.module("helm")
+    for name in PROGRAMS:
+        tools.component(name)
+    if cluster.existing() is None:
+        tools.debian_packages()
+        tools.module("coredns")
+        images.build()
+
+
+if __name__ == "__main__":
+    try:
+        prepare()
+    except tools.CannotRunError as error:
+        sys.stderr.write(f"not everything can run here: {error}\n")
