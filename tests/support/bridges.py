@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .processes import end
+
 MAGIC = b"MCP-BRIDGE/1 "
 ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
 
@@ -113,12 +115,7 @@ def bridge(program: Path, folder: Path, *command: str, flags: tuple[str, ...] = 
         _await_listening(running)
         yield running
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, patience=20)
 
 
 def _await_listening(running: Bridge) -> None:

@@ -16,6 +16,7 @@ import httpx2
 from mcpgateway import config as gateway_config
 
 from .bridges import free_port, until
+from .processes import end
 
 TOKEN = "s3cret"
 MODERN = "2026-07-28"
@@ -154,9 +155,4 @@ def gateway(folder: Path, config: gateway_config.Config, *flags: str, port: int 
         until("the gateway to start", answers)
         yield running
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, patience=40)

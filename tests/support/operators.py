@@ -16,6 +16,7 @@ from . import tools
 from .bridges import free_port
 from .cluster import CHART, SYSTEM
 from .kubectl import Kubectl, eventually
+from .processes import end
 
 IMAGE = "ghcr.io/mcpgateway/gateway:test"
 
@@ -58,10 +59,5 @@ def operator(kubeconfig: Path, folder: Path, *flags: str) -> Iterator[Path]:
         eventually("the operator to start", lambda: "operator started" in log.read_text())
         yield log
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, patience=30)
     assert "Traceback" not in log.read_text(), log.read_text()

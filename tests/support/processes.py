@@ -75,6 +75,16 @@ class Processes:
         return "\n".join("\n".join([f"== {name}", *text[-lines:]]) for name, text in texts.items())
 
 
+def end(process: subprocess.Popen[bytes], *, patience: float = 30.0) -> None:
+    """TERM, wait, KILL: for a process that a test has started itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def wait_for(
     what: str, ready: Callable[[], bool], processes: Processes, *, timeout: float = 90.0, alive: tuple[str, ...] = ()
 ) -> None:

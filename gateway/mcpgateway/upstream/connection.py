@@ -73,11 +73,6 @@ class Connection(asyncio.Protocol):
         self._retired = False
         self._transport: asyncio.Transport | None = None
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is in flight."""
-        return not self._pending
-
     # --- requests ---------------------------------------------------------------------------------------------------------
 
     def send(self, method: str, params: bytes, on_reply: OnReply) -> str:
