@@ -53,6 +53,10 @@ format: tools ## Format the Python and Go sources
 unit: tools bridge ## Run the tests that need no cluster (some minutes)
 	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway tests/cli
 
+.PHONY: soak
+soak: tools bridge ## Run the long experiments at their full size (an hour)
+	$(PYTEST) tests --soak --timeout=7200
+
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
 	python -m tests.bench
@@ -62,10 +66,14 @@ bench: tools bridge ## Measure: ratios, side by side
 .PHONY: bridge
 bridge: build/mcp-bridge ## Build build/mcp-bridge
 
-build/mcp-bridge: $(wildcard gateway/bridge/*.go) gateway/bridge/go.mod | tools
-	@mkdir -p build
-	cd gateway/bridge && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false \
-	  -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o ../../build/mcp-bridge .
+# Static, stripped, and the same bytes from the same commit wherever it is built. GOARCH=arm64 builds it for another machine.
+BRIDGE := build/mcp-bridge
+BRIDGE_SOURCES := gateway/bridge
+
+$(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod | tools
+	@mkdir -p $(@D)
+	cd $(BRIDGE_SOURCES) && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false \
+	  -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o $(abspath $@) .
 
 .PHONY: crds
 crds: tools ## Generate crds/ and the chart's copy from the models

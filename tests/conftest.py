@@ -13,6 +13,32 @@ from tests.support.paths import BUILD
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long experiments at their full size")
+
+
+class Scale:
+    """How often a long experiment repeats: a sample in `make test`, all of it in `make soak`."""
+
+    def __init__(self, *, full: bool) -> None:
+        self._full = full
+
+    def __call__(self, sample: int, full: int) -> int:
+        return full if self._full else sample
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """The size of this run's long experiments; the tests that ask for it are what `make soak` runs."""
+    return Scale(full=request.config.getoption("--soak"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`--soak` selects the tests that have a full size."""
+    if config.getoption("--soak"):
+        items[:] = [item for item in items if "scale" in getattr(item, "fixturenames", ())]
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """asyncio is what everything runs on."""

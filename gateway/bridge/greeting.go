@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // magic begins the greeting and every control line; see docs/bridge-protocol.md.
@@ -13,12 +14,17 @@ const magic = "MCP-BRIDGE/1 "
 // greetingPrefix is what tells a greeting of any version from a raw connection's first bytes.
 const greetingPrefix = "MCP-BRIDGE/"
 
-const maxGreeting = 8 << 10
+const (
+	maxGreeting = 8 << 10
+	maxSession  = 256
+	maxTag      = 32
+)
 
 type greeting struct {
 	Mode    string `json:"mode"`
 	Session string `json:"session,omitempty"`
 	Tag     string `json:"tag,omitempty"` // shown in the log beside the child's stderr; never interpreted
+	Token   string `json:"token,omitempty"`
 }
 
 type verdict int
@@ -53,13 +59,28 @@ func parseGreeting(line []byte) (greeting, error) {
 	switch g.Mode {
 	case "direct", "watch":
 	case "attach":
-		if g.Session == "" || len(g.Session) > 256 {
-			return g, errors.New("mode attach needs a session key of 1 to 256 characters")
+		if g.Session == "" || len(g.Session) > maxSession {
+			return g, fmt.Errorf("mode attach needs a session key of 1 to %d characters", maxSession)
 		}
 	default:
 		return g, fmt.Errorf("unknown mode %q: want direct, attach or watch", g.Mode)
 	}
+	g.Tag = cleanTag(g.Tag, g.Mode)
 	return g, nil
+}
+
+// cleanTag keeps what cannot be mistaken for anything else in a log.
+func cleanTag(tag, otherwise string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && r != '[' && r != ']' {
+			return r
+		}
+		return -1
+	}, tag)
+	if clean == "" {
+		return otherwise
+	}
+	return clean[:min(len(clean), maxTag)]
 }
 
 // controlLine is one `MCP-BRIDGE/1 {json}` line with its newline.
@@ -71,17 +92,29 @@ func controlLine(v any) []byte {
 	return append(append([]byte(magic), body...), '\n')
 }
 
+// refusal says why a connection does not get what it asked for, or no longer has it; docs/bridge-protocol.md lists the errors.
 type refusal struct {
-	Error   string `json:"error"`  // greeting | capacity | draining | references | start
-	Reason  string `json:"reason"` // for start: ENOENT, EACCES, ENOEXEC …
-	Message string `json:"message"`
+	Error      string      `json:"error"`
+	Reason     string      `json:"reason,omitempty"` // for start: ENOENT, EACCES, ENOEXEC …
+	Message    string      `json:"message"`
+	RetryAfter float64     `json:"retryAfter,omitempty"` // seconds
+	Exit       *exitReport `json:"exit,omitempty"`       // what a shell would say, or how the last process ended
+}
+
+func (r *refusal) same(other *refusal) bool {
+	if r == nil || other == nil {
+		return r == other
+	}
+	return r.Error == other.Error && r.Reason == other.Reason && r.Message == other.Message
 }
 
 type accepted struct {
-	Instance string `json:"instance"`
-	Epoch    uint64 `json:"epoch,omitempty"` // attach: which process of this session; a new one has a new epoch
-	Resumed  bool   `json:"resumed,omitempty"`
-	Memo     string `json:"memo,omitempty"`
+	Instance string  `json:"instance"`
+	Epoch    uint64  `json:"epoch,omitempty"` // attach: which process of this bridge; the same number is the same process
+	Resumed  bool    `json:"resumed,omitempty"`
+	Acked    *uint64 `json:"acked,omitempty"`    // attach: lines of output released; the next one is number acked+1
+	Received *uint64 `json:"received,omitempty"` // attach: lines of input taken
+	Memo     string  `json:"memo,omitempty"`
 }
 
 type exitNotice struct {
@@ -93,5 +126,6 @@ type exitReport struct {
 	Code   int      `json:"code"`
 	Signal string   `json:"signal,omitempty"`
 	OOM    bool     `json:"oom"`
+	Ended  string   `json:"ended,omitempty"` // why the bridge ended it: released | idle | linger | hangup | drain | line | memory | changed
 	Stderr []string `json:"stderr,omitempty"`
 }

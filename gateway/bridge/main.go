@@ -24,13 +24,6 @@ const usage = `usage:
   docker-mcp-bridge COMMAND [ARG...]             as the original: serve on :4444, start at accept
 `
 
-// Exit codes follow the shell: 126 cannot execute, 127 not found, 2 wrong usage.
-const (
-	exitUsage         = 2
-	exitCannotExecute = 126
-	exitNotFound      = 127
-)
-
 func main() { os.Exit(run(os.Args)) }
 
 func run(argv []string) int {

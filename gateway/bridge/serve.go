@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,25 +18,39 @@ type server struct {
 	options
 	log      *logger
 	board    *board
+	loop     *loop
 	nursery  *nursery
-	hangups  *hangups
-	sessions sessions
+	warmth   *warmth
+	memory   cgroup
+	counters counters
+	starting sync.Mutex          // held from looking for a session to having begun it
+	sessions map[string]*session // only on the loop's thread
+	waiting  atomic.Int64        // connections that have not said yet what they are
+
+	mu      sync.Mutex
+	breaker *breaker
+
 	draining chan struct{} // closed at SIGTERM
 	deadline chan struct{} // closed when draining has taken long enough
-	open     sync.WaitGroup
+	open     atomic.Int64  // connections and sessions that may still have something to say
 }
 
 const (
-	firstByteTimeout   = 10 * time.Second
 	referencesInterval = 2 * time.Second
-	keepAliveInterval  = 10 * time.Second
+	maxWaiting         = 4096
+
+	// The heap is small and mostly buffers: collecting it four times as often as usual costs little and keeps it small.
+	collectAt = 25
 )
 
 func serve(o options) int {
+	debug.SetGCPercent(collectAt)
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the loop may hold one
 	log := newLogger(os.Stderr)
-	hangups, err := newHangups()
+	defer log.flush()
+	s, err := newServer(o, log)
 	if err != nil {
-		log.printf("epoll: %v", err)
+		log.printf("%v", err)
 		return 1
 	}
 	listener, err := net.Listen("tcp", o.listen)
@@ -42,12 +58,6 @@ func serve(o options) int {
 		log.printf("cannot listen on %s: %v", o.listen, err)
 		return 1
 	}
-	s := &server{
-		options: o, log: log, board: newBoard(), nursery: newNursery(log), hangups: hangups,
-		sessions: sessions{byKey: map[string]*session{}},
-		draining: make(chan struct{}), deadline: make(chan struct{}),
-	}
-	s.checkReferences()
 	if o.health != "" {
 		if err := s.serveHealth(o.health); err != nil {
 			log.printf("cannot listen on %s: %v", o.health, err)
@@ -57,11 +67,30 @@ func serve(o options) int {
 	log.printf("%s (%s) on %s for %v", version, commit, listener.Addr(), o.command)
 	stops := stopSignals()
 	go s.pollReferences()
+	go s.guardMemory()
+	go s.warmth.run()
 	go s.accept(listener)
 	<-stops
 	s.drain(stops)
 	_ = listener.Close()
 	return 0
+}
+
+func newServer(o options, log *logger) (*server, error) {
+	loop, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
+	memory := findCgroup()
+	s := &server{
+		options: o, log: log, board: newBoard(), loop: loop, nursery: newNursery(o.maxProcesses, memory.oomKills),
+		sessions: map[string]*session{}, breaker: newBreaker(o.maxStartRate, time.Now()),
+		draining: make(chan struct{}), deadline: make(chan struct{}),
+	}
+	s.warmth = newWarmth(s, o.warm)
+	s.memory = memory
+	s.checkReferences()
+	return s, nil
 }
 
 func (s *server) accept(listener net.Listener) {
@@ -75,185 +104,98 @@ func (s *server) accept(listener net.Listener) {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
+		if s.waiting.Load() >= maxWaiting {
+			_ = conn.Close()
+			s.counters.refuse("storm")
+			continue
+		}
 		s.open.Add(1)
 		go func() {
-			defer s.open.Done()
+			defer s.open.Add(-1)
 			s.handle(conn.(*net.TCPConn))
 		}()
 	}
 }
 
-func (s *server) handle(conn *net.TCPConn) {
+func (s *server) handle(tcp *net.TCPConn) {
 	if s.startAtOnce {
-		s.handOver(conn, greeting{Mode: "raw"})
+		s.run(tcp, greeting{Mode: "raw", Tag: "raw"})
 		return
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(firstByteTimeout))
-	kind, line, err := firstLine(conn)
+	s.waiting.Add(1)
+	conn, g, refused := s.meet(tcp)
+	s.waiting.Add(-1)
+	switch {
+	case refused != nil:
+		s.turnAway(conn, g, *refused)
+	case g.Mode == "attach":
+		s.attach(conn, g)
+	case g.Mode == "watch":
+		s.serveWatch(conn)
+	default:
+		s.run(conn, g)
+	}
+}
+
+// meet finds out what a connection wants and whether it may. A refusal without an error is for a peer that cannot be told.
+func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
+	conn := stream(tcp)
+	if s.access.cert != "" {
+		inner, refused := s.access.unwrap(tcp)
+		if refused != nil {
+			return tcp, greeting{}, refused
+		}
+		conn = inner
+	}
+	kind, line, err := opening(conn)
+	if errors.Is(err, errGreetingTooLong) {
+		return conn, greeting{}, &refusal{Error: "greeting", Message: err.Error()}
+	}
 	if err != nil {
-		_ = conn.Close()
-		return
+		return conn, greeting{}, &refusal{}
 	}
-	_ = conn.SetReadDeadline(time.Time{})
 	if kind == raw {
-		s.handOver(conn, greeting{Mode: "raw"})
-		return
+		g := greeting{Mode: "raw", Tag: "raw"}
+		if s.access.restricted() {
+			return conn, greeting{}, &refusal{Error: "access", Reason: "GreetingWanted", Message: "this bridge takes no raw connections: greet it"}
+		}
+		return conn, g, nil
 	}
 	g, err := parseGreeting(line)
 	if err != nil {
-		refuse(conn, refusal{Error: "greeting", Message: err.Error()})
+		return conn, greeting{}, &refusal{Error: "greeting", Message: err.Error()}
+	}
+	return conn, g, s.access.admits(g.Token)
+}
+
+// run serves a raw or direct connection.
+func (s *server) run(conn stream, g greeting) {
+	if s.pipes || s.warmth.size > 0 {
+		s.pump(conn, g)
 		return
 	}
-	switch g.Mode {
-	case "direct":
-		s.handOver(conn, g)
-	case "attach":
-		s.attach(conn, g)
-	case "watch":
-		s.serveWatch(conn)
-	}
+	s.handOver(conn, g)
 }
 
-func refuse(conn *net.TCPConn, r refusal) {
-	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write(controlLine(r))
-	_ = conn.CloseWrite()
-	discard(conn)
+// turnAway closes a connection, with the reason for those who speak the protocol.
+func (s *server) turnAway(conn stream, g greeting, r refusal) {
+	if r.Error == "" || g.Mode == "raw" {
+		_ = conn.Close()
+		return
+	}
+	refuse(conn, s.refused(r))
 }
 
-// firstLine tells raw from greeted by peeking, so that a raw client's bytes stay for the child; a greeting is consumed.
-func firstLine(conn *net.TCPConn) (verdict, []byte, error) {
-	buffer := make([]byte, maxGreeting)
-	for seen := 0; ; {
-		n, err := peek(conn, buffer, seen)
-		if err != nil {
-			return undecided, nil, err
-		}
-		first := buffer[:n]
-		kind := classify(first)
-		if kind == raw {
-			return raw, nil, nil
-		}
-		if end := slices.Index(first, '\n'); end >= 0 {
-			_, err := conn.Read(buffer[:end+1])
-			return greeted, buffer[:end], err
-		}
-		if n == len(buffer) {
-			return undecided, nil, fmt.Errorf("greeting over %d bytes", maxGreeting)
-		}
-		seen = n
-	}
-}
-
-// peek waits until more than seen bytes are there, and looks at them.
-func peek(conn *net.TCPConn, buffer []byte, seen int) (int, error) {
-	rc, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var n int
-	var failure error
-	err = rc.Read(func(fd uintptr) bool {
-		n, _, failure = syscall.Recvfrom(int(fd), buffer, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if failure == syscall.EAGAIN || failure == syscall.EINTR {
-			return false
-		}
-		return failure != nil || n == 0 || n > seen
-	})
-	if err != nil {
-		return 0, err
-	}
-	if failure == nil && n <= seen {
-		failure = errors.New("closed before its first line was complete")
-	}
-	return n, failure
-}
-
-// environment builds the child's variables, or says which references are missing.
-func (s *server) environment() (*environment, *refusal) {
-	env := buildEnvironment(os.Environ(), s.env, s.refs)
-	if len(env.missing) > 0 {
-		return nil, &refusal{Error: "references", Reason: "MissingReference", Message: fmt.Sprintf("missing: %v", env.missing)}
-	}
-	return env, nil
-}
-
-// launch is a child that could start: what it needs is there and there is room for it.
-type launch struct {
-	argv, env []string
-	tag       string
-}
-
-func (s *server) prepare(tag string) (*launch, *refusal) {
-	select {
-	case <-s.draining:
-		return nil, &refusal{Error: "draining", Message: "this bridge is shutting down"}
-	default:
-	}
-	if n := s.nursery.count(); n >= s.maxProcesses {
-		return nil, &refusal{Error: "capacity", Message: fmt.Sprintf("%d processes run already, the most that --max-processes allows", n)}
-	}
-	env, missing := s.environment()
-	if missing != nil {
-		return nil, missing
-	}
-	argv := make([]string, len(s.command))
-	for i, arg := range s.command {
-		argv[i] = expand(arg, env.values)
-	}
-	if _, err := lookPath(argv[0], env.list()); err != nil {
-		return nil, s.startFailed(err)
-	}
-	return &launch{argv: argv, env: env.list(), tag: tag}, nil
-}
-
-// start runs a prepared child with the given stdin and stdout; the descriptors stay the caller's.
-func (s *server) start(l *launch, stdin, stdout int) (*process, *refusal) {
-	var pipe [2]int
-	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
-		return nil, &refusal{Error: "start", Reason: "EMFILE", Message: err.Error()}
-	}
-	tail := newStderrTail()
-	p, err := s.nursery.start(l.argv, l.env, stdin, stdout, pipe[1], tail)
-	_ = syscall.Close(pipe[1])
-	if err != nil {
-		_ = syscall.Close(pipe[0])
-		return nil, s.startFailed(err)
-	}
-	go tail.follow(pollable(pipe[0], "stderr"), fmt.Sprintf("%s %d", l.tag, p.pid), s.log)
-	s.board.update(func(st *state) {
-		st.Failure = nil
-		st.Started++
-		st.Processes = s.nursery.count()
-	})
-	go s.announceExit(p)
-	return p, nil
-}
-
-// startFailed logs a failure once, not at each attempt.
-func (s *server) startFailed(err error) *refusal {
-	r := &refusal{Error: "start", Reason: "unknown", Message: err.Error()}
-	var failure *startFailure
-	if errors.As(err, &failure) {
-		r.Reason = failure.reason
-	}
-	before, _ := s.board.read()
-	if before.Failure == nil || *before.Failure != *r {
-		s.log.printf("cannot start: %s: %s", r.Reason, r.Message)
-	}
-	s.board.update(func(st *state) { st.Failure = r })
+// refused counts a refusal on its way out.
+func (s *server) refused(r refusal) refusal {
+	s.counters.refuse(r.Error)
 	return r
 }
 
-func (s *server) announceExit(p *process) {
-	<-p.done
-	exit := p.exit
-	exit.Stderr = p.tail.last()
-	s.board.update(func(st *state) {
-		st.Exited++
-		st.Processes = s.nursery.count()
-		st.LastExit = &exit
-	})
+// junk logs a line of stdout that is no message; a server that prints there still works.
+func (s *server) junk(p *process, line []byte) {
+	s.counters.junk.Add(1)
+	s.log.line(p.tail.label(p.pid)+" stdout, no message", string(line), &p.tail.junk)
 }
 
 // checkReferences finds out whether the command could start now, without starting it.
@@ -264,16 +206,11 @@ func (s *server) checkReferences() {
 	before, _ := s.board.read()
 	var failure *refusal
 	if err != nil {
-		r := refusal{Error: "start", Reason: "ENOENT", Message: err.Error()}
-		var known *startFailure
-		if errors.As(err, &known) {
-			r.Reason = known.reason
-		}
-		failure = &r
+		failure = startRefusal(err)
 	} else if before.Failure != nil && before.References == digest {
 		failure = before.Failure // found by a real start: only a change of the environment or a good start clears it
 	}
-	same := (failure == nil) == (before.Failure == nil) && (failure == nil || *failure == *before.Failure)
+	same := failure.same(before.Failure)
 	if same && before.References == digest && slices.Equal(before.Missing, env.missing) {
 		return
 	}
@@ -287,6 +224,7 @@ func (s *server) checkReferences() {
 		st.References, st.Failure = digest, failure
 		st.Missing = append([]string{}, env.missing...)
 	})
+	s.warmth.discard("changed")
 }
 
 func (s *server) pollReferences() {
@@ -295,42 +233,15 @@ func (s *server) pollReferences() {
 	}
 }
 
-func (s *server) serveWatch(conn *net.TCPConn) {
-	defer conn.Close()
-	s.board.watch(1)
-	defer s.board.watch(-1)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		discardAll(conn)
-	}()
-	keepAlive := time.NewTicker(keepAliveInterval)
-	defer keepAlive.Stop()
-	for {
-		current, changed := s.board.read()
-		_ = conn.SetWriteDeadline(time.Now().Add(keepAliveInterval))
-		if _, err := conn.Write(controlLine(current)); err != nil {
-			return
-		}
-		select {
-		case <-changed:
-		case <-keepAlive.C:
-		case <-gone:
-			return
-		}
-	}
-}
-
-// drain lets the gateway decide: while it watches, processes live until it lets go of their connections or the deadline comes.
+// drain lets the gateway decide: while it watches, processes live until it lets go of them or the deadline comes.
 func (s *server) drain(stops <-chan os.Signal) {
-	s.board.update(func(st *state) { st.Draining = true })
-	close(s.draining)
 	wait := s.drainTimeout
 	if !s.board.watched() {
 		wait = 0
 	}
+	close(s.draining) // first: who reads the news must find it true
+	s.board.update(func(st *state) { st.Draining, st.deadline = true, time.Now().Add(wait) })
 	deadline := time.After(wait)
-	forced := false
 	for s.nursery.count() > 0 {
 		_, changed := s.board.read()
 		select {
@@ -338,20 +249,24 @@ func (s *server) drain(stops <-chan os.Signal) {
 		case <-time.After(100 * time.Millisecond): // the last exit may have been announced before the read
 		case <-deadline:
 			close(s.deadline)
+			s.endSessions()
 			deadline = nil
 		case <-stops:
-			forced = true
 			for _, p := range s.nursery.all() {
+				p.blame("drain")
 				p.signalGroup(syscall.SIGKILL)
 			}
 		}
 	}
-	if !forced {
-		finished := make(chan struct{})
-		go func() { s.open.Wait(); close(finished) }()
-		select { // let the exit notices out
-		case <-finished:
-		case <-time.After(200 * time.Millisecond):
+	s.letNoticesOut()
+}
+
+// letNoticesOut waits for the last lines to clients, for a moment at most.
+func (s *server) letNoticesOut() {
+	for range 20 {
+		if s.open.Load() == 0 {
+			return
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -25,6 +25,7 @@ EVERYTHING = {
     "image": "ghcr.io/mcpgateway/example-everything:0.1.0",
     "command": ["mcp-server-everything", "stdio"],
 }
+SCRATCH = {"name": "scratch", "image": "ghcr.io/mcpgateway/test-scratch:0.1.0", "command": ["/server"]}
 
 
 def sample(mode: str) -> dict[str, Any]:
@@ -216,6 +217,16 @@ def test_a_broken_server_is_named_and_the_others_serve(
     assert client.text("everything_echo", message="unharmed") == "Echo: unharmed"
     space.apply(resource(name, EVERYTHING, TIME, mode=mode))
     await_ready(space, name, timeout=120)
+    space.delete("mcpgateway", name)
+
+
+@pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
+def test_a_server_in_an_image_without_shell_or_libc(space: Space, new_client: Any, mode: str) -> None:
+    name = f"scratch-{mode.lower()}"
+    space.apply(resource(name, SCRATCH, mode=mode))
+    await_ready(space, name)
+    client = new_client(url(space, name))
+    assert client.text("scratch_echo", text="bare") == "bare"
     space.delete("mcpgateway", name)
 
 

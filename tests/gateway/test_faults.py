@@ -156,6 +156,16 @@ def test_a_server_that_is_no_mcp_server_is_named(lab: Lab) -> None:
     assert "exit code 3" in found["servers"][0]["lastError"]["message"]
 
 
+def test_a_server_that_crashes_at_start_is_named_and_its_status_comes_to_rest(lab: Lab) -> None:
+    running = lab.gateway(server("s", lab.bridge("sh", "-c", "echo no licence >&2; exit 3")))
+
+    def backing_off(status: dict[str, Any]) -> bool:
+        return bool(status["servers"][0].get("lastError", {}).get("reason") == "CrashLoopBackOff")
+
+    found = running.await_status("the reason", backing_off, timeout=60)
+    assert found["servers"][0]["lastError"]["message"].endswith("the last with exit code 3: no licence")
+
+
 def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(lab: Lab) -> None:
     first, second = lab.bridge(*ECHO, "legacy"), lab.bridge()
     running = lab.gateway(server("a", first))
@@ -266,12 +276,44 @@ def test_a_killed_gateway_resumes_a_sessions_process(lab: Lab) -> None:
             first, "initialize", {}, protocolVersion="2025-11-25", capabilities={}, clientInfo={"name": "t", "version": "1"}
         )
         headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-        assert ask(first, "tools/call", headers, name="s_count").json()["result"]["content"][0]["text"] == "1"
-        first.process.kill()
-        first.process.wait()
+
+        def call(running: Gateway, tool: str, **arguments: Any) -> str:
+            answer = ask(running, "tools/call", headers, name=f"s_{tool}", arguments=arguments).json()
+            return str(answer["result"]["content"][0]["text"])
+
+        assert call(first, "count") == "1"
+        pid = call(first, "pid")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            before = lines_received(legacy)
+            lost = pool.submit(call, first, "slow", seconds=2)
+            until("the call to be on its way", lambda: lines_received(legacy) > before)
+            first.process.kill()
+            first.process.wait()
+            assert isinstance(lost.exception(), httpx2.TransportError)
     with gateway(lab.folder, config, port=port) as second:
         second.await_ready()
-        assert ask(second, "tools/call", headers, name="s_count").json()["result"]["content"][0]["text"] == "2"
+        # The process is still at work for the first one, and answers it, before it comes to this.
+        assert call(second, "count") == "2"
+        assert call(second, "pid") == pid
+        assert call(second, "echo", whose="mine") == '{"whose": "mine"}'
+
+
+def lines_received(bridge: Bridge) -> int:
+    lines = bridge.get("/metrics")[1].splitlines()
+    return int(next(line for line in lines if line.startswith("mcp_bridge_lines_received_total")).split()[1])
+
+
+def test_a_session_with_more_output_than_a_bridge_keeps_goes_on(lab: Lab) -> None:
+    """The bridge stops a process whose output is not acknowledged: over 1 MiB passes only if the gateway does."""
+    running = lab.gateway(server("s", lab.bridge(*ECHO, "legacy")))
+    running.await_ready()
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    opened = running.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+    headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+    for size in (1, *[400_000] * 8, *[10] * 200):
+        ask = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "s_big", "arguments": {"size": size}}}
+        answer = running.post(ask, headers=headers).json()
+        assert len(answer["result"]["content"][0]["text"]) == size
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -59,6 +60,15 @@ class Connection:
         answer: dict[str, Any] = json.loads(self.line())
         return answer
 
+    def ack(self, number: int) -> None:
+        """Acknowledge all lines up to this number."""
+        self.send(MAGIC + json.dumps({"ack": number}).encode())
+
+    def reset(self) -> None:
+        """Close by RST, as the kernel does for a killed peer with unread input."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def close(self) -> None:
         """Close both ways."""
         self.file.close()
@@ -103,11 +113,27 @@ class Bridge:
 
 
 @contextlib.contextmanager
-def bridge(program: Path, folder: Path, *command: str, flags: tuple[str, ...] = (), port: int | None = None) -> Iterator[Bridge]:
-    """A bridge in front of a command."""
+def bridge(
+    program: Path,
+    folder: Path,
+    *command: str,
+    flags: tuple[str, ...] = (),
+    port: int | None = None,
+    wrapper: tuple[str, ...] = (),
+) -> Iterator[Bridge]:
+    """A bridge in front of a command; `wrapper` is a command that runs it in its own way."""
     port, health = port or free_port(), free_port()
     log = folder / f"bridge-{port}.log"
-    arguments = [str(program), "serve", f"--listen=127.0.0.1:{port}", f"--health=127.0.0.1:{health}", *flags, "--", *command]
+    arguments = [
+        *wrapper,
+        str(program),
+        "serve",
+        f"--listen=127.0.0.1:{port}",
+        f"--health=127.0.0.1:{health}",
+        *flags,
+        "--",
+        *command,
+    ]
     with log.open("ab") as out:
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     running = Bridge(process, port, health, log)
@@ -115,7 +141,8 @@ def bridge(program: Path, folder: Path, *command: str, flags: tuple[str, ...] = 
         _await_listening(running)
         yield running
     finally:
-        end(process, patience=20)
+        end(process, patience=1 if wrapper else 20)  # unshare ignores TERM; what it runs dies with it
+        assert "DATA RACE" not in log.read_text(errors="replace"), log.read_text(errors="replace")
 
 
 def _await_listening(running: Bridge) -> None:

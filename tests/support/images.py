@@ -52,6 +52,7 @@ ALL = (
     Image("example-time", "examples/images/time/Dockerfile", ("examples/images/time",)),
     Image("example-everything", "examples/images/everything/Dockerfile", ("examples/images/everything",)),
     Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image",)),
+    Image("test-scratch", "tests/e2e/image/scratch.Dockerfile", ("tests/bench/server.go",)),
 )
 
 

@@ -36,6 +36,14 @@ DEBIAN = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "mount": "mount",
 }
+# For the bridge's race detector and for programs of other libcs.
+COMPILERS = {
+    "gcc": "gcc",
+    "/usr/include/stdlib.h": "libc6-dev",
+    "musl-gcc": "musl-tools",
+    "socat": "socat",
+    "qemu-aarch64-static": "qemu-user-static",
+}
 _SOURCES = Path(__file__).parent / "kube"
 
 
@@ -113,15 +121,13 @@ def run_go(args: list[str], cwd: Path, **env: str) -> None:
         raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
 
 
-def debian_packages() -> None:
-    """Install what the node needs from Debian's packages, if it is missing. Raises: CannotRunError."""
-    missing = [package for program, package in DEBIAN.items() if not _there(program)]
+def debian_packages(wanted: dict[str, str] = DEBIAN) -> None:
+    """Install what is missing of Debian's packages, by the program that each one brings. Raises: CannotRunError."""
+    missing = [package for program, package in wanted.items() if not _there(program)]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise CannotRunError(
-            f"a one-node cluster needs root on Debian, or USE_EXISTING_CLUSTER=true; missing: {' '.join(missing)}"
-        )
+        raise CannotRunError(f"this needs root on Debian (a cluster: or USE_EXISTING_CLUSTER=true); missing: {' '.join(missing)}")
     say(f"installing {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *missing]):
@@ -138,3 +144,11 @@ def bridge() -> Path:
     """The project's own bridge, as `make bridge` builds it."""
     subprocess.run(["make", "-s", "bridge"], cwd=ROOT, check=True)
     return BUILD / "mcp-bridge"
+
+
+def race_bridge() -> Path:
+    """The bridge with Go's race detector, which needs a C compiler. Raises: CannotRunError."""
+    debian_packages(COMPILERS)
+    program = BUILD / "mcp-bridge-race"
+    run_go(["build", "-race", "-o", str(program), "."], ROOT / "gateway" / "bridge", CGO_ENABLED="1")
+    return program

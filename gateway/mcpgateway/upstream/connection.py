@@ -1,6 +1,6 @@
 """One connection to a bridge: greeting, control lines, and requests in flight.
 
-The wire contract is docs/bridge-protocol.md. The class keeps no time: deadlines belong to the callers.
+The wire contract is docs/bridge-protocol.md. Deadlines belong to the callers; only acknowledgements keep a time here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .framing import LineSplitter, LineTooLong
 
 MAGIC = b"MCP-BRIDGE/1 "
 CONNECT_TIMEOUT = 5.0  # seconds
+_ACK_LINES, _ACK_BYTES, _ACK_SECONDS = 64, 256 << 10, 0.1  # what may be consumed before the bridge is told
 _MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
 
 Outcome = Literal["result", "error", "lost"]
@@ -31,12 +32,16 @@ class Refusal(msgspec.Struct, frozen=True):
     error: str
     reason: str = ""
     message: str = ""
+    exit: Exit | None = None
 
 
 class Control(msgspec.Struct, frozen=True, rename="camel"):
     """One control line; which members are there says what it is."""
 
     instance: str = ""
+    epoch: int = 0
+    acked: int = 0
+    received: int = 0
     resumed: bool = False
     memo: str = ""
     error: str = ""
@@ -68,8 +73,9 @@ class Connection(asyncio.Protocol):
         self._on_control = on_control
         self._lines = LineSplitter()
         self._pending: dict[bytes, OnReply] = {}
-        self._nonce = secrets.token_hex(3)
+        self._prefix = secrets.token_hex(3)
         self._next = 0
+        self._consumed: _Consumed | None = None  # of a resumable connection
         self._retired = False
         self._transport: asyncio.Transport | None = None
 
@@ -78,7 +84,7 @@ class Connection(asyncio.Protocol):
     def send(self, method: str, params: bytes, on_reply: OnReply) -> str:
         """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id."""
         self._next += 1
-        id = f"{self._nonce}-{self._next}"
+        id = f"{self._prefix}-{self._next}"
         if self._transport is None or self._transport.is_closing():
             on_reply("lost", UpstreamError(self.server, "Unreachable", "the connection is closed"))
             return id
@@ -156,12 +162,18 @@ class Connection(asyncio.Protocol):
             self._lose(UpstreamError(self.server, "ProtocolError", str(error)))
             return
         for line in lines:
-            if line.startswith(b"{"):
-                self._on_message(line)
-            elif line.startswith(MAGIC):
+            if line.startswith(MAGIC):
                 self._on_control_line(line[len(MAGIC) :])
-            elif line.strip():
-                self.junk += 1
+            elif line:
+                self._on_line(line)
+                if self._consumed is not None:
+                    self._consumed.add(len(line))
+
+    def _on_line(self, line: bytes) -> None:
+        if line.startswith(b"{"):
+            self._on_message(line)
+        elif line.strip():
+            self.junk += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc else ""
@@ -203,15 +215,24 @@ class Connection(asyncio.Protocol):
         except msgspec.MsgspecError:
             self.junk += 1
             return
-        if control.exit is not None:
-            self._lose(exited(self.server, control.exit))
-        elif control.error:
+        if control.error:
             self._lose(refused(self.server, control))
+        elif control.exit is not None:
+            if self._consumed is not None:
+                self._consumed.tell()
+            self._lose(exited(self.server, control.exit))
         else:
             if not self.accepted.done():
-                self.accepted.set_result(control)
+                self._accept(control)
             if self._on_control is not None:
                 self._on_control(control)
+
+    def _accept(self, control: Control) -> None:
+        """A process that is resumed may still answer an earlier gateway: ids go on where the bridge's count of our lines is."""
+        if control.epoch:
+            self._prefix, self._next = str(control.epoch), control.received
+            self._consumed = _Consumed(control.acked, lambda number: self.control({"ack": number}))
+        self.accepted.set_result(control)
 
     def _lose(self, error: UpstreamError) -> None:
         """The first cause counts: an exit report comes before the end of the connection."""
@@ -221,10 +242,44 @@ class Connection(asyncio.Protocol):
         if not self.accepted.done():
             self.accepted.set_exception(error)
             self.accepted.exception()  # seen: nobody may be waiting any more
+        if self._consumed is not None:
+            self._consumed.stop()
         pending, self._pending = self._pending, {}
         for on_reply in pending.values():
             on_reply("lost", error)
         self.close()
+
+
+class _Consumed:
+    """Counts the lines of a resumable connection and acknowledges them before the bridge has to keep too much."""
+
+    def __init__(self, number: int, tell: Callable[[int], None]) -> None:
+        self._number = self._told = number
+        self._bytes = 0
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, size: int) -> None:
+        """One more line has been consumed."""
+        self._number += 1
+        self._bytes += size
+        if self._number - self._told >= _ACK_LINES or self._bytes >= _ACK_BYTES:
+            self.tell()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_ACK_SECONDS, self.tell)
+
+    def tell(self) -> None:
+        """Acknowledge everything now."""
+        self.stop()
+        if self._told != self._number:
+            self._told, self._bytes = self._number, 0
+            self._tell(self._number)
+
+    def stop(self) -> None:
+        """Nothing more will be told by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def answer_error(raw: Raw) -> jsonrpc.ProtocolError:
@@ -243,6 +298,9 @@ _REASONS = {
     "draining": "Draining",
     "takeover": "TakenOver",
     "greeting": "ProtocolError",
+    "line": "ProtocolError",
+    "access": "AccessDenied",
+    "backoff": "CrashLoopBackOff",
 }
 
 
@@ -250,7 +308,7 @@ def refused(server: str, control: Control | Refusal) -> UpstreamError:
     """The error for a bridge's refusal."""
     reason = _REASONS.get(control.error, "Refused")
     detail = f"{control.reason}: {control.message}" if reason == "StartFailed" else control.message
-    return UpstreamError(server, reason, detail)
+    return UpstreamError(server, reason, detail, control.exit if reason == "CrashLoopBackOff" else None)
 
 
 async def connect(

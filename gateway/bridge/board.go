@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"sync"
+	"time"
 )
 
 // state is what a watcher is told, first whole and then again whole at each change: a watcher that missed something is right
@@ -14,6 +15,7 @@ type state struct {
 	Version    string      `json:"version"`
 	Ready      bool        `json:"ready"`
 	Draining   bool        `json:"draining"`
+	Deadline   float64     `json:"deadline,omitempty"` // while draining: seconds until processes that still run are ended
 	Missing    []string    `json:"missing"`
 	References string      `json:"references"` // keyed digest: tells a change, not the values
 	Failure    *refusal    `json:"failure,omitempty"`
@@ -21,11 +23,14 @@ type state struct {
 	Started    uint64      `json:"started"`
 	Exited     uint64      `json:"exited"`
 	LastExit   *exitReport `json:"lastExit,omitempty"`
+
+	deadline time.Time
 }
 
 // board holds the state and wakes the watchers.
 type board struct {
 	mu      sync.Mutex
+	id      string
 	current state
 	changed chan struct{}
 	key     []byte
@@ -35,14 +40,15 @@ type board struct {
 func newBoard() *board {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: crypto/rand aborts the program instead
+	id := hex.EncodeToString(key[:8])
 	return &board{
-		current: state{Instance: hex.EncodeToString(key[:8]), Version: version, Missing: []string{}},
+		id: id, current: state{Instance: id, Version: version, Missing: []string{}},
 		changed: make(chan struct{}), key: key[8:],
 	}
 }
 
-// update applies f and wakes the watchers; it returns the state after it.
-func (b *board) update(f func(*state)) state {
+// update applies f and wakes the watchers.
+func (b *board) update(f func(*state)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f(&b.current)
@@ -50,14 +56,20 @@ func (b *board) update(f func(*state)) state {
 	s.Ready = !s.Draining && s.Failure == nil && len(s.Missing) == 0
 	close(b.changed)
 	b.changed = make(chan struct{})
-	return *s
 }
 
 func (b *board) read() (state, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.current, b.changed
+	current := b.current
+	if current.Draining {
+		current.Deadline = max(0, time.Until(current.deadline).Round(time.Millisecond).Seconds())
+	}
+	return current, b.changed
 }
+
+// instance tells one life of the bridge from another.
+func (b *board) instance() string { return b.id }
 
 func (b *board) watch(delta int) {
 	b.mu.Lock()

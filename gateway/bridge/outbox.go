@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+)
+
+const (
+	// replayWindow bounds what is kept for a client that does not acknowledge; then the server's own writes wait.
+	replayWindow = 1 << 20
+	chunkSize    = 64 << 10
+	smallChunk   = 4 << 10
+	junkSample   = 256
+)
+
+// place is where in its output a server is.
+type place int
+
+const (
+	atLineStart place = iota
+	inMessage         // the line began { or [
+	inJunk            // it did not
+)
+
+// outbox holds the lines that a server wrote and its client has not acknowledged. It knows nothing of descriptors.
+//
+// Offsets count the bytes of all messages since the process began; base, cursor and end are such offsets, and
+// base <= cursor <= end. base is always at the start of a line.
+type outbox struct {
+	chunks [][]byte
+	head   int     // where base is in chunks[0]
+	base   int64   // first byte that is kept
+	cursor int64   // next byte for the present connection
+	end    int64   // after the last byte that is kept
+	ends   []int64 // after each whole line that is kept
+	acked  uint64  // lines released; the first kept line has number acked+1
+	wanted uint64  // lines acknowledged: more than acked while one of them is not sent yet
+
+	place  place
+	begun  int64 // where the line that is being written began
+	junk   uint64
+	sample []byte
+	onJunk func(line []byte) // gets the beginning of each line that is no message
+}
+
+// lines is the number of whole messages that the server has written.
+func (o *outbox) lines() uint64 { return o.acked + uint64(len(o.ends)) }
+
+// full says that the server must wait. One line may be larger than the window.
+func (o *outbox) full() bool { return o.end-o.base >= replayWindow && len(o.ends) > 0 }
+
+func (o *outbox) unacknowledged() bool { return len(o.ends) > 0 }
+
+// write takes what the server wrote. Only lines that can be JSON-RPC messages are kept: a server cannot forge a control line.
+func (o *outbox) write(data []byte) error {
+	for len(data) > 0 {
+		switch o.place {
+		case atLineStart:
+			data = o.begin(data)
+		case inJunk:
+			data = o.skip(data)
+		case inMessage:
+			end := bytes.IndexByte(data, '\n') + 1
+			if end == 0 {
+				end = len(data)
+			}
+			if o.end-o.begun+int64(end) > maxLine {
+				return errLineTooLong
+			}
+			o.keep(data[:end])
+			if data[end-1] == '\n' {
+				o.complete()
+			}
+			data = data[end:]
+		}
+	}
+	return nil
+}
+
+func (o *outbox) begin(data []byte) []byte {
+	switch data[0] {
+	case '\n':
+		return data[1:]
+	case '{', '[':
+		o.place, o.begun = inMessage, o.end
+	default:
+		o.place = inJunk
+	}
+	return data
+}
+
+func (o *outbox) skip(data []byte) []byte {
+	end := bytes.IndexByte(data, '\n')
+	part := data
+	if end >= 0 {
+		part = data[:end]
+	}
+	o.sample = append(o.sample, part[:min(len(part), junkSample-len(o.sample))]...)
+	if end < 0 {
+		return nil
+	}
+	o.finishJunk()
+	return data[end+1:]
+}
+
+func (o *outbox) finishJunk() {
+	o.junk++
+	o.onJunk(o.sample)
+	o.sample, o.place = o.sample[:0], atLineStart
+}
+
+func (o *outbox) complete() {
+	o.ends = append(o.ends, o.end)
+	o.place = atLineStart
+}
+
+// finish is the end of the output: a last line without a newline counts.
+func (o *outbox) finish() {
+	switch o.place {
+	case inMessage:
+		o.keep([]byte{'\n'})
+		o.complete()
+	case inJunk:
+		o.finishJunk()
+	}
+}
+
+// keep appends bytes, in chunks that fit: a session with little to say keeps little.
+func (o *outbox) keep(data []byte) {
+	o.end += int64(len(data))
+	for len(data) > 0 {
+		last := len(o.chunks) - 1
+		if last < 0 || len(o.chunks[last]) == cap(o.chunks[last]) {
+			o.chunks = append(o.chunks, newChunk(len(data)))
+			last++
+		}
+		chunk := o.chunks[last]
+		n := min(cap(chunk)-len(chunk), len(data))
+		o.chunks[last] = append(chunk, data[:n]...)
+		data = data[n:]
+	}
+}
+
+// room is where the rest of a long message may be read into, which spares a copy; nil when it is not in the middle of one.
+func (o *outbox) room() []byte {
+	if o.place != inMessage || o.end-o.begun < chunkSize/2 {
+		return nil
+	}
+	last := o.chunks[len(o.chunks)-1]
+	if len(last) == cap(last) {
+		last = newChunk(chunkSize)
+		o.chunks = append(o.chunks, last)
+	}
+	return last[len(last):cap(last)]
+}
+
+// grew is write for n bytes that were read into room.
+func (o *outbox) grew(n int) error {
+	last := &o.chunks[len(o.chunks)-1]
+	added := (*last)[len(*last) : len(*last)+n]
+	end := bytes.IndexByte(added, '\n') + 1
+	if end == 0 {
+		end = n
+	}
+	if o.end-o.begun+int64(end) > maxLine {
+		return errLineTooLong
+	}
+	rest := bytes.Clone(added[end:])
+	*last = (*last)[:len(*last)+end]
+	o.end += int64(end)
+	if added[end-1] == '\n' {
+		o.complete()
+	}
+	return o.write(rest)
+}
+
+var bigChunks = sync.Pool{New: func() any { c := make([]byte, 0, chunkSize); return &c }}
+
+func newChunk(wanted int) []byte {
+	if wanted <= smallChunk {
+		return make([]byte, 0, smallChunk)
+	}
+	return (*bigChunks.Get().(*[]byte))[:0]
+}
+
+func freeChunk(chunk []byte) {
+	if cap(chunk) == chunkSize {
+		bigChunks.Put(&chunk)
+	}
+}
+
+// next is what to send now, without the copy; empty when everything has been sent.
+func (o *outbox) next() []byte {
+	at := o.cursor - o.base + int64(o.head)
+	for _, chunk := range o.chunks {
+		if at < int64(len(chunk)) {
+			return chunk[at:]
+		}
+		at -= int64(len(chunk))
+	}
+	return nil
+}
+
+// sent moves on after n bytes of next.
+func (o *outbox) sent(n int) {
+	o.cursor += int64(n)
+	o.release()
+}
+
+// rewind begins anew, for a new connection, with the first line that has not been acknowledged. It returns the number of lines
+// that come again.
+func (o *outbox) rewind() int {
+	sent := o.cursor
+	o.cursor = o.end
+	o.release()
+	o.cursor = o.base
+	again := 0
+	for again < len(o.ends) && o.ends[again] <= sent {
+		again++
+	}
+	return again
+}
+
+// acknowledge releases the lines up to number n, which the client has consumed on this connection or an earlier one.
+func (o *outbox) acknowledge(n uint64) error {
+	if n > o.lines() {
+		return fmt.Errorf("ack %d: this process has written %d lines", n, o.lines())
+	}
+	o.wanted = max(o.wanted, n)
+	o.release()
+	return nil
+}
+
+// release drops lines that are acknowledged and sent. One that the client knows from an earlier connection is still sent on this
+// one: clients tell lines by counting.
+func (o *outbox) release() {
+	for o.acked < o.wanted && o.ends[0] <= o.cursor {
+		o.drop(o.ends[0] - o.base)
+		o.ends = o.ends[1:]
+		o.acked++
+	}
+}
+
+func (o *outbox) drop(n int64) {
+	o.base += n
+	for n > 0 {
+		here := int64(len(o.chunks[0]) - o.head)
+		if n < here {
+			o.head += int(n)
+			return
+		}
+		n -= here
+		o.head = 0
+		if len(o.chunks) == 1 && cap(o.chunks[0]) == smallChunk { // the next message goes here again
+			o.chunks[0] = o.chunks[0][:0]
+			return
+		}
+		freeChunk(o.chunks[0])
+		o.chunks = o.chunks[1:]
+	}
+}

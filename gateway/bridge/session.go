@@ -1,0 +1,439 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	inputWindow = 64 << 10 // what may wait for a server that does not read; then its client waits
+	maxMemo     = 4 << 10
+	turnRounds  = 4
+)
+
+// session is one process that outlives its connections: what it writes is kept until a client has acknowledged it.
+// Everything here runs on the loop's thread.
+type session struct {
+	s      *server
+	key    string
+	p      *process
+	spoke  *atomic.Bool
+	stdin  *end // nil once closed
+	stdout *end
+
+	in       []byte // whole lines on their way to the process
+	received uint64 // lines of input taken from clients
+	out      outbox
+	memo     string
+	link     *link
+
+	ending    bool        // the process has been told to go
+	exit      *exitReport // it has gone
+	forgotten bool        // its key is free for another: nobody can attach any more
+	over      bool        // nothing is left
+	linger    *time.Timer
+	idle      *time.Timer
+	queued    bool // has a turn coming
+}
+
+// link is the connection that is attached now.
+type link struct {
+	*end
+	head      []byte // the control line that goes first
+	tail      []byte // the one that goes last
+	lines     lineSplitter
+	inputOver bool // the client has half-closed
+	reported  bool // tail is out, and so is our FIN
+}
+
+// control is what a client may say inside a session.
+type control struct {
+	Ack  *uint64 `json:"ack"`
+	Memo *string `json:"memo"`
+	Idle *bool   `json:"idle"`
+	End  bool    `json:"end"`
+}
+
+// begin starts watching a new process.
+func (sess *session) begin() error {
+	sess.out.onJunk = func(line []byte) { sess.s.junk(sess.p, line) }
+	return sess.s.loop.add(sess.stdout.fd, eventsInput, func(events uint32) {
+		sess.stdout.note(events)
+		sess.turn()
+	})
+}
+
+// attach makes fd the session's connection; the newest wins, because the older one is a gateway that is gone or about to go.
+func (sess *session) attach(fd int, resumed bool) {
+	if sess.link != nil {
+		sess.s.counters.takeovers.Add(1)
+		sess.leave(refusal{Error: "takeover", Message: "another connection attached to this session"})
+	}
+	stopTimer(&sess.linger)
+	stopTimer(&sess.idle)
+	sess.s.counters.replayed.Add(uint64(sess.out.rewind()))
+	l := &link{end: newEnd(fd)}
+	l.head = controlLine(accepted{
+		Instance: sess.s.board.instance(), Epoch: sess.p.epoch, Resumed: resumed,
+		Acked: &sess.out.acked, Received: &sess.received, Memo: sess.memo,
+	})
+	sess.link = l
+	if err := sess.s.loop.add(fd, eventsData, func(events uint32) {
+		l.note(events)
+		sess.turn()
+	}); err != nil {
+		sess.unlink()
+	}
+	if sess.exit != nil { // its last words are kept no longer than for one more connection
+		sess.wait()
+	}
+	sess.turn()
+}
+
+// turn moves what can be moved, and lets others have theirs before it goes on with more.
+func (sess *session) turn() {
+	for range turnRounds {
+		if sess.over || !sess.step() {
+			return
+		}
+	}
+	if !sess.queued {
+		sess.queued = true
+		sess.s.loop.again(func() {
+			sess.queued = false
+			sess.turn()
+		})
+	}
+}
+
+// step says whether there is more to do at once.
+func (sess *session) step() bool {
+	sess.readClient()
+	sess.feedProcess()
+	sess.readProcess()
+	sess.feedClient()
+	sess.settle()
+	return !sess.over && (sess.clientWaits() || sess.processWaits())
+}
+
+func (sess *session) clientWaits() bool {
+	return sess.link != nil && sess.link.readable && !sess.link.inputOver && len(sess.in) < inputWindow
+}
+
+func (sess *session) processWaits() bool {
+	return sess.stdout != nil && sess.stdout.readable && !sess.out.full()
+}
+
+func (sess *session) readClient() {
+	if !sess.clientWaits() {
+		return
+	}
+	l := sess.link
+	n, err := l.read(sess.s.loop.scratch[:])
+	if failure := l.lines.feed(sess.s.loop.scratch[:n], sess.take); failure != nil {
+		sess.leave(refusal{Error: "line", Message: failure.Error()})
+		return
+	}
+	if errors.Is(err, io.EOF) { // no more input; answers may still be wanted
+		l.inputOver = true
+		sess.wait()
+	} else if err != nil {
+		sess.unlink()
+	}
+}
+
+// take is one line from the client.
+func (sess *session) take(line []byte) error {
+	if bytes.HasPrefix(line, []byte(greetingPrefix)) {
+		if body, known := bytes.CutPrefix(line, []byte(magic)); known {
+			return sess.obey(body)
+		}
+		return nil
+	}
+	if len(line) == 0 || sess.ending || sess.exit != nil {
+		return nil
+	}
+	stopTimer(&sess.idle)
+	sess.received++
+	sess.s.counters.linesIn.Add(1)
+	if sess.stdin != nil {
+		sess.in = append(append(sess.in, line...), '\n')
+	}
+	return nil
+}
+
+func (sess *session) obey(body []byte) error {
+	var c control
+	if json.Unmarshal(body, &c) != nil {
+		return nil // of a later version
+	}
+	if c.Memo != nil {
+		if len(*c.Memo) > maxMemo {
+			return errors.New("a memo of over 4096 bytes")
+		}
+		sess.memo = *c.Memo
+	}
+	if c.Idle != nil {
+		stopTimer(&sess.idle)
+		if *c.Idle {
+			sess.after(&sess.idle, sess.s.idleTimeout, func() { sess.expire("idle") })
+		}
+	}
+	if c.End {
+		sess.stop("released")
+	}
+	if c.Ack != nil {
+		return sess.out.acknowledge(*c.Ack)
+	}
+	return nil
+}
+
+func (sess *session) feedProcess() {
+	if sess.stdin == nil {
+		return
+	}
+	if len(sess.in) > 0 && sess.stdin.writable {
+		n, err := sess.stdin.write(sess.in)
+		sess.in = sess.in[n:]
+		if err != nil { // it has closed its stdin: that is its right
+			sess.in = nil
+			sess.closeStdin()
+			return
+		}
+		if len(sess.in) == 0 {
+			sess.in = nil
+		} else {
+			sess.awaitRoom()
+		}
+	}
+	if sess.ending && len(sess.in) == 0 {
+		sess.closeStdin()
+	}
+}
+
+// awaitRoom waits until the process reads again. Its stdin is not watched otherwise: the kernel would wake the bridge at each
+// of its reads.
+func (sess *session) awaitRoom() {
+	stdin := sess.stdin
+	err := sess.s.loop.add(stdin.fd, eventsRoom, func(uint32) {
+		sess.s.loop.remove(stdin.fd)
+		stdin.writable = true
+		sess.turn()
+	})
+	if err != nil {
+		sess.stop("start")
+	}
+}
+
+func (sess *session) readProcess() {
+	if sess.processWaits() {
+		err := sess.readOutput()
+		if err != nil {
+			sess.out.finish()
+			sess.closeStdout()
+			sess.stop("") // nothing more can come of it
+			return
+		}
+	}
+	if sess.exit != nil && sess.stdout != nil && !sess.stdout.readable { // an orphan of it holds the pipe
+		sess.out.finish()
+		sess.closeStdout()
+	}
+}
+
+// readOutput takes what the process has written; the error is the end of it.
+func (sess *session) readOutput() error {
+	buffer, take := sess.out.room(), sess.out.grew
+	if buffer == nil {
+		buffer = sess.s.loop.scratch[:]
+		take = func(n int) error { return sess.out.write(buffer[:n]) }
+	}
+	n, err := sess.stdout.read(buffer)
+	if n == 0 {
+		return err
+	}
+	sess.spoke.Store(true)
+	before := sess.out.lines()
+	failure := take(n)
+	sess.s.counters.linesOut.Add(sess.out.lines() - before)
+	if failure != nil {
+		sess.s.log.printf("process %d wrote %v; it is ended", sess.p.pid, failure)
+		sess.stop("line")
+		sess.out.finish()
+		sess.closeStdout()
+	}
+	return nil
+}
+
+func (sess *session) feedClient() {
+	l := sess.link
+	for l != nil && l.writable {
+		data, sent := sess.nextForClient()
+		if len(data) == 0 {
+			return
+		}
+		n, err := l.write(data)
+		if err != nil {
+			sess.unlink()
+			return
+		}
+		sent(n)
+	}
+}
+
+// nextForClient is what goes out now, and what to do with the number of bytes that went.
+func (sess *session) nextForClient() ([]byte, func(int)) {
+	l := sess.link
+	if len(l.head) > 0 {
+		return l.head, func(n int) { l.head = l.head[n:] }
+	}
+	if data := sess.out.next(); len(data) > 0 {
+		return data, sess.out.sent
+	}
+	return l.tail, func(n int) {
+		if l.tail = l.tail[n:]; len(l.tail) == 0 {
+			_ = syscall.Shutdown(l.fd, syscall.SHUT_WR)
+			l.reported = true
+		}
+	}
+}
+
+// settle reports the exit behind everything that was written, and lets go of a session of which nothing is left.
+func (sess *session) settle() {
+	if l := sess.link; l != nil && l.inputOver && (l.reported || l.broken) {
+		sess.unlink()
+	}
+	if sess.exit == nil || sess.stdout != nil || sess.over {
+		return
+	}
+	if l := sess.link; l != nil && l.tail == nil {
+		l.tail = controlLine(exitNotice{*sess.exit})
+		sess.feedClient()
+	}
+	if sess.link == nil && (sess.forgotten || !sess.out.unacknowledged()) {
+		sess.finish()
+	}
+}
+
+// exited learns that the process has been reaped.
+func (sess *session) exited(exit exitReport) {
+	sess.exit = &exit
+	sess.in = nil
+	sess.closeStdin()
+	if sess.stdout != nil {
+		sess.stdout.readable = true // what it wrote last
+	}
+	sess.wait()
+	sess.turn()
+}
+
+// stop tells the process to go: the end of its input, then TERM, then KILL. Another attach of this key begins a new one.
+func (sess *session) stop(cause string) {
+	if sess.ending {
+		return
+	}
+	sess.ending = true
+	if cause != "" {
+		sess.forget()
+	}
+	go sess.p.stop(sess.s.grace, cause)
+}
+
+// wait begins the time that the session outlives its connection, or its process.
+func (sess *session) wait() {
+	if !sess.over && sess.linger == nil {
+		sess.after(&sess.linger, sess.s.linger, func() { sess.expire("linger") })
+	}
+}
+
+func (sess *session) expire(cause string) {
+	if sess.exit != nil {
+		sess.finish()
+		return
+	}
+	sess.stop(cause)
+	sess.turn()
+}
+
+// leave tells the client why, and closes.
+func (sess *session) leave(r refusal) {
+	fd := sess.link.fd
+	sess.s.loop.remove(fd)
+	sess.link = nil
+	sess.wait()
+	go func() {
+		sendNow(fd, r)
+		farewell(fd)
+	}()
+}
+
+// unlink closes the connection; the session waits for another.
+func (sess *session) unlink() {
+	if sess.link != nil {
+		sess.s.loop.remove(sess.link.fd)
+		_ = syscall.Close(sess.link.fd)
+		sess.link = nil
+		sess.wait()
+	}
+}
+
+func (sess *session) closeStdin() { sess.close(&sess.stdin) }
+
+func (sess *session) closeStdout() { sess.close(&sess.stdout) }
+
+func (sess *session) close(e **end) {
+	if *e != nil {
+		sess.s.loop.remove((*e).fd)
+		_ = syscall.Close((*e).fd)
+		*e = nil
+	}
+}
+
+// finish forgets everything.
+func (sess *session) finish() {
+	if sess.over {
+		return
+	}
+	sess.over = true
+	stopTimer(&sess.linger)
+	stopTimer(&sess.idle)
+	sess.unlink()
+	sess.closeStdin()
+	sess.closeStdout()
+	sess.forget()
+	sess.s.open.Add(-1)
+}
+
+// forget frees the key.
+func (sess *session) forget() {
+	if !sess.forgotten {
+		sess.forgotten = true
+		delete(sess.s.sessions, sess.key)
+	}
+}
+
+// after runs f on the loop's thread, unless the timer has been stopped or replaced by then.
+func (sess *session) after(timer **time.Timer, d time.Duration, f func()) {
+	var mine *time.Timer
+	mine = time.AfterFunc(d, func() {
+		sess.s.loop.post(func() {
+			if *timer == mine && !sess.over {
+				*timer = nil
+				f()
+			}
+		})
+	})
+	*timer = mine
+}
+
+func stopTimer(timer **time.Timer) {
+	if *timer != nil {
+		(*timer).Stop()
+		*timer = nil
+	}
+}

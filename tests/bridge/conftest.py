@@ -1,0 +1,94 @@
+"""Bridges for one test, as built and with Go's race detector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.support import tools
+from tests.support.bridges import Bridge, bridge, until
+
+CAT = ("cat",)
+DIRECT = {"mode": "direct"}
+ATTACH = {"mode": "attach", "session": "s"}
+WATCH = {"mode": "watch"}
+PID_1 = (
+    "unshare",
+    *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]),
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+)
+
+
+class Start(Protocol):
+    def __call__(self, *command: str, flags: tuple[str, ...] = (), wrapper: tuple[str, ...] = ()) -> Bridge: ...
+
+
+@pytest.fixture(scope="session", params=["built", "race"])
+def program(request: pytest.FixtureRequest, bridge_program: Path) -> Path:
+    """The bridge: every behaviour is tested twice."""
+    if request.param == "built":
+        return bridge_program
+    try:
+        return tools.race_bridge()
+    except tools.CannotRunError as error:
+        tools.cannot_run("bridge with the race detector", error)
+
+
+@pytest.fixture
+def start(program: Path, tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def run(*command: str, flags: tuple[str, ...] = (), wrapper: tuple[str, ...] = ()) -> Bridge:
+            return stack.enter_context(bridge(program, tmp_path, *command, flags=flags, wrapper=wrapper))
+
+        yield run
+
+
+@pytest.fixture
+def started(bridge_program: Path, tmp_path: Path) -> Iterator[Start]:
+    """As `start`, without the race detector: for sizes, limits and long runs."""
+    with ExitStack() as stack:
+
+        def run(*command: str, flags: tuple[str, ...] = (), wrapper: tuple[str, ...] = ()) -> Bridge:
+            return stack.enter_context(bridge(bridge_program, tmp_path, *command, flags=flags, wrapper=wrapper))
+
+        yield run
+
+
+class MemoryGroup:
+    """A cgroup for memory that belongs to one test."""
+
+    def __init__(self) -> None:
+        versions = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
+        root = next(path for path in versions if (path / "cgroup.procs").exists())
+        self._limit = versions[root]
+        self.folder = root / f"mcp-bridge-test-{os.getpid()}"
+
+    def wrapper(self, limit: int) -> tuple[str, ...]:
+        """A command that runs another one inside, with at most so many bytes."""
+        self.folder.mkdir()
+        (self.folder / self._limit).write_text(str(limit))
+        return ("sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh")
+
+    def remove(self) -> None:
+        """As soon as nothing is in it."""
+        if self.folder.exists():
+            until("the cgroup to be empty", lambda: not (self.folder / "cgroup.procs").read_text())
+            self.folder.rmdir()
+
+
+@pytest.fixture
+def memory_group() -> Iterator[MemoryGroup]:
+    group = MemoryGroup()
+    if not os.access(group.folder.parent, os.W_OK):
+        tools.cannot_run("bridge in a cgroup", tools.CannotRunError("cgroups cannot be made here: this needs root"))
+    yield group
+    group.remove()

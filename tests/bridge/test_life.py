@@ -1,0 +1,127 @@
+"""The bridge itself: start, health, drain, exit codes, other commands."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.conftest import CAT, DIRECT, Start
+from tests.support.bridges import Connection, free_port, until
+
+
+def test_sigterm_ends_processes_and_exits_with_0(start: Start) -> None:
+    running = start(*CAT)
+    with running.connect(DIRECT) as client:
+        client.control()
+        client.send(b"{}")
+        client.line()
+        assert running.stop() == 0
+        assert client.control()["exit"]["code"] == 0
+
+
+def test_while_a_watch_is_open_the_gateway_decides_when_processes_end(start: Start) -> None:
+    running = start(*CAT)
+    with running.connect({"mode": "watch"}) as watch, running.connect(DIRECT) as client:
+        client.control()
+        client.send(b'{"before":1}')
+        client.line()
+        running.process.terminate()
+        until("the news", lambda: watch.control()["draining"])
+        client.send(b'{"during":1}')
+        assert client.line() == b'{"during":1}'
+        with running.connect(DIRECT) as late:
+            assert late.control()["error"] == "draining"
+        client.socket.shutdown(1)
+        assert client.control()["exit"]["code"] == 0
+        assert running.process.wait(timeout=20) == 0
+
+
+def test_draining_has_a_deadline(start: Start) -> None:
+    running = start(*CAT, flags=("--drain-timeout=300ms",))
+    with running.connect({"mode": "watch"}) as watch, running.connect(DIRECT) as client:
+        watch.control(), client.control()
+        assert running.stop() == 0
+
+
+def test_an_address_in_use_is_said(bridge_program: Path, start: Start) -> None:
+    running = start(*CAT)
+    done = subprocess.run(
+        [bridge_program, "serve", f"--listen=127.0.0.1:{running.port}", "--", "cat"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{running.port}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve"], "no command"),
+        (["serve", "--max-processes=0", "--", "cat"], "--max-processes is 0: it must be at least 1"),
+        (["serve", "--grace=-1s", "--", "cat"], "--grace is -1s"),
+        (["serve", "--env=NOVALUE", "--", "cat"], "want NAME=VALUE or NAME=@FILE"),
+        (["serve", "--what", "--", "cat"], "flag provided but not defined: -what"),
+        (["install"], "want one PATH"),
+        (["probe"], "want one ADDR"),
+        ([], "usage:"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_says_what_is_wrong(bridge_program: Path, arguments: list[str], message: str) -> None:
+    done = subprocess.run([bridge_program, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_install_copies_itself(bridge_program: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mcp-bridge"
+    subprocess.run([bridge_program, "install", target], check=True)
+    assert target.read_bytes() == bridge_program.read_bytes()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o555
+    assert [p.name for p in tmp_path.iterdir()] == ["mcp-bridge"]
+    done = subprocess.run([bridge_program, "install", "/no/such/folder/x"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "no such file or directory" in done.stderr) == (1, True)
+
+
+def test_probe_and_version(bridge_program: Path, start: Start) -> None:
+    running = start(*CAT)
+    assert subprocess.run([bridge_program, "probe", f"127.0.0.1:{running.health}"], check=False).returncode == 0
+    assert subprocess.run([bridge_program, "probe", f"127.0.0.1:{free_port()}"], check=False, capture_output=True).returncode == 1
+    assert subprocess.run([bridge_program, "version"], check=True, capture_output=True, text=True).stdout.startswith(
+        "mcp-bridge "
+    )
+
+
+def test_health_port(start: Start) -> None:
+    running = start(*CAT)
+    assert running.get("/healthz") == (200, "ok\n")
+    assert running.get("/readyz") == (200, "ok\n")
+    assert "mcp_bridge_processes 0" in running.get("/metrics")[1]
+    assert running.get("/nothing")[0] == 404
+
+
+def test_compatible_with_the_original(bridge_program: Path, tmp_path: Path) -> None:
+    """`docker-mcp-bridge COMMAND ARGS…` serves on :4444 and starts at accept; run apart from others, since the port is fixed."""
+    link = tmp_path / "docker-mcp-bridge"
+    shutil.copy(bridge_program, link)
+    with subprocess.Popen([link, "sh", "-c", "echo started; cat"], stderr=subprocess.DEVNULL) as process:
+        from tests.support.bridges import Connection
+
+        def connect() -> Connection | None:
+            try:
+                return Connection(4444)
+            except OSError:
+                return None
+
+        with until("the port", connect) as client:
+            assert client.line() == b"started"
+            client.send(b"{}")
+            assert client.line() == b"{}"
+        process.terminate()
+        assert process.wait(timeout=20) == 0
