@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from . import jsonrpc
 from .auth import joined
+from .catalog import KINDS
 from .router import Denied, Router
 from .status import StatusBoard
 
@@ -65,8 +66,9 @@ def client_app(router: Router, health: Health) -> Starlette:
 
 
 async def _changes(router: Router, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    """A legacy session's stream: list_changed, and comments that keep it open."""
+    """A legacy session's stream: what has changed, and comments that keep it open."""
     stopped = asyncio.ensure_future(stopping.wait())
+    known = router.catalog
     try:
         yield b": open\n\n"
         while not stopped.done():
@@ -75,13 +77,16 @@ async def _changes(router: Router, stopping: asyncio.Event) -> AsyncIterator[byt
                 await asyncio.wait({changed, stopped}, timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
-            news = changed.done() and not changed.cancelled()
-            yield b"event: message\ndata: " + _LIST_CHANGED + b"\n\n" if news else b": keep-alive\n\n"
+            known, before = router.catalog, known
+            news = [b"event: message\ndata: " + _LIST_CHANGED[name] + b"\n\n" for name in known.changed_since(before)]
+            yield b"".join(news) or b": keep-alive\n\n"
     finally:
         stopped.cancel()
 
 
-_LIST_CHANGED = jsonrpc.notification("notifications/tools/list_changed")
+_LIST_CHANGED = {
+    kind.capability: jsonrpc.notification(f"notifications/{kind.capability}/list_changed") for kind in KINDS.values()
+}
 
 
 def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes]) -> Starlette:

@@ -158,17 +158,41 @@ def negotiate(requested: object) -> str:
 # --- towards clients ------------------------------------------------------------------------------------------------------
 
 
-def to_client(raw: bytes, *, client: Era, upstream: Era) -> bytes:
-    """A result as the client's era wants it: a modern client needs `resultType`, which an older peer leaves out.
+# Results of a modern server that carry how long they may be kept.
+CACHEABLE: Final = frozenset({"resources/read"})
+_NOT_TO_BE_KEPT: Final = b'"ttlMs":0,"cacheScope":"private"'
+
+
+def to_client(raw: bytes, *, client: Era, upstream: Era, cacheable: bool = False) -> bytes:
+    """A result as the client's era wants it: a modern one has `resultType` and, if it may be kept, `ttlMs` and `cacheScope`.
 
     A result is searched, not parsed, unless the word occurs in a legacy server's; absent means complete.
     """
     if client == "legacy" or not raw.startswith(b"{"):
         return raw
-    if b'"resultType"' in raw and (upstream == "modern" or "resultType" in jsonrpc.members(raw)):
+    added = []
+    if not _has(raw, "resultType", upstream):
+        added.append(b'"resultType":"complete"')
+    if cacheable and upstream == "legacy" and not _has(raw, "ttlMs", upstream):
+        added.append(_NOT_TO_BE_KEPT)
+    if not added:
         return raw
     rest = raw[1:].lstrip()
-    return b'{"resultType":"complete"' + (b"" if rest.startswith(b"}") else b",") + rest
+    return b"{" + b",".join(added) + (b"" if rest.startswith(b"}") else b",") + rest
+
+
+def _has(raw: bytes, member: str, upstream: Era) -> bool:
+    return b'"' + member.encode() + b'"' in raw and (upstream == "modern" or member in jsonrpc.members(raw))
+
+
+def error_to_client(raw: bytes, *, client: Era) -> bytes:
+    """A server's error object as the client's era knows it: the modern one has no code of its own for a missing resource."""
+    if client == "legacy" or b"-32002" not in raw:
+        return raw
+    fields = jsonrpc.members(raw)
+    if bytes(fields.get("code", Raw(b""))) != b"%d" % jsonrpc.RESOURCE_NOT_FOUND:
+        return raw
+    return jsonrpc.dump({**fields, "code": jsonrpc.INVALID_PARAMS})
 
 
 # --- towards servers ------------------------------------------------------------------------------------------------------
@@ -197,3 +221,17 @@ def _stamp(gateway: str) -> dict[str, Raw]:
         CAPABILITIES_KEY: Raw(b"{}"),
         CLIENT_INFO_KEY: Raw(jsonrpc.dump(server_info(gateway))),
     }
+
+
+def progress_token(params: dict[str, Raw]) -> bytes | None:
+    """The caller's progress token, as it is; None if it wants no progress."""
+    if "_meta" not in params:
+        return None
+    token = jsonrpc.members(params["_meta"]).get("progressToken")
+    return bytes(token) if token is not None and jsonrpc.valid_id(bytes(token)) else None
+
+
+def with_progress_token(params: dict[str, Raw], token: bytes) -> dict[str, Raw]:
+    """The same params with another progress token: it must be unique among all that share the server's connection."""
+    meta = {**jsonrpc.members(params["_meta"]), "progressToken": Raw(token)}
+    return {**params, "_meta": Raw(jsonrpc.dump(meta))}

@@ -13,13 +13,19 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from . import jsonrpc
-from .router import JSON, Exchange, Headers, Router
+from .calls import JSON, Exchange, Headers
+from .router import Router
 
 HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
 BODY_DEADLINE = 10.0  # seconds for a body, and one more for each
 BODY_RATE = 256 << 10  # bytes
 _MAX_HEADERS = 64 << 10
 _MAX_PIPELINED = 16
+_MAX_UNREAD = 1 << 20  # bytes of events that a client may leave unread before it gets no more
+_KEEP_ALIVE = 15.0  # seconds between comments on a stream
+_STREAM_HEAD = (
+    b"content-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
+)
 
 
 class McpExchange:
@@ -36,6 +42,7 @@ class McpExchange:
         self.size = 0
         self.complete = False
         self.response_complete = False
+        self._streaming = False
 
     @property
     def body(self) -> bytes:
@@ -59,6 +66,15 @@ class McpExchange:
         if self.response_complete:
             return
         self.response_complete = True
+        if self._streaming:
+            self._end_stream(body)
+        else:
+            self._write_whole(status, body, headers)
+        if not self.keep_alive:
+            self._protocol.transport.close()
+        self._protocol.on_response_complete()
+
+    def _write_whole(self, status: int, body: bytes, headers: Headers) -> None:
         head = [STATUS_LINE[status]]
         head += [name + b": " + value + b"\r\n" for name, value in headers]
         if not self.keep_alive:
@@ -70,9 +86,49 @@ class McpExchange:
         else:
             transport.write(b"".join(head))
             transport.write(body)
-        if not self.keep_alive:
-            transport.close()
-        self._protocol.on_response_complete()
+
+    # --- stream -----------------------------------------------------------------------------------------------------------
+
+    def notify(self, message: bytes) -> None:
+        """Send a message before the response, which becomes a stream of events by it (HTML standard, "Server-sent events").
+
+        Dropped for a client that does not take streams, or does not read the one it has.
+        """
+        transport = self._protocol.transport
+        if self.response_complete or not self._takes_streams() or transport.get_write_buffer_size() > _MAX_UNREAD:
+            return
+        if not self._streaming:
+            self._streaming = True
+            connection = b"" if self.keep_alive else b"connection: close\r\n"
+            transport.write(STATUS_LINE[200] + _STREAM_HEAD + connection + b"\r\n")
+            self._keep_open()
+        self._write_event(message)
+
+    def _takes_streams(self) -> bool:
+        return self._protocol.http_version != "1.0" and any(
+            name == b"accept" and (b"text/event-stream" in value or b"*/*" in value) for name, value in self.headers
+        )
+
+    def _write_event(self, message: bytes) -> None:
+        self._write_chunk(b"event: message\ndata: " + jsonrpc.one_line(message) + b"\n\n")
+
+    def _write_chunk(self, data: bytes) -> None:
+        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _keep_open(self) -> None:
+        """Comments keep middleboxes from closing a stream on which nothing happens."""
+        if not self.response_complete:
+            self._protocol.loop.call_later(_KEEP_ALIVE, self._comment)
+
+    def _comment(self) -> None:
+        if not self.response_complete:
+            self._write_chunk(b": keep-alive\n\n")
+            self._keep_open()
+
+    def _end_stream(self, body: bytes) -> None:
+        if body:
+            self._write_event(body)
+        self._protocol.transport.write(b"0\r\n\r\n")
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -83,6 +139,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
+        self.http_version = "1.1"
         self._reading = False  # in the middle of a request
         self._header_bytes = 0
         self._body_bytes = 0
@@ -148,7 +205,8 @@ class GatewayProtocol(HttpToolsProtocol):
             self._exchange = None
             super().on_headers_complete()
             return
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self.http_version = self.parser.get_http_version()
+        keep_alive = self.http_version != "1.0" and self.parser.should_keep_alive()
         exchange = McpExchange(self, self.headers, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
         self._exchange = exchange
         if self._busy():

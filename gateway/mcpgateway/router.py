@@ -1,7 +1,7 @@
 """Request → answer: everything between the HTTP edge and the servers' connections.
 
-One method a protocol method. The router never waits: it answers at once, or hands a call to a connection and answers from the
-reply's callback, so that a call costs no task on the fast path.
+One method a protocol method. The router never waits: it answers at once, or hands the request to a connection (calls.py) and the
+answer comes from the reply's callback, so that a call costs no task on the fast path.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
 from msgspec import UNSET, Raw
 
@@ -17,30 +16,17 @@ from . import catalog as catalogs
 from . import era as eras
 from . import jsonrpc
 from .auth import TokenTable, host_allowed, joined, origin_allowed
-from .catalog import Catalog
+from .calls import JSON, Answer, Call, Exchange, Headers, Registry
+from .catalog import KindName, Listing
 from .config import Config
 from .era import Era
 from .jsonrpc import Envelope, ProtocolError
 from .session import Session, Sessions
 from .telemetry import Metrics
 from .upstream.backend import Backend
-from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
 
-Headers = list[tuple[bytes, bytes]]
-JSON: Headers = [(b"content-type", b"application/json")]
 SESSION_HEADER = b"mcp-session-id"
-
-
-class Exchange(Protocol):
-    """One HTTP request and the means to answer it once."""
-
-    headers: Headers
-    body: bytes
-    on_disconnect: Callable[[], None] | None
-
-    def reply(self, status: int, body: bytes = b"", headers: Headers = ...) -> None:
-        """Answer; a second answer, or one to a client that is gone, is dropped."""
 
 
 class Denied(Exception):
@@ -60,16 +46,16 @@ class Router:
         self.sessions = sessions
         self.metrics = metrics
         self.backends: dict[str, Backend] = {}
-        self.catalog = Catalog()
+        self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
         self.catalog_changed = asyncio.Event()  # replaced at each change
-        self._calls: dict[tuple[str, bytes], _Call] = {}  # legacy: (session, id) -> call, for cancellation
+        self._calls: Registry = {}
 
     def rebuild(self) -> None:
         """Make a new catalog from what the backends know; clients are told only if something changed."""
         known = [backend.snapshot for backend in self.backends.values()]
         absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
         fresh = catalogs.build(
-            [tool for snapshot in known for tool in snapshot.tools],
+            [item for snapshot in known for item in snapshot.items],
             naming=self.config.tool_names,
             gateway=self.config.gateway,
             absent=absent,
@@ -152,7 +138,8 @@ class Router:
         assert isinstance(envelope.method, str)  # noqa: S101 - the caller has looked
         id = bytes(envelope.id) if envelope.id is not UNSET else b"null"
         handler = _METHODS[era].get(envelope.method)
-        answer = _Answer(self, exchange, id=id, era=era, method=envelope.method if handler else "unknown")
+        method = envelope.method if handler else "unknown"
+        answer = Answer(exchange, metrics=self.metrics, id=id, era=era, method=method)
         try:
             if handler is None:
                 raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"method {envelope.method[:80]!r} is not served here")
@@ -183,23 +170,31 @@ class Router:
         result = jsonrpc.dump(
             {
                 "protocolVersion": version,
-                "capabilities": {"tools": {"listChanged": True}},
+                "capabilities": self._capabilities("legacy"),
                 "serverInfo": eras.server_info(self.config.gateway),
             }
         )
         self.metrics.requests.labels("initialize", "ok").inc()
         exchange.reply(200, jsonrpc.result(bytes(envelope.id), result), [*JSON, (SESSION_HEADER, token.encode())])
 
-    def _ping(self, answer: _Answer, params: dict[str, Raw], key: str) -> None:
+    def _capabilities(self, era: Era) -> dict[str, dict[str, bool]]:
+        """What works now: tools always, the rest as soon as a server has it."""
+        known = {name for backend in self.backends.values() for name in backend.capabilities}
+        offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
+        changes = {"listChanged": True} if era == "legacy" else {}
+        completions: dict[str, dict[str, bool]] = {"completions": {}} if "completions" in known else {}
+        return {name: dict(changes) for name in offered} | completions
+
+    def _ping(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
         answer.succeed(b"{}")
 
-    def _discover(self, answer: _Answer, params: dict[str, Raw], key: str) -> None:
+    def _discover(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
         answer.succeed(
             jsonrpc.dump(
                 {
                     "resultType": "complete",
                     "supportedVersions": list(eras.MODERN_VERSIONS),
-                    "capabilities": {"tools": {}},
+                    "capabilities": self._capabilities("modern"),
                     "ttlMs": 0,
                     "cacheScope": "private",
                     "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
@@ -207,148 +202,104 @@ class Router:
             )
         )
 
-    def _list_tools(self, answer: _Answer, params: dict[str, Raw], key: str) -> None:
+    def _list(self, answer: Answer, params: dict[str, Raw], kind: KindName) -> None:
         if "cursor" in params and bytes(params["cursor"]) != b"null":
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "this cursor was not given by this gateway: its lists have one page")
-        answer.succeed(self.catalog.modern_list if answer.era == "modern" else self.catalog.legacy_list)
+        listing = self.catalog.listings[kind]
+        answer.succeed(listing.modern if answer.era == "modern" else listing.legacy)
 
-    def _call_tool(self, answer: _Answer, params: dict[str, Raw], key: str) -> None:
+    def _list_tools(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._list(answer, params, "tools")
+
+    def _list_prompts(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._list(answer, params, "prompts")
+
+    def _list_resources(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._list(answer, params, "resources")
+
+    def _list_templates(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._list(answer, params, "resourceTemplates")
+
+    def _call_tool(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._by_name(answer, params, key, self.catalog.listings["tools"], "tool")
+
+    def _get_prompt(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        self._by_name(answer, params, key, self.catalog.listings["prompts"], "prompt")
+
+    def _by_name(self, answer: Answer, params: dict[str, Raw], key: str, listing: Listing, what: str) -> None:
         name = jsonrpc.text(params.get("name", UNSET))
         if name is None:
-            raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.name must be a string: the tool's name")
-        tool = self.catalog.tools.get(name)
-        if tool is None:
-            away = self.backends.get(self.catalog.away.get(name, ""))
-            if away is None:
-                raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown tool: {name[:80]!r}")
-            answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.name must be a string: the {what}'s name")
+        item = listing.items.get(name)
+        if item is None:
+            self._absent(answer, listing, name, what)
             return
-        backend = self.backends[tool.server]
-        if name != tool.name:
-            params = {**params, "name": Raw(jsonrpc.dump(tool.name))}
-        call = _Call(answer, backend, key=key, registry=self._calls, began=time.perf_counter())
-        call.start("tools/call", jsonrpc.dump(eras.to_server(params, upstream=backend.era, gateway=self.config.gateway)))
+        if name != item.name:
+            params = {**params, "name": Raw(jsonrpc.dump(item.name))}
+        self._relay(answer, self.backends[item.server], params, key)
+
+    def _absent(self, answer: Answer, listing: Listing, name: str, what: str) -> None:
+        away = self.backends.get(listing.away.get(name, ""))
+        if away is None:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown {what}: {name[:80]!r}")
+        answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
+
+    def _read_resource(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        uri = jsonrpc.text(params.get("uri", UNSET))
+        if uri is None:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
+        backend = self._owner(uri)
+        if backend is not None:
+            self._relay(answer, backend, params, key)
+        elif uri in self.catalog.listings["resources"].away:
+            self._absent(answer, self.catalog.listings["resources"], uri, "resource")
+        else:
+            code = jsonrpc.INVALID_PARAMS if answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
+            raise ProtocolError(code, f"unknown resource: {uri[:200]!r}", data={"uri": uri})
+
+    def _owner(self, uri: str) -> Backend | None:
+        """Who may know a URI. One that nobody lists may come from a link: then the only server with resources has it."""
+        name = self.catalog.owner(uri)
+        if name is not None:
+            return self.backends[name]
+        having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
+        return having[0] if len(having) == 1 and having[0].snapshot.available else None
+
+    def _complete(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+        ref = jsonrpc.members(params.get("ref", UNSET))
+        kind = jsonrpc.text(ref.get("type", UNSET))
+        if kind == "ref/prompt":
+            listing, member, what = self.catalog.listings["prompts"], "name", "prompt"
+        elif kind == "ref/resource":
+            listing, member, what = self.catalog.listings["resourceTemplates"], "uri", "resource template"
+        else:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.ref.type must be ref/prompt or ref/resource")
+        name = jsonrpc.text(ref.get(member, UNSET)) or ""
+        item = listing.items.get(name)
+        if item is None:
+            self._absent(answer, listing, name, what)
+            return
+        renamed = {**ref, member: Raw(jsonrpc.dump(item.name))}
+        self._relay(answer, self.backends[item.server], {**params, "ref": Raw(jsonrpc.dump(renamed))}, key)
+
+    def _relay(self, answer: Answer, backend: Backend, params: dict[str, Raw], key: str) -> None:
+        """Hand a request to a server; the answer comes when it comes."""
+        call = Call(answer, backend, key=key, registry=self._calls, began=time.perf_counter())
+        call.start(answer.method, params, gateway=self.config.gateway)
 
 
-_Handler = Callable[[Router, "_Answer", dict[str, Raw], str], None]
-_METHODS: Mapping[Era, Mapping[str, _Handler]] = {
-    "legacy": {
-        "ping": Router._ping,
-        "tools/list": Router._list_tools,
-        "tools/call": Router._call_tool,
-    },
-    "modern": {
-        "server/discover": Router._discover,
-        "tools/list": Router._list_tools,
-        "tools/call": Router._call_tool,
-    },
+_Handler = Callable[[Router, Answer, dict[str, Raw], str], None]
+_SHARED: Mapping[str, _Handler] = {
+    "tools/list": Router._list_tools,
+    "tools/call": Router._call_tool,
+    "prompts/list": Router._list_prompts,
+    "prompts/get": Router._get_prompt,
+    "resources/list": Router._list_resources,
+    "resources/templates/list": Router._list_templates,
+    "resources/read": Router._read_resource,
+    "completion/complete": Router._complete,
 }
-
-
-class _Answer:
-    """The way back to one caller, in its own era."""
-
-    __slots__ = ("_router", "era", "exchange", "id", "method")
-
-    def __init__(self, router: Router, exchange: Exchange, *, id: bytes, era: Era, method: str) -> None:
-        self._router, self.exchange, self.id, self.era, self.method = router, exchange, id, era, method
-
-    def succeed(self, raw: bytes) -> None:
-        self._router.metrics.requests.labels(self.method, "ok").inc()
-        self.exchange.reply(200, jsonrpc.result(self.id, raw), JSON)
-
-    def relay_error(self, raw: bytes) -> None:
-        """A server's own error object, as it is."""
-        self._router.metrics.requests.labels(self.method, "error").inc()
-        self.exchange.reply(200, jsonrpc.error(self.id, raw), JSON)
-
-    def fail(self, code: int, message: str, data: Any = None) -> None:
-        self._router.metrics.requests.labels(self.method, "error").inc()
-        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
-        self.exchange.reply(status, jsonrpc.failure(self.id, code, message, data), JSON)
-
-    def unavailable(self, error: UpstreamError) -> None:
-        """A server that cannot answer: the error names it, the cause and the exit code."""
-        self.fail(jsonrpc.INTERNAL_ERROR, str(error), error.data())
-
-
-class _Call:
-    """One tools/call on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
-
-    __slots__ = ("_answer", "_backend", "_began", "_connection", "_done", "_id", "_key", "_registry", "_task", "_timer")
-
-    def __init__(
-        self, answer: _Answer, backend: Backend, *, key: str, registry: dict[tuple[str, bytes], _Call], began: float
-    ) -> None:
-        self._answer, self._backend, self._key, self._registry, self._began = answer, backend, key, registry, began
-        self._connection: Connection | None = None
-        self._id = ""
-        self._task: asyncio.Task[None] | None = None
-        self._done = False
-        timeout = backend.server.call_timeout
-        self._timer = asyncio.get_running_loop().call_later(timeout, self._expire, timeout)
-
-    def start(self, method: str, params: bytes) -> None:
-        self._registry[self._key, self._answer.id] = self
-        if self._answer.era == "modern":  # a legacy client's going is not a cancellation
-            self._answer.exchange.on_disconnect = self.cancel
-        connection = self._backend.ready_connection()
-        if connection is not None:
-            self._send(connection, method, params)
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._send_later(method, params))
-
-    async def _send_later(self, method: str, params: bytes) -> None:
-        try:
-            connection = await self._backend.connection(self._key)
-        except UpstreamError as error:
-            if self._finish():
-                self._answer.unavailable(error)
-            return
-        if not self._done:
-            self._send(connection, method, params)
-
-    def _send(self, connection: Connection, method: str, params: bytes) -> None:
-        self._connection = connection
-        self._id = connection.send(method, params, self._on_reply)
-
-    def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
-        if not self._finish():
-            return
-        if isinstance(value, UpstreamError):
-            self._answer.unavailable(value)
-        elif outcome == "result":
-            self._answer.succeed(eras.to_client(bytes(value), client=self._answer.era, upstream=self._backend.era))
-        else:
-            self._answer.relay_error(bytes(value))
-
-    def _expire(self, timeout: float) -> None:
-        if self._finish():
-            self._cancel_upstream("timed out")
-            error = UpstreamError(self._backend.server.name, "Timeout", f"no answer within {timeout:g} s")
-            self._answer.unavailable(error)
-
-    def cancel(self) -> None:
-        """The caller wants no answer any more; the specification forbids one."""
-        if self._finish():
-            self._cancel_upstream("cancelled by the client")
-            self._answer.exchange.reply(202)
-
-    def _cancel_upstream(self, reason: str) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        if self._connection is not None:
-            self._connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
-            self._connection.forget(self._id)
-
-    def _finish(self) -> bool:
-        """Whether this is the first ending."""
-        if self._done:
-            return False
-        self._done = True
-        self._timer.cancel()
-        if self._registry.get((self._key, self._answer.id)) is self:
-            del self._registry[self._key, self._answer.id]
-        server = self._backend.server.name
-        self._answer._router.metrics.calls.labels(server).observe(time.perf_counter() - self._began)
-        return True
+_METHODS: Mapping[Era, Mapping[str, _Handler]] = {
+    "legacy": {"ping": Router._ping, **_SHARED},
+    "modern": {"server/discover": Router._discover, **_SHARED},
+}

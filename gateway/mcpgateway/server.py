@@ -154,7 +154,7 @@ class Gateway:
                 tool_count=len(catalog.tools),
                 servers=tuple(server_status(backend, catalog) for backend in self.router.backends.values()),
                 missing_tokens=self.router.tokens.missing,
-                hidden_tools=catalog.hidden,
+                hidden_tools=catalog.listings["tools"].hidden,
                 config_error=self.config_error,
             )
         )

@@ -15,7 +15,7 @@ from mcpgateway import jsonrpc
 from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN
 
-TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
+TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ", "progress")
 
 
 @pytest.mark.anyio
@@ -44,7 +44,8 @@ def initialize(world: World, version: str = "2025-11-25") -> tuple[dict[str, Any
 def test_initialize_offers_what_works(world: World) -> None:
     result, _ = initialize(world)
     assert result["protocolVersion"] == "2025-11-25"
-    assert result["capabilities"] == {"tools": {"listChanged": True}}
+    changing = {"listChanged": True}
+    assert result["capabilities"] == {"tools": changing, "prompts": changing, "resources": changing, "completions": {}}
 
 
 def test_a_session_is_needed_known_and_can_be_ended(world: World) -> None:

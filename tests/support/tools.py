@@ -121,13 +121,15 @@ def run_go(args: list[str], cwd: Path, **env: str) -> None:
         raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
 
 
-def debian_packages(wanted: dict[str, str] = DEBIAN) -> None:
-    """Install what is missing of Debian's packages, by the program that each one brings. Raises: CannotRunError."""
-    missing = [package for program, package in wanted.items() if not _there(program)]
+def debian_packages(wanted: dict[str, str] | None = None) -> None:
+    """Install what is missing of Debian's packages, those of a node if no others are named. Raises: CannotRunError."""
+    missing = [package for program, package in (wanted or DEBIAN).items() if not _there(program)]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise CannotRunError(f"this needs root on Debian (a cluster: or USE_EXISTING_CLUSTER=true); missing: {' '.join(missing)}")
+        raise CannotRunError(
+            f"this needs root on Debian, or USE_EXISTING_CLUSTER=true for a cluster; missing: {' '.join(missing)}"
+        )
     say(f"installing {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *missing]):

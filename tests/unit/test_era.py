@@ -130,6 +130,8 @@ def test_a_legacy_result_becomes_complete_for_a_modern_client() -> None:
     assert era.to_client(b'{"a":1}', client="legacy", upstream="modern") == b'{"a":1}'
     assert era.to_client(b'{"a":1}', client="modern", upstream="modern") == b'{"resultType":"complete","a":1}'
     nested = b'{"a":{"resultType":"x"}}'
+    kept = b'{"resultType":"complete","ttlMs":0,"cacheScope":"private","contents":[]}'
+    assert era.to_client(b'{"contents":[]}', client="modern", upstream="legacy", cacheable=True) == kept
     assert era.to_client(nested, client="modern", upstream="legacy") == b'{"resultType":"complete",' + nested[1:]
 
 
@@ -145,3 +147,30 @@ def test_request_metadata_is_added_for_modern_and_taken_away_for_legacy_servers(
     assert era.to_server(stamped, upstream="legacy", gateway="gw") == plain
     assert era.to_server({"name": Raw(b'"x"')}, upstream="legacy", gateway="gw") == {"name": Raw(b'"x"')}
     assert era.to_server(stamped, upstream="modern", gateway="gw") is stamped
+
+
+def test_a_missing_resource_has_the_code_of_the_clients_era() -> None:
+    missing = b'{"code":-32002,"message":"no such resource","data":{"uri":"x:1"}}'
+    assert era.error_to_client(missing, client="legacy") == missing
+    assert era.error_to_client(missing, client="modern") == missing.replace(b"-32002", b"-32602")
+    other = b'{"code":-32000,"message":"-32002"}'
+    assert era.error_to_client(other, client="modern") == other
+
+
+@pytest.mark.parametrize(
+    ("meta", "token"),
+    [
+        (b'{"progressToken":"a"}', b'"a"'),
+        (b'{"progressToken":7}', b"7"),
+        (b'{"progressToken":null}', None),
+        (b'{"progressToken":[1]}', None),
+        (b"{}", None),
+    ],
+)
+def test_progress_tokens_are_found_and_replaced(meta: bytes, token: bytes | None) -> None:
+    params = {"name": Raw(b'"x"'), "_meta": Raw(meta)}
+    assert era.progress_token(params) == token
+    if token is not None:
+        replaced = era.with_progress_token(params, b'"mine"')
+        assert era.progress_token(replaced) == b'"mine"'
+        assert replaced["name"] is params["name"]

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from mcpgateway import auth, catalog, config
 from mcpgateway.app import parse_wait
-from mcpgateway.catalog import Tool
+from mcpgateway.catalog import Item, KindName
 from mcpgateway.session import KeyRing, Sessions
 
 
@@ -123,14 +123,21 @@ def test_a_local_page_may_reach_a_local_gateway() -> None:
 
 
 class TestCatalog:
-    def tool(self, server: str, name: str, **more: object) -> Tool:
-        return Tool(server=server, name=name, raw=Raw(json.dumps({"name": name, **more}).encode()))
+    def item(self, kind: KindName, server: str, name: str, **more: object) -> Item:
+        raw = {catalog.KINDS[kind].key: name, **more}
+        return Item(kind=kind, server=server, name=name, raw=Raw(json.dumps(raw).encode()))
 
-    def names(self, prefix: config.PrefixPolicy, *tools: Tool, absent: tuple[str, ...] = ()) -> list[str]:
-        built = catalog.build(tools, naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
-        listed = [tool["name"] for tool in json.loads(built.legacy_list)["tools"]]
+    def tool(self, server: str, name: str, **more: object) -> Item:
+        return self.item("tools", server, name, **more)
+
+    def build(self, *items: Item, prefix: config.PrefixPolicy = "Always", absent: tuple[str, ...] = ()) -> catalog.Catalog:
+        return catalog.build(items, naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
+
+    def names(self, prefix: config.PrefixPolicy, *tools: Item, absent: tuple[str, ...] = ()) -> list[str]:
+        built = self.build(*tools, prefix=prefix, absent=absent)
+        listed = [tool["name"] for tool in json.loads(built.listings["tools"].legacy)["tools"]]
         assert listed == list(built.tools)
-        assert json.loads(built.modern_list)["resultType"] == "complete"
+        assert json.loads(built.listings["tools"].modern)["resultType"] == "complete"
         return listed
 
     def test_prefixes(self) -> None:
@@ -140,21 +147,52 @@ class TestCatalog:
         assert self.names("Never", a, b, c) == ["get", "put"]
 
     def test_a_hidden_tool_is_reported(self) -> None:
-        built = catalog.build(
-            [self.tool("x", "get"), self.tool("y", "get")], naming=config.ToolNames(prefix="Never"), gateway="gw"
-        )
-        assert built.hidden == ("y/get",)
+        built = self.build(self.tool("x", "get"), self.tool("y", "get"), prefix="Never")
+        assert built.listings["tools"].hidden == ("y/get",)
 
     def test_a_server_that_is_away_keeps_its_names_but_offers_nothing(self) -> None:
-        tools = [self.tool("x", "get"), self.tool("y", "get")]
-        built = catalog.build(tools, naming=config.ToolNames(prefix="OnConflict"), gateway="gw", absent={"x"})
+        built = self.build(self.tool("x", "get"), self.tool("y", "get"), prefix="OnConflict", absent=("x",))
         assert list(built.tools) == ["y_get"]
-        assert built.away == {"x_get": "x"}
+        assert built.listings["tools"].away == {"x_get": "x"}
 
     def test_everything_but_the_name_is_the_servers_own(self) -> None:
         big, vendor = 2**70, {"deep": [1.50, "ü", None]}
-        built = catalog.build([self.tool("x", "get", vendor=vendor, big=big)], naming=config.ToolNames(), gateway="gw")
-        assert json.loads(built.legacy_list)["tools"] == [{"name": "x_get", "vendor": vendor, "big": big}]
+        built = self.build(self.tool("x", "get", vendor=vendor, big=big))
+        assert json.loads(built.listings["tools"].legacy)["tools"] == [{"name": "x_get", "vendor": vendor, "big": big}]
+
+    def test_prompts_are_named_like_tools_and_beside_them(self) -> None:
+        built = self.build(self.tool("x", "get"), self.item("prompts", "x", "get"), self.item("prompts", "y", "get"))
+        assert list(built.listings["prompts"].items) == ["x_get", "y_get"]
+        assert list(built.tools) == ["x_get"]
+
+    def test_a_uri_stays_as_it_is_and_belongs_to_the_first_who_lists_it(self) -> None:
+        built = self.build(self.item("resources", "x", "file:///a"), self.item("resources", "y", "file:///a"))
+        assert json.loads(built.listings["resources"].legacy) == {"resources": [{"uri": "file:///a"}]}
+        assert built.listings["resources"].hidden == ("y/file:///a",)
+        assert built.owner("file:///a") == "x"
+
+    @pytest.mark.parametrize(
+        ("template", "uri", "matches"),
+        [
+            ("notes://{id}", "notes://7", True),
+            ("notes://{id}", "notes://7/body", False),
+            ("notes://{id}/body", "notes://7/body", True),
+            ("file:///{+path}", "file:///a/b/c", True),
+            ("http://h/s{?q,lang}", "http://h/s?q=1&lang=de", True),
+            ("http://h/s{?q}", "http://h/other", False),
+            ("a.c://{x}", "abc://1", False),
+        ],
+    )
+    def test_a_uri_that_a_template_makes_belongs_to_its_server(self, template: str, uri: str, matches: bool) -> None:
+        built = self.build(self.item("resourceTemplates", "x", template))
+        assert built.owner(uri) == ("x" if matches else None)
+
+    def test_what_has_changed_is_said_by_capability(self) -> None:
+        tool, prompt, resource = self.tool("x", "t"), self.item("prompts", "x", "p"), self.item("resources", "x", "u:1")
+        before = self.build(tool, prompt)
+        assert self.build(tool, prompt).changed_since(before) == []
+        assert self.build(tool, prompt, resource).changed_since(before) == ["resources"]
+        assert self.build(prompt, resource).changed_since(before) == ["tools", "resources"]
 
     def test_names_fit_and_stay_apart(self) -> None:
         long = [catalog.fit("a" * 70 + tail) for tail in ("1", "2")]

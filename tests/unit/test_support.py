@@ -86,9 +86,8 @@ def test_a_given_cluster_is_taken_only_when_asked_for(tmp_path: Path, monkeypatc
 def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "DEBIAN", {"no-such-program": "no-such-package"})
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(
-        tools.CannotRunError, match="needs root on Debian, or USE_EXISTING_CLUSTER=true; missing: no-such-package"
-    ):
+    message = "needs root on Debian, or USE_EXISTING_CLUSTER=true for a cluster; missing: no-such-package"
+    with pytest.raises(tools.CannotRunError, match=message):
         tools.debian_packages()
 
 

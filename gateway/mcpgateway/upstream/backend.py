@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..catalog import Tool
+from ..catalog import KINDS, Item
 from ..config import Server
 from ..era import Era
 from . import handshake
@@ -28,6 +28,7 @@ _MISSES = 2  # at known addresses before the fallback's turn
 _SESSION_IDLE = 30 * 60.0
 _MAX_SESSIONS = 1000
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
+_LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
 
@@ -38,7 +39,7 @@ class Snapshot:
     state: State = "Connecting"
     profile: Profile | None = None
     shared: bool = True
-    tools: tuple[Tool, ...] = ()  # the last known ones, also while the server is away
+    items: tuple[Item, ...] = ()  # what it offers: the last known state, also while the server is away
     processes: int = 0
     restarts: int = 0
     last_error: UpstreamError | None = None
@@ -95,6 +96,11 @@ class Backend:
     def era(self) -> Era:
         """The era that the server speaks; meaningful once it was ready."""
         return self.snapshot.profile.era if self.snapshot.profile else "legacy"
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the server says that it has; empty as long as it is not known."""
+        return self.snapshot.profile.capabilities if self.snapshot.profile else frozenset()
 
     def ready_connection(self) -> Connection | None:
         """The shared connection if there is one now: the fast path."""
@@ -249,7 +255,7 @@ class Backend:
         connection = await connect(self.server.name, self._address, greeting)
         try:
             profile = await handshake.probe(connection, gateway=self._gateway)
-            tools = await handshake.list_tools(connection, profile, gateway=self._gateway)
+            items = await handshake.list_all(connection, profile, gateway=self._gateway)
         except BaseException:
             connection.close()
             raise
@@ -261,7 +267,7 @@ class Backend:
         else:  # listing needs no process from here on: the catalog has the list
             connection.close()
         known = replace(
-            self.snapshot, state="Ready", profile=profile, shared=shared, tools=tuple(tools), last_error=self._lasting_error()
+            self.snapshot, state="Ready", profile=profile, shared=shared, items=items, last_error=self._lasting_error()
         )
         self._usable.set()
         self._note(known)
@@ -273,7 +279,7 @@ class Backend:
         return None if error is None or error.reason in _PASSING else error
 
     def _on_notification(self, method: str) -> None:
-        if method == "notifications/tools/list_changed":
+        if method in _LIST_CHANGED:
             self._relist.set()
 
     async def _hold(self, watching: Connection, watch: _Watch, connection: Connection) -> None:
@@ -331,8 +337,8 @@ class Backend:
 
     async def _refresh(self, connection: Connection) -> None:
         assert self.snapshot.profile is not None  # noqa: S101 - held means discovered
-        tools = await handshake.list_tools(connection, self.snapshot.profile, gateway=self._gateway)
-        self._note(replace(self.snapshot, tools=tuple(tools)))
+        items = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
+        self._note(replace(self.snapshot, items=items))
 
     async def _news(self, watching: Connection, watch: _Watch) -> None:
         watch.news.clear()

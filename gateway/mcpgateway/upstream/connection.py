@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from .. import jsonrpc
 from .errors import Exit, UpstreamError, exited
@@ -24,6 +24,7 @@ _MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
 
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | UpstreamError"], None]
+OnProgress = Callable[[Raw], None]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._on_control = on_control
         self._lines = LineSplitter()
         self._pending: dict[bytes, OnReply] = {}
+        self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
         self._prefix = secrets.token_hex(3)
         self._next = 0
         self._consumed: _Consumed | None = None  # of a resumable connection
@@ -81,17 +83,29 @@ class Connection(asyncio.Protocol):
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
-    def send(self, method: str, params: bytes, on_reply: OnReply) -> str:
-        """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id."""
+    def reserve(self) -> str:
+        """An id for a request that is sent next."""
         self._next += 1
-        id = f"{self._prefix}-{self._next}"
+        return f"{self._prefix}-{self._next}"
+
+    def send(
+        self, method: str, params: bytes, on_reply: OnReply, *, id: str | None = None, on_progress: OnProgress | None = None
+    ) -> str:
+        """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id.
+
+        `on_progress` gets the params of each progress notification whose token is the id.
+        """
+        id = id or self.reserve()
         if self._transport is None or self._transport.is_closing():
             on_reply("lost", UpstreamError(self.server, "Unreachable", "the connection is closed"))
             return id
         if self._transport.get_write_buffer_size() > _MAX_UNSENT:
             on_reply("lost", UpstreamError(self.server, "Overloaded", "it does not read its input"))
             return id
-        self._pending[b'"' + id.encode() + b'"'] = on_reply
+        key = b'"' + id.encode() + b'"'
+        self._pending[key] = on_reply
+        if on_progress is not None:
+            self._progress[key] = on_progress
         self._transport.write(jsonrpc.request(id, method, params))
         return id
 
@@ -101,7 +115,9 @@ class Connection(asyncio.Protocol):
 
     def forget(self, id: str) -> None:
         """A late reply to this id is dropped."""
-        self._pending.pop(b'"' + id.encode() + b'"', None)
+        key = b'"' + id.encode() + b'"'
+        self._pending.pop(key, None)
+        self._progress.pop(key, None)
         self._close_if_done()
 
     async def call(self, method: str, params: bytes, *, timeout: float) -> Raw:  # noqa: ASYNC109 - it names the server
@@ -187,11 +203,14 @@ class Connection(asyncio.Protocol):
             return
         if message.method is not UNSET:
             if message.id is UNSET:
-                self.on_notification(message.method)
+                self._on_notification(message.method, message.params)
             else:
                 self._answer(message.method, bytes(message.id))
             return
-        on_reply = self._pending.pop(bytes(message.id), None) if message.id is not UNSET else None
+        key = b"" if message.id is UNSET else bytes(message.id)
+        on_reply = self._pending.pop(key, None)
+        if self._progress:
+            self._progress.pop(key, None)
         if on_reply is None:  # an unknown id, a second reply, or one that came too late
             self.junk += 1
         elif message.result is not UNSET:
@@ -201,6 +220,20 @@ class Connection(asyncio.Protocol):
         else:
             on_reply("lost", UpstreamError(self.server, "ProtocolError", "it sent a reply with neither result nor error"))
         self._close_if_done()
+
+    def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
+        if method != "notifications/progress":
+            self.on_notification(method)
+            return
+        try:
+            token = jsonrpc.members(params).get("progressToken")
+        except jsonrpc.ProtocolError:
+            token = None
+        on_progress = self._progress.get(bytes(token)) if token is not None else None
+        if on_progress is None or params is UNSET:  # of nobody, or of a request that is over
+            self.junk += 1
+        else:
+            on_progress(params)
 
     def _answer(self, method: str, id: bytes) -> None:
         """We declare no client capabilities, so a server may only ping."""
@@ -244,6 +277,7 @@ class Connection(asyncio.Protocol):
             self.accepted.exception()  # seen: nobody may be waiting any more
         if self._consumed is not None:
             self._consumed.stop()
+        self._progress.clear()
         pending, self._pending = self._pending, {}
         for on_reply in pending.values():
             on_reply("lost", error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, Raw
 
 from .. import era, jsonrpc
-from ..catalog import Tool, parse_tools
+from ..catalog import KINDS, Item, Kind, parse_page
 from ..era import Era
 from .connection import Connection
 from .errors import UpstreamError
@@ -27,7 +27,7 @@ class Profile:
 
     era: Era
     version: str
-    has_tools: bool
+    capabilities: frozenset[str]
 
 
 async def probe(connection: Connection, *, gateway: str) -> Profile:
@@ -42,7 +42,7 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
             raise
     else:
         fields = jsonrpc.members(found)
-        return Profile("modern", era.MODERN_VERSIONS[-1], "tools" in jsonrpc.members(fields.get("capabilities", UNSET)))
+        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields))
     return await initialize(connection, gateway=gateway)
 
 
@@ -61,28 +61,41 @@ async def initialize(connection: Connection, *, gateway: str) -> Profile:
         raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
     connection.notify("notifications/initialized")
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
-    return Profile("legacy", version, "tools" in jsonrpc.members(fields.get("capabilities", UNSET)))
+    return Profile("legacy", version, _capabilities(fields))
 
 
-async def list_tools(connection: Connection, profile: Profile, *, gateway: str) -> list[Tool]:
-    """All pages of tools/list. Raises: UpstreamError."""
-    if not profile.has_tools:
-        return []
-    tools: list[Tool] = []
+def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:
+    return frozenset(jsonrpc.members(fields.get("capabilities", UNSET)))
+
+
+async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> tuple[Item, ...]:
+    """Everything that a server offers. Raises: UpstreamError."""
+    items: list[Item] = []
+    for kind in KINDS.values():
+        if kind.capability in profile.capabilities:
+            items += await _list(connection, profile, kind, gateway=gateway)
+    return tuple(items)
+
+
+async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway: str) -> list[Item]:
+    """All pages of one list."""
+    items: list[Item] = []
     seen: set[bytes] = set()
     cursor: Raw | None = None
     for _ in range(_MAX_PAGES):
         try:
-            page = await connection.call("tools/list", _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
-            tools += parse_tools(connection.server, page)
+            page = await connection.call(kind.method, _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
+            items += parse_page(connection.server, kind, page)
         except jsonrpc.ProtocolError as error:
-            raise UpstreamError(connection.server, "ProtocolError", f"tools/list failed: {error}") from error
+            if error.code == jsonrpc.METHOD_NOT_FOUND and kind.name == "resourceTemplates":
+                return []  # many servers with resources have no templates, and say it this way
+            raise UpstreamError(connection.server, "ProtocolError", f"{kind.method} failed: {error}") from error
         following = jsonrpc.members(page).get("nextCursor")
         if following is None or bytes(following) == b"null" or bytes(following) in seen:
-            return tools
+            return items
         seen.add(bytes(following))
         cursor = following
-    return tools
+    return items
 
 
 def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:

@@ -2,7 +2,8 @@
 
     echo.py [legacy | modern] [--name NAME]
 
-Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ.
+Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ, progress.
+One prompt, one resource, one resource template, and completions.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ import time
 from typing import Any
 
 ERA = "modern" if "modern" in sys.argv else "legacy"
-TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
+TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ", "progress")
+PROMPT = {"name": "greet", "arguments": [{"name": "whom", "required": True}], "x-vendor": 1}
+RESOURCE = {"uri": f"memo://{ERA}/all", "name": "all", "mimeType": "text/plain"}
+TEMPLATE = {"uriTemplate": f"memo://{ERA}/note/{{id}}", "name": "note"}
 counted = 0
 
 
 def answer(id: Any, **body: Any) -> None:
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": id, **body}) + "\n")
     sys.stdout.flush()
+
+
+def progress(params: dict[str, Any]) -> None:
+    token = params.get("_meta", {}).get("progressToken")
+    for done in range(1, 4):
+        told = {"progressToken": token if done < 3 else "of nobody", "progress": done, "total": 3, "message": f"step {done}"}
+        if token is not None:
+            sys.stdout.write(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}) + "\n")
 
 
 def call(id: Any, name: str, arguments: dict[str, Any]) -> str:
@@ -48,12 +60,19 @@ def call(id: Any, name: str, arguments: dict[str, Any]) -> str:
     return str(os.getpid()) if name == "pid" else json.dumps(arguments, ensure_ascii=False)
 
 
+def read(id: Any, uri: str) -> None:
+    if uri == RESOURCE["uri"] or uri.startswith(f"memo://{ERA}/note/"):
+        answer(id, result={"contents": [{"uri": uri, "text": f"text of {uri}"}]})
+    else:
+        answer(id, error={"code": -32602 if ERA == "modern" else -32002, "message": f"no {uri}", "data": {"uri": uri}})
+
+
 def handle(message: dict[str, Any]) -> None:
     id, method, params = message.get("id"), message.get("method"), message.get("params") or {}
     if id is None:
         return
     if method == "initialize" and ERA == "legacy":
-        capabilities = {"tools": {"listChanged": True}}
+        capabilities = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}, "completions": {}}
         info = {"name": "echo", "version": "1"}
         answer(id, result={"protocolVersion": params["protocolVersion"], "capabilities": capabilities, "serverInfo": info})
     elif method == "server/discover" and ERA == "modern":
@@ -62,7 +81,7 @@ def handle(message: dict[str, Any]) -> None:
             result={
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}},
+                "capabilities": {"tools": {}, "prompts": {}, "resources": {}, "completions": {}},
                 "ttlMs": 0,
                 "cacheScope": "private",
             },
@@ -70,7 +89,23 @@ def handle(message: dict[str, Any]) -> None:
     elif method == "tools/list":
         schema = {"type": "object"}
         answer(id, result={"tools": [{"name": name, "inputSchema": schema, "x-vendor": {"n": 1.50}} for name in TOOLS]})
+    elif method == "prompts/list":
+        answer(id, result={"prompts": [PROMPT]})
+    elif method == "resources/list":
+        answer(id, result={"resources": [RESOURCE]})
+    elif method == "resources/templates/list":
+        answer(id, result={"resourceTemplates": [TEMPLATE]})
+    elif method == "prompts/get" and params["name"] == "greet":
+        content = {"type": "text", "text": f"Greet {params['arguments']['whom']}"}
+        answer(id, result={"messages": [{"role": "user", "content": content}]})
+    elif method == "resources/read":
+        read(id, params["uri"])
+    elif method == "completion/complete":
+        ref = params["ref"].get("name") or params["ref"].get("uri")
+        answer(id, result={"completion": {"values": [f"{ref}:{params['argument']['value']}!"]}})
     elif method == "tools/call":
+        if params["name"] == "progress":
+            progress(params)
         text = call(id, params["name"], params.get("arguments") or {})
         complete = {"resultType": "complete"} if ERA == "modern" else {}
         answer(id, result={"content": [{"type": "text", "text": text}], "x-vendor": [1.50, "ü"], **complete})

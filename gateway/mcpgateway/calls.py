@@ -1,0 +1,164 @@
+"""One request on its way to a server, and the way back to its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Raw
+
+from . import era as eras
+from . import jsonrpc
+from .era import Era
+from .telemetry import Metrics
+from .upstream.backend import Backend
+from .upstream.connection import Connection, Outcome
+from .upstream.errors import UpstreamError
+
+Headers = list[tuple[bytes, bytes]]
+JSON: Headers = [(b"content-type", b"application/json")]
+
+
+class Exchange(Protocol):
+    """One HTTP request and the means to answer it once."""
+
+    headers: Headers
+    body: bytes
+    on_disconnect: Callable[[], None] | None
+
+    def reply(self, status: int, body: bytes = b"", headers: Headers = ...) -> None:
+        """Answer; a second answer, or one to a client that is gone, is dropped."""
+
+    def notify(self, message: bytes) -> None:
+        """Send a message before the answer, which makes the response a stream; dropped if the client does not take streams."""
+
+
+class Answer:
+    """The way back to one caller, in its own era."""
+
+    __slots__ = ("era", "exchange", "id", "method", "metrics")
+
+    def __init__(self, exchange: Exchange, *, metrics: Metrics, id: bytes, era: Era, method: str) -> None:
+        self.exchange, self.metrics, self.id, self.era, self.method = exchange, metrics, id, era, method
+
+    def succeed(self, raw: bytes) -> None:
+        self.metrics.requests.labels(self.method, "ok").inc()
+        self.exchange.reply(200, jsonrpc.result(self.id, raw), JSON)
+
+    def relay_error(self, raw: bytes) -> None:
+        """A server's own error object, in the client's era."""
+        self.metrics.requests.labels(self.method, "error").inc()
+        self.exchange.reply(200, jsonrpc.error(self.id, eras.error_to_client(raw, client=self.era)), JSON)
+
+    def fail(self, code: int, message: str, data: Any = None) -> None:
+        self.metrics.requests.labels(self.method, "error").inc()
+        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
+        self.exchange.reply(status, jsonrpc.failure(self.id, code, message, data), JSON)
+
+    def unavailable(self, error: UpstreamError) -> None:
+        """A server that cannot answer: the error names it, the cause and the exit code."""
+        self.fail(jsonrpc.INTERNAL_ERROR, str(error), error.data())
+
+
+Registry = dict[tuple[str, bytes], "Call"]  # by session and id, for cancellation
+
+
+class Call:
+    """A request on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
+
+    __slots__ = ("_answer", "_backend", "_began", "_connection", "_done", "_id", "_key", "_registry", "_task", "_timer", "_token")
+
+    def __init__(self, answer: Answer, backend: Backend, *, key: str, registry: Registry, began: float) -> None:
+        self._answer, self._backend, self._key, self._registry, self._began = answer, backend, key, registry, began
+        self._connection: Connection | None = None
+        self._id = ""
+        self._token: bytes | None = None  # the client's progress token
+        self._task: asyncio.Task[None] | None = None
+        self._done = False
+        timeout = backend.server.call_timeout
+        self._timer = asyncio.get_running_loop().call_later(timeout, self._expire, timeout)
+
+    def start(self, method: str, params: dict[str, Raw], *, gateway: str) -> None:
+        """Send it as soon as there is a connection. `params` are the client's, with the server's own names in them."""
+        self._registry[self._key, self._answer.id] = self
+        if self._answer.era == "modern":  # a legacy client's going is not a cancellation
+            self._answer.exchange.on_disconnect = self.cancel
+        connection = self._backend.ready_connection()
+        if connection is not None:
+            self._send(connection, method, params, gateway)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._send_later(method, params, gateway))
+
+    async def _send_later(self, method: str, params: dict[str, Raw], gateway: str) -> None:
+        try:
+            connection = await self._backend.connection(self._key)
+        except UpstreamError as error:
+            if self._finish():
+                self._answer.unavailable(error)
+            return
+        if not self._done:
+            self._send(connection, method, params, gateway)
+
+    def _send(self, connection: Connection, method: str, params: dict[str, Raw], gateway: str) -> None:
+        self._connection = connection
+        params = eras.to_server(params, upstream=self._backend.era, gateway=gateway)
+        id = connection.reserve()
+        self._token = eras.progress_token(params)
+        on_progress = None
+        if self._token is not None:
+            params = eras.with_progress_token(params, jsonrpc.dump(id))
+            on_progress = self._on_progress
+        self._id = id
+        connection.send(method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
+
+    def _on_progress(self, params: Raw) -> None:
+        """A server's progress, under the token that the client gave."""
+        if self._done or self._token is None:
+            return
+        fields = {**jsonrpc.members(params), "progressToken": Raw(self._token)}
+        self._answer.exchange.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
+
+    def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
+        if not self._finish():
+            return
+        if isinstance(value, UpstreamError):
+            self._answer.unavailable(value)
+        elif outcome == "result":
+            answer = self._answer
+            cacheable = answer.method in eras.CACHEABLE
+            answer.succeed(eras.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable))
+        else:
+            self._answer.relay_error(bytes(value))
+
+    def _expire(self, timeout: float) -> None:
+        if self._finish():
+            self._cancel_upstream("timed out")
+            error = UpstreamError(self._backend.server.name, "Timeout", f"no answer within {timeout:g} s")
+            self._answer.unavailable(error)
+
+    def cancel(self) -> None:
+        """The caller wants no answer any more; the specification forbids one."""
+        if self._finish():
+            self._cancel_upstream("cancelled by the client")
+            self._answer.exchange.reply(202)
+
+    def _cancel_upstream(self, reason: str) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._connection is not None:
+            self._connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
+            self._connection.forget(self._id)
+
+    def _finish(self) -> bool:
+        """Whether this is the first ending."""
+        if self._done:
+            return False
+        self._done = True
+        self._timer.cancel()
+        if self._registry.get((self._key, self._answer.id)) is self:
+            del self._registry[self._key, self._answer.id]
+        server = self._backend.server.name
+        self._answer.metrics.calls.labels(server).observe(time.perf_counter() - self._began)
+        return True
