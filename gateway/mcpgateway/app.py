@@ -56,7 +56,7 @@ def client_app(router: Router, health: Health) -> Starlette:
             return Response(status_code=204)
         if "text/event-stream" not in request.headers.get("accept", ""):
             return _deny(Denied(406, "the header Accept must list text/event-stream"))
-        stream = _changes(router, health.stopping)
+        stream = _changes(router, session.id, health.stopping)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     async def alive(request: Request) -> Response:
@@ -65,23 +65,26 @@ def client_app(router: Router, health: Health) -> Starlette:
     return Starlette(routes=[Route("/mcp", mcp, methods=["GET", "DELETE"]), Route("/health", alive)])
 
 
-async def _changes(router: Router, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    """A legacy session's stream: what has changed, and comments that keep it open."""
+async def _changes(router: Router, key: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    """A legacy session's stream: what has changed, what its servers say outside of calls, and comments that keep it open."""
     stopped = asyncio.ensure_future(stopping.wait())
+    stream = router.dialogues.open(key)
     known = router.catalog
     try:
         yield b": open\n\n"
         while not stopped.done():
-            changed = asyncio.ensure_future(router.catalog_changed.wait())
+            news = {asyncio.ensure_future(event.wait()) for event in (router.catalog_changed, stream.news)}
             try:
-                await asyncio.wait({changed, stopped}, timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*news, stopped}, timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                changed.cancel()
+                for waiting in news:
+                    waiting.cancel()
             known, before = router.catalog, known
-            news = [b"event: message\ndata: " + _LIST_CHANGED[name] + b"\n\n" for name in known.changed_since(before)]
-            yield b"".join(news) or b": keep-alive\n\n"
+            messages = [_LIST_CHANGED[name] for name in known.changed_since(before)] + stream.take()
+            yield b"".join(b"event: message\ndata: " + message + b"\n\n" for message in messages) or b": keep-alive\n\n"
     finally:
         stopped.cancel()
+        router.dialogues.close(key, stream)
 
 
 _LIST_CHANGED = {

@@ -13,7 +13,7 @@ from . import era as eras
 from . import jsonrpc
 from .era import Era
 from .telemetry import Metrics
-from .upstream.backend import Backend
+from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
 
@@ -31,8 +31,8 @@ class Exchange(Protocol):
     def reply(self, status: int, body: bytes = b"", headers: Headers = ...) -> None:
         """Answer; a second answer, or one to a client that is gone, is dropped."""
 
-    def notify(self, message: bytes) -> None:
-        """Send a message before the answer, which makes the response a stream; dropped if the client does not take streams."""
+    def notify(self, message: bytes) -> bool:
+        """Send a message before the answer, which makes the response a stream. False: the client does not take it."""
 
 
 class Answer:
@@ -62,23 +62,67 @@ class Answer:
         self.fail(jsonrpc.INTERNAL_ERROR, str(error), error.data())
 
 
-Registry = dict[tuple[str, bytes], "Call"]  # by session and id, for cancellation
+class Registry(dict[tuple[str, bytes], "Call"]):
+    """The calls on their way, by session and id."""
+
+    def latest(self, key: str, connection: Connection) -> Call | None:
+        """The session's newest call on a connection."""
+        mine = (call for (owner, _), call in reversed(self.items()) if owner == key and call.uses(connection))
+        return next(mine, None)
+
+
+_CLIENT_PATIENCE = 600.0  # seconds that a call waits for a person, in place of its own limit
 
 
 class Call:
     """A request on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
 
-    __slots__ = ("_answer", "_backend", "_began", "_connection", "_done", "_id", "_key", "_registry", "_task", "_timer", "_token")
+    __slots__ = (
+        "_answer",
+        "_backend",
+        "_began",
+        "_caller",
+        "_connection",
+        "_done",
+        "_id",
+        "_key",
+        "_registry",
+        "_task",
+        "_timer",
+        "_token",
+    )
 
-    def __init__(self, answer: Answer, backend: Backend, *, key: str, registry: Registry, began: float) -> None:
-        self._answer, self._backend, self._key, self._registry, self._began = answer, backend, key, registry, began
+    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, registry: Registry, began: float) -> None:
+        self._answer, self._backend, self._caller, self._registry, self._began = answer, backend, caller, registry, began
+        self._key = caller.key
         self._connection: Connection | None = None
         self._id = ""
         self._token: bytes | None = None  # the client's progress token
         self._task: asyncio.Task[None] | None = None
         self._done = False
-        timeout = backend.server.call_timeout
-        self._timer = asyncio.get_running_loop().call_later(timeout, self._expire, timeout)
+        self._timer = self._deadline(backend.server.call_timeout)
+
+    def _deadline(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
+
+    def uses(self, connection: Connection) -> bool:
+        """Whether it is on its way over this connection."""
+        return self._connection is connection
+
+    def notify(self, message: bytes) -> bool:
+        """Send the caller a message before the answer. False: it does not take one."""
+        return not self._done and self._answer.exchange.notify(message)
+
+    def await_client(self) -> None:
+        """The server waits for the caller now: people take longer than servers."""
+        self._timer.cancel()
+        self._timer = self._deadline(_CLIENT_PATIENCE)
+
+    def go_on(self) -> None:
+        """The caller has answered."""
+        if not self._done:
+            self._timer.cancel()
+            self._timer = self._deadline(self._backend.server.call_timeout)
 
     def start(self, method: str, params: dict[str, Raw], *, gateway: str) -> None:
         """Send it as soon as there is a connection. `params` are the client's, with the server's own names in them."""
@@ -93,7 +137,7 @@ class Call:
 
     async def _send_later(self, method: str, params: dict[str, Raw], gateway: str) -> None:
         try:
-            connection = await self._backend.connection(self._key)
+            connection = await self._backend.connection(self._caller)
         except UpstreamError as error:
             if self._finish():
                 self._answer.unavailable(error)
@@ -118,7 +162,7 @@ class Call:
         if self._done or self._token is None:
             return
         fields = {**jsonrpc.members(params), "progressToken": Raw(self._token)}
-        self._answer.exchange.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
+        self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
     def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
         if not self._finish():

@@ -32,6 +32,8 @@ CLIENT_INFO_KEY: Final = META + "clientInfo"
 SERVER_INFO_KEY: Final = META + "serverInfo"
 _REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, META + "logLevel")
 
+LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
 # HTTP status by error code in the modern era; everything else is 200.
 HTTP_STATUS: Final[Mapping[int, int]] = {
     jsonrpc.PARSE_ERROR: 400,

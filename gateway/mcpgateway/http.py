@@ -89,20 +89,21 @@ class McpExchange:
 
     # --- stream -----------------------------------------------------------------------------------------------------------
 
-    def notify(self, message: bytes) -> None:
+    def notify(self, message: bytes) -> bool:
         """Send a message before the response, which becomes a stream of events by it (HTML standard, "Server-sent events").
 
-        Dropped for a client that does not take streams, or does not read the one it has.
+        Returns: False for a client that does not take streams, or does not read the one it has: then it is dropped.
         """
         transport = self._protocol.transport
         if self.response_complete or not self._takes_streams() or transport.get_write_buffer_size() > _MAX_UNREAD:
-            return
+            return False
         if not self._streaming:
             self._streaming = True
             connection = b"" if self.keep_alive else b"connection: close\r\n"
             transport.write(STATUS_LINE[200] + _STREAM_HEAD + connection + b"\r\n")
             self._keep_open()
         self._write_event(message)
+        return True
 
     def _takes_streams(self) -> bool:
         return self._protocol.http_version != "1.0" and any(

@@ -100,6 +100,12 @@ def request(id: int | str, method: str, params: Raw | bytes | None = None) -> by
     return head + tail
 
 
+def request_raw(id: bytes, method: str, params: bytes | None = None) -> bytes:
+    """One request under an id that is JSON already, without a newline."""
+    head = b'{"jsonrpc":"2.0","id":' + id + b',"method":' + dump(method)
+    return head + (b"}" if params is None else b',"params":' + one_line(params) + b"}")
+
+
 def notification(method: str, params: Raw | bytes | None = None) -> bytes:
     """One notification, without a newline."""
     head = b'{"jsonrpc":"2.0","method":' + dump(method)

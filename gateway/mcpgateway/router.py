@@ -16,14 +16,16 @@ from . import catalog as catalogs
 from . import era as eras
 from . import jsonrpc
 from .auth import TokenTable, host_allowed, joined, origin_allowed
-from .calls import JSON, Answer, Call, Exchange, Headers, Registry
+from .calls import JSON, Answer, Call, Exchange, Headers
 from .catalog import KindName, Listing
 from .config import Config
+from .dialogue import Dialogues
 from .era import Era
 from .jsonrpc import Envelope, ProtocolError
 from .session import Session, Sessions
 from .telemetry import Metrics
-from .upstream.backend import Backend
+from .upstream.backend import Backend, Caller
+from .upstream.connection import Connection
 from .upstream.errors import UpstreamError
 
 SESSION_HEADER = b"mcp-session-id"
@@ -48,7 +50,7 @@ class Router:
         self.backends: dict[str, Backend] = {}
         self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
         self.catalog_changed = asyncio.Event()  # replaced at each change
-        self._calls: Registry = {}
+        self.dialogues = Dialogues()
 
     def rebuild(self) -> None:
         """Make a new catalog from what the backends know; clients are told only if something changed."""
@@ -94,6 +96,7 @@ class Router:
     def end_session(self, session: Session) -> None:
         """DELETE: the session's processes are released."""
         self.sessions.end(session)
+        self.dialogues.forget(session.id)
         for backend in self.backends.values():
             backend.end_session(session.id)
 
@@ -132,9 +135,10 @@ class Router:
             self._notified(envelope, session)
             exchange.reply(202)
             return
-        self._request(exchange, envelope, era=era, key=session.id if session else f"principal:{principal}")
+        caller = Caller(session.id, session.capabilities) if session else Caller(f"principal:{principal}")
+        self._request(exchange, envelope, era=era, caller=caller)
 
-    def _request(self, exchange: Exchange, envelope: Envelope, *, era: Era, key: str) -> None:
+    def _request(self, exchange: Exchange, envelope: Envelope, *, era: Era, caller: Caller) -> None:
         assert isinstance(envelope.method, str)  # noqa: S101 - the caller has looked
         id = bytes(envelope.id) if envelope.id is not UNSET else b"null"
         handler = _METHODS[era].get(envelope.method)
@@ -143,17 +147,29 @@ class Router:
         try:
             if handler is None:
                 raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"method {envelope.method[:80]!r} is not served here")
-            handler(self, answer, jsonrpc.members(envelope.params), key)
+            handler(self, answer, jsonrpc.members(envelope.params), caller)
         except ProtocolError as error:
             answer.fail(error.code, error.message, error.data)
 
     def _notified(self, envelope: Envelope, session: Session | None) -> None:
-        """A notification or a response. Only a legacy client may cancel, and only its own calls."""
-        if envelope.method == "notifications/cancelled" and session is not None:
+        """A notification or a response. Only a legacy client may send one that counts, and only for its own session."""
+        if session is None:
+            return
+        if envelope.method is UNSET:
+            self.dialogues.answered(session.id, envelope)
+        elif envelope.method == "notifications/cancelled":
             id = jsonrpc.members(envelope.params).get("requestId")
-            call = self._calls.get((session.id, bytes(id))) if id is not None else None
+            call = self.dialogues.calls.get((session.id, bytes(id))) if id is not None else None
             if call is not None:
                 call.cancel()
+        elif envelope.method == "notifications/roots/list_changed":
+            for link in self._links(session.id):
+                link.notify(envelope.method)
+
+    def _links(self, key: str, capability: str | None = None) -> list[Connection]:
+        """The connections to a session's own processes, of those servers that have a capability."""
+        having = [b for b in self.backends.values() if capability is None or capability in b.capabilities]
+        return [link for backend in having if (link := backend.session_link(key)) is not None]
 
     # --- methods ----------------------------------------------------------------------------------------------------------
 
@@ -162,11 +178,13 @@ class Router:
             raise Denied(400, "initialize must be a request with an id")
         try:
             params = jsonrpc.members(envelope.params)
+            jsonrpc.members(params.get("capabilities", UNSET))
         except ProtocolError as error:
             exchange.reply(200, jsonrpc.failure(bytes(envelope.id), error.code, error.message), JSON)
             return
         version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)))
-        token = self.sessions.issue(principal=principal, version=version, now=time.time())
+        capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
+        token = self.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
         result = jsonrpc.dump(
             {
                 "protocolVersion": version,
@@ -181,14 +199,16 @@ class Router:
         """What works now: tools always, the rest as soon as a server has it."""
         known = {name for backend in self.backends.values() for name in backend.capabilities}
         offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
-        changes = {"listChanged": True} if era == "legacy" else {}
-        completions: dict[str, dict[str, bool]] = {"completions": {}} if "completions" in known else {}
-        return {name: dict(changes) for name in offered} | completions
+        plain = ["completions", *(["logging"] if era == "legacy" else [])]
+        found = {name: {"listChanged": True} if era == "legacy" else {} for name in offered}
+        if era == "legacy" and "resources.subscribe" in known:
+            found["resources"]["subscribe"] = True
+        return found | {name: {} for name in plain if name in known}
 
-    def _ping(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _ping(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         answer.succeed(b"{}")
 
-    def _discover(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _discover(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         answer.succeed(
             jsonrpc.dump(
                 {
@@ -208,25 +228,25 @@ class Router:
         listing = self.catalog.listings[kind]
         answer.succeed(listing.modern if answer.era == "modern" else listing.legacy)
 
-    def _list_tools(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _list_tools(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         self._list(answer, params, "tools")
 
-    def _list_prompts(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _list_prompts(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         self._list(answer, params, "prompts")
 
-    def _list_resources(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _list_resources(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         self._list(answer, params, "resources")
 
-    def _list_templates(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _list_templates(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         self._list(answer, params, "resourceTemplates")
 
-    def _call_tool(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
-        self._by_name(answer, params, key, self.catalog.listings["tools"], "tool")
+    def _call_tool(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
+        self._by_name(answer, params, caller, self.catalog.listings["tools"], "tool")
 
-    def _get_prompt(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
-        self._by_name(answer, params, key, self.catalog.listings["prompts"], "prompt")
+    def _get_prompt(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
+        self._by_name(answer, params, caller, self.catalog.listings["prompts"], "prompt")
 
-    def _by_name(self, answer: Answer, params: dict[str, Raw], key: str, listing: Listing, what: str) -> None:
+    def _by_name(self, answer: Answer, params: dict[str, Raw], caller: Caller, listing: Listing, what: str) -> None:
         name = jsonrpc.text(params.get("name", UNSET))
         if name is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.name must be a string: the {what}'s name")
@@ -236,7 +256,7 @@ class Router:
             return
         if name != item.name:
             params = {**params, "name": Raw(jsonrpc.dump(item.name))}
-        self._relay(answer, self.backends[item.server], params, key)
+        self._relay(answer, self.backends[item.server], params, caller)
 
     def _absent(self, answer: Answer, listing: Listing, name: str, what: str) -> None:
         away = self.backends.get(listing.away.get(name, ""))
@@ -244,13 +264,13 @@ class Router:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown {what}: {name[:80]!r}")
         answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
 
-    def _read_resource(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _read_resource(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         uri = jsonrpc.text(params.get("uri", UNSET))
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
         backend = self._owner(uri)
         if backend is not None:
-            self._relay(answer, backend, params, key)
+            self._relay(answer, backend, params, caller)
         elif uri in self.catalog.listings["resources"].away:
             self._absent(answer, self.catalog.listings["resources"], uri, "resource")
         else:
@@ -265,7 +285,7 @@ class Router:
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
         return having[0] if len(having) == 1 and having[0].snapshot.available else None
 
-    def _complete(self, answer: Answer, params: dict[str, Raw], key: str) -> None:
+    def _complete(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         ref = jsonrpc.members(params.get("ref", UNSET))
         kind = jsonrpc.text(ref.get("type", UNSET))
         if kind == "ref/prompt":
@@ -280,15 +300,28 @@ class Router:
             self._absent(answer, listing, name, what)
             return
         renamed = {**ref, member: Raw(jsonrpc.dump(item.name))}
-        self._relay(answer, self.backends[item.server], {**params, "ref": Raw(jsonrpc.dump(renamed))}, key)
+        self._relay(answer, self.backends[item.server], {**params, "ref": Raw(jsonrpc.dump(renamed))}, caller)
 
-    def _relay(self, answer: Answer, backend: Backend, params: dict[str, Raw], key: str) -> None:
+    def _subscribe(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
+        self._read_resource(answer, params, caller)  # it goes to the same server, by the same URI
+
+    def _set_level(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
+        level = jsonrpc.text(params.get("level", UNSET))
+        if level not in eras.LOG_LEVELS:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.level must be one of {', '.join(eras.LOG_LEVELS)}")
+        body = jsonrpc.dump(params)
+        self.dialogues.set_level(caller.key, body)
+        for link in self._links(caller.key, "logging"):
+            link.send("logging/setLevel", body, lambda outcome, value: None)
+        answer.succeed(b"{}")
+
+    def _relay(self, answer: Answer, backend: Backend, params: dict[str, Raw], caller: Caller) -> None:
         """Hand a request to a server; the answer comes when it comes."""
-        call = Call(answer, backend, key=key, registry=self._calls, began=time.perf_counter())
+        call = Call(answer, backend, caller=caller, registry=self.dialogues.calls, began=time.perf_counter())
         call.start(answer.method, params, gateway=self.config.gateway)
 
 
-_Handler = Callable[[Router, Answer, dict[str, Raw], str], None]
+_Handler = Callable[[Router, Answer, dict[str, Raw], Caller], None]
 _SHARED: Mapping[str, _Handler] = {
     "tools/list": Router._list_tools,
     "tools/call": Router._call_tool,
@@ -300,6 +333,12 @@ _SHARED: Mapping[str, _Handler] = {
     "completion/complete": Router._complete,
 }
 _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
-    "legacy": {"ping": Router._ping, **_SHARED},
+    "legacy": {
+        "ping": Router._ping,
+        "logging/setLevel": Router._set_level,
+        "resources/subscribe": Router._subscribe,
+        "resources/unsubscribe": Router._subscribe,
+        **_SHARED,
+    },
     "modern": {"server/discover": Router._discover, **_SHARED},
 }

@@ -119,7 +119,8 @@ class Gateway:
                 self._retire(current.pop(name))
                 known = None
             if known is None:
-                current[name] = Backend(server, addresses, gateway=self.config.gateway, on_change=self.changed)
+                peer = self.router.dialogues
+                current[name] = Backend(server, addresses, gateway=self.config.gateway, on_change=self.changed, peer=peer)
             else:
                 known.update(server, addresses)
         self.router.backends = {name: current[name] for name in wanted}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 _HEAD = struct.Struct(">16s8sQ10s")  # random id, principal, issued at (Unix seconds), protocol version
 _MAX_ENDED = 100_000
+_MAX_CAPABILITIES = 600  # bytes: a token has at most 1 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Session:
     id: str
     principal: str
     version: str
+    capabilities: bytes = b"{}"  # the client's, a JSON object
 
 
 class KeyRing:
@@ -67,20 +69,21 @@ class Sessions:
         self._ring, self._ttl = ring, ttl
         self._ended: OrderedDict[str, None] = OrderedDict()
 
-    def issue(self, *, principal: str, version: str, now: float) -> str:
-        """A new session's token."""
+    def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
+        """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them."""
         payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
-        return self._ring.sign(payload)
+        return self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"))
 
     def find(self, token: str, *, principal: str, now: float) -> Session | None:
         """The session of a token; None if it is foreign, forged, expired, ended or another principal's."""
         payload = self._ring.verify(token)
-        if payload is None or len(payload) != _HEAD.size:
+        if payload is None or len(payload) < _HEAD.size:
             return None
-        random, owner, issued, version = _HEAD.unpack(payload)
+        random, owner, issued, version = _HEAD.unpack_from(payload)
         if not hmac.compare_digest(owner, _digest(principal)) or now - issued > self._ttl:
             return None
-        session = Session(id=random.hex(), principal=principal, version=version.decode())
+        capabilities = payload[_HEAD.size :] or b"{}"
+        session = Session(id=random.hex(), principal=principal, version=version.decode(), capabilities=capabilities)
         return None if session.id in self._ended else session
 
     def end(self, session: Session) -> None:

@@ -15,7 +15,8 @@ from mcpgateway import jsonrpc
 from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN
 
-TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ", "progress")
+TOOLS: tuple[str, ...] = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
+TOOLS += ("progress", "ask", "log", "capabilities")
 
 
 @pytest.mark.anyio
@@ -45,7 +46,13 @@ def test_initialize_offers_what_works(world: World) -> None:
     result, _ = initialize(world)
     assert result["protocolVersion"] == "2025-11-25"
     changing = {"listChanged": True}
-    assert result["capabilities"] == {"tools": changing, "prompts": changing, "resources": changing, "completions": {}}
+    assert result["capabilities"] == {
+        "tools": changing,
+        "prompts": changing,
+        "resources": {**changing, "subscribe": True},
+        "completions": {},
+        "logging": {},
+    }
 
 
 def test_a_session_is_needed_known_and_can_be_ended(world: World) -> None:

@@ -9,7 +9,10 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from msgspec import Raw, UnsetType
 
 from ..catalog import KINDS, Item
 from ..config import Server
@@ -50,6 +53,27 @@ class Snapshot:
         return self.state in ("Ready", "Restarting")
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request is for, as far as servers may tell: a session, or a principal without one."""
+
+    key: str
+    capabilities: bytes = b"{}"  # what the client can be asked, a JSON object
+
+
+class Peer(Protocol):
+    """Who listens to what a session's own process says by itself."""
+
+    def asks(self, key: str, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
+        """It asks the client something."""
+
+    def says(self, key: str, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+        """It tells the client something."""
+
+    def level(self, key: str) -> bytes | None:
+        """The params of the session's last logging/setLevel."""
+
+
 @dataclass(slots=True)
 class _Link:
     """A session's own connection, or the attempt to open it."""
@@ -73,12 +97,15 @@ class _Watch:
 class Backend:
     """Supervises one server. `on_change` is called after every change of `snapshot`."""
 
-    def __init__(self, server: Server, addresses: Sequence[str], *, gateway: str, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, server: Server, addresses: Sequence[str], *, gateway: str, on_change: Callable[[], None], peer: Peer
+    ) -> None:
         self.server = server
         self.snapshot = Snapshot()
         self._addresses = tuple(addresses)
         self._gateway = gateway
         self._on_change = on_change
+        self._peer = peer
         self._shared: Connection | None = None
         self._links: dict[str, _Link] = {}
         self._usable = asyncio.Event()  # Ready, and for a shared server connected
@@ -106,7 +133,7 @@ class Backend:
         """The shared connection if there is one now: the fast path."""
         return self._shared if self._connected() and self.snapshot.shared else None
 
-    async def connection(self, key: str) -> Connection:
+    async def connection(self, caller: Caller) -> Connection:
         """A connection for a caller, waiting while the server restarts. Raises: UpstreamError."""
         if not self._connected():
             await self._await_usable()
@@ -114,7 +141,14 @@ class Backend:
             if self._shared is None:
                 raise self._away()
             return self._shared
-        return await self._session_connection(key)
+        return await self._session_connection(caller)
+
+    def session_link(self, key: str) -> Connection | None:
+        """The connection to a session's own process, if there is one now."""
+        link = self._links.get(key)
+        if link is None or not link.opening.done() or link.opening.cancelled() or link.opening.exception() is not None:
+            return None
+        return link.opening.result()
 
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         """Take a changed configuration; the connection stays if its address does."""
@@ -139,14 +173,15 @@ class Backend:
 
     # --- sessions ---------------------------------------------------------------------------------------------------------
 
-    async def _session_connection(self, key: str) -> Connection:
+    async def _session_connection(self, caller: Caller) -> Connection:
+        key = caller.key
         now = asyncio.get_running_loop().time()
         self._evict(now)
         link = self._links.get(key)
         if link is None:
             if len(self._links) >= _MAX_SESSIONS:
                 raise UpstreamError(self.server.name, "Overloaded", f"{_MAX_SESSIONS} sessions are open")
-            link = self._links[key] = _Link(asyncio.get_running_loop().create_task(self._open_session(key)))
+            link = self._links[key] = _Link(asyncio.get_running_loop().create_task(self._open_session(caller)))
         link.used = now
         try:
             # shielded: the first caller may go away while others wait for the same process
@@ -156,21 +191,27 @@ class Backend:
             raise
         if connection.closed.done():
             self._links.pop(key, None)
-            return await self._session_connection(key)
+            return await self._session_connection(caller)
         return connection
 
-    async def _open_session(self, key: str) -> Connection:
+    async def _open_session(self, caller: Caller) -> Connection:
         assert self.snapshot.profile is not None  # noqa: S101 - usable means discovered
+        key = caller.key
         greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
         connection = await connect(self.server.name, self._pick(), greeting)
+        connection.on_request = partial(self._peer.asks, key, connection)
+        connection.on_notification = partial(self._peer.says, key, connection)
         accepted = connection.accepted.result()
         if self.snapshot.profile.era == "legacy" and not (accepted.resumed and accepted.memo):
             try:
-                profile = await handshake.initialize(connection, gateway=self._gateway)
+                profile = await handshake.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
             except BaseException:
                 connection.close()
                 raise
             connection.control({"memo": profile.version})
+            level = self._peer.level(key)
+            if level is not None and "logging" in profile.capabilities:
+                connection.send("logging/setLevel", level, lambda outcome, value: None)
         connection.closed.add_done_callback(lambda lost: self._session_lost(key, lost.result()))
         return connection
 
@@ -278,7 +319,7 @@ class Backend:
         error = self.snapshot.last_error
         return None if error is None or error.reason in _PASSING else error
 
-    def _on_notification(self, method: str) -> None:
+    def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
         if method in _LIST_CHANGED:
             self._relist.set()
 

@@ -25,6 +25,8 @@ _MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | UpstreamError"], None]
 OnProgress = Callable[[Raw], None]
+OnNotification = Callable[[str, "Raw | UnsetType"], None]
+OnRequest = Callable[[str, bytes, "Raw | UnsetType"], None]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.closed: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
         self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
-        self.on_notification: Callable[[str], None] = lambda method: None
+        self.on_notification: OnNotification = lambda method, params: None
+        self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
         self.junk = 0  # lines that were no message
         self._on_control = on_control
         self._lines = LineSplitter()
@@ -205,7 +208,7 @@ class Connection(asyncio.Protocol):
             if message.id is UNSET:
                 self._on_notification(message.method, message.params)
             else:
-                self._answer(message.method, bytes(message.id))
+                self._on_request(message.method, bytes(message.id), message.params)
             return
         key = b"" if message.id is UNSET else bytes(message.id)
         on_reply = self._pending.pop(key, None)
@@ -223,7 +226,7 @@ class Connection(asyncio.Protocol):
 
     def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
         if method != "notifications/progress":
-            self.on_notification(method)
+            self.on_notification(method, params)
             return
         try:
             token = jsonrpc.members(params).get("progressToken")
@@ -235,12 +238,25 @@ class Connection(asyncio.Protocol):
         else:
             on_progress(params)
 
-    def _answer(self, method: str, id: bytes) -> None:
-        """We declare no client capabilities, so a server may only ping."""
+    def _on_request(self, method: str, id: bytes, params: Raw | UnsetType) -> None:
         if method == "ping":
-            self._write(jsonrpc.result(id, b"{}") + b"\n")
+            self.answer(id, b"{}")
+        elif self.on_request is None:
+            self.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method} was not declared by this client")
         else:
-            self._write(jsonrpc.failure(id, jsonrpc.METHOD_NOT_FOUND, f"{method} was not declared by this client") + b"\n")
+            self.on_request(method, id, params)
+
+    def answer(self, id: bytes, result: bytes) -> None:
+        """Answer a server's request with a result."""
+        self._write(jsonrpc.result(id, jsonrpc.one_line(result)) + b"\n")
+
+    def answer_error(self, id: bytes, error: bytes) -> None:
+        """Answer a server's request with an error object."""
+        self._write(jsonrpc.error(id, jsonrpc.one_line(error)) + b"\n")
+
+    def refuse(self, id: bytes, code: int, message: str) -> None:
+        """Answer a server's request with an error of our own."""
+        self._write(jsonrpc.failure(id, code, message) + b"\n")
 
     def _on_control_line(self, body: bytes) -> None:
         try:

@@ -51,9 +51,13 @@ def _shares_modern(data: object) -> bool:
     return isinstance(supported, list) and any(version in era.MODERN_VERSIONS for version in supported)
 
 
-async def initialize(connection: Connection, *, gateway: str) -> Profile:
-    """The legacy handshake. Raises: UpstreamError."""
-    params = {"protocolVersion": era.LATEST_LEGACY, "capabilities": {}, "clientInfo": era.server_info(gateway)}
+async def initialize(connection: Connection, *, gateway: str, capabilities: bytes = b"{}") -> Profile:
+    """The legacy handshake, for a client with these capabilities. Raises: UpstreamError."""
+    params = {
+        "protocolVersion": era.LATEST_LEGACY,
+        "capabilities": Raw(capabilities),
+        "clientInfo": era.server_info(gateway),
+    }
     try:
         answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
         fields = jsonrpc.members(answer)
@@ -65,7 +69,11 @@ async def initialize(connection: Connection, *, gateway: str) -> Profile:
 
 
 def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:
-    return frozenset(jsonrpc.members(fields.get("capabilities", UNSET)))
+    """Names, and `resources.subscribe` for what one has inside it."""
+    found = jsonrpc.members(fields.get("capabilities", UNSET))
+    inner = jsonrpc.members(found.get("resources", UNSET))
+    subscribe = {"resources.subscribe"} if bytes(inner.get("subscribe", Raw(b""))) == b"true" else set()
+    return frozenset({*found, *subscribe})
 
 
 async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> tuple[Item, ...]:

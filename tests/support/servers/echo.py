@@ -2,7 +2,9 @@
 
     echo.py [legacy | modern] [--name NAME]
 
-Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ, progress.
+Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ, progress,
+ask (sends the client the request in its arguments and returns the answer), log,
+capabilities (of the client).
 One prompt, one resource, one resource template, and completions.
 """
 
@@ -16,16 +18,37 @@ import time
 from typing import Any
 
 ERA = "modern" if "modern" in sys.argv else "legacy"
-TOOLS = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ", "progress")
+TOOLS: tuple[str, ...] = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
+TOOLS += ("progress", "ask", "log", "capabilities")
 PROMPT = {"name": "greet", "arguments": [{"name": "whom", "required": True}], "x-vendor": 1}
 RESOURCE = {"uri": f"memo://{ERA}/all", "name": "all", "mimeType": "text/plain"}
 TEMPLATE = {"uriTemplate": f"memo://{ERA}/note/{{id}}", "name": "note"}
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 counted = 0
+level = "info"
+client: dict[str, Any] = {}  # its capabilities
 
 
 def answer(id: Any, **body: Any) -> None:
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": id, **body}) + "\n")
     sys.stdout.flush()
+
+
+def tell(method: str, **params: Any) -> None:
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}) + "\n")
+    sys.stdout.flush()
+
+
+def ask(method: str, params: dict[str, Any]) -> str:
+    """Legacy servers may ask their client in the middle of a call."""
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": 77, "method": method, "params": params}) + "\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message.get("id") == 77 and "method" not in message:
+            return json.dumps(message.get("result") or message["error"], ensure_ascii=False)
+        handle(message)
+    raise SystemExit
 
 
 def progress(params: dict[str, Any]) -> None:
@@ -55,8 +78,14 @@ def call(id: Any, name: str, arguments: dict[str, Any]) -> str:
         return str(counted)
     if name == "environ":
         return os.environ.get(arguments["name"], "(unset)")
+    if name == "ask":
+        return ask(arguments["method"], arguments.get("params", {}))
+    if name == "log" and LEVELS.index(level) <= LEVELS.index(arguments["level"]):
+        tell("notifications/message", level=arguments["level"], data=arguments["data"])
     if name == "big":
         return "x" * int(arguments["size"])
+    if name == "capabilities":
+        return json.dumps(client)
     return str(os.getpid()) if name == "pid" else json.dumps(arguments, ensure_ascii=False)
 
 
@@ -68,11 +97,14 @@ def read(id: Any, uri: str) -> None:
 
 
 def handle(message: dict[str, Any]) -> None:
+    global client, level
     id, method, params = message.get("id"), message.get("method"), message.get("params") or {}
     if id is None:
         return
     if method == "initialize" and ERA == "legacy":
-        capabilities = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}, "completions": {}}
+        capabilities = {"tools": {"listChanged": True}, "prompts": {}, "completions": {}, "logging": {}}
+        capabilities["resources"] = {"subscribe": True}
+        client = params["capabilities"]
         info = {"name": "echo", "version": "1"}
         answer(id, result={"protocolVersion": params["protocolVersion"], "capabilities": capabilities, "serverInfo": info})
     elif method == "server/discover" and ERA == "modern":
@@ -89,6 +121,12 @@ def handle(message: dict[str, Any]) -> None:
     elif method == "tools/list":
         schema = {"type": "object"}
         answer(id, result={"tools": [{"name": name, "inputSchema": schema, "x-vendor": {"n": 1.50}} for name in TOOLS]})
+    elif method == "logging/setLevel" and ERA == "legacy":
+        level = params["level"]
+        answer(id, result={})
+    elif method in ("resources/subscribe", "resources/unsubscribe") and ERA == "legacy":
+        answer(id, result={})
+        tell("notifications/resources/updated", uri=params["uri"])
     elif method == "prompts/list":
         answer(id, result={"prompts": [PROMPT]})
     elif method == "resources/list":

@@ -1,0 +1,219 @@
+"""What a legacy session's own servers say by themselves, and what its client answers."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import (
+    CreateMessageResult,
+    ElicitResult,
+    ListRootsResult,
+    LoggingMessageNotificationParams,
+    ResourceUpdatedNotification,
+    Root,
+    TextContent,
+)
+
+from tests.gateway.conftest import World
+from tests.gateway.test_protocol import initialize
+from tests.support.bridges import until
+from tests.support.gateways import TOKEN
+
+FORM = {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+PROMPT = {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 5}
+
+# Logging and subscriptions go with the legacy era; the SDK says so at each use.
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+
+
+class Person:
+    """Answers like a client with a person and a model behind it."""
+
+    def __init__(self) -> None:
+        self.logged: list[LoggingMessageNotificationParams] = []
+        self.updated = asyncio.Event()
+
+    async def elicit(self, context: Any, params: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content={"name": f"answer to {params.message}"})
+
+    async def sample(self, context: Any, params: Any) -> CreateMessageResult:
+        return CreateMessageResult(role="assistant", content=TextContent(type="text", text="hello"), model="m")
+
+    async def roots(self, context: Any) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri="file:///home")])
+
+    async def log(self, params: LoggingMessageNotificationParams) -> None:
+        self.logged.append(params)
+
+    async def hear(self, message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            self.updated.set()
+
+
+@asynccontextmanager
+async def legacy(world: World, person: Person) -> AsyncIterator[Client]:
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http,
+        Client(
+            streamable_http_client(world.gateway.url, http_client=http),
+            mode="legacy",
+            elicitation_callback=person.elicit,
+            sampling_callback=person.sample,
+            list_roots_callback=person.roots,
+            logging_callback=person.log,
+            message_handler=person.hear,
+        ) as client,
+    ):
+        yield client
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(f"old_{tool}", arguments)
+    return json.loads(result.content[0].text)  # type: ignore[union-attr]
+
+
+@pytest.mark.anyio
+async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World) -> None:
+    async with legacy(world, Person()) as client:
+        elicited = await call(client, "ask", method="elicitation/create", params=FORM)
+        assert elicited == {"action": "accept", "content": {"name": "answer to Your name?"}}
+        sampled = await call(client, "ask", method="sampling/createMessage", params=PROMPT)
+        assert sampled["content"]["text"] == "hello"
+        assert (await call(client, "ask", method="roots/list"))["roots"][0]["uri"] == "file:///home"
+
+
+@pytest.mark.anyio
+async def test_many_clients_are_asked_each_for_its_own(world: World) -> None:
+    async def one(number: int) -> None:
+        async with legacy(world, Person()) as client:
+            for turn in range(3):
+                form = {**FORM, "message": f"{number}/{turn}"}
+                answer = await call(client, "ask", method="elicitation/create", params=form)
+                assert answer["content"]["name"] == f"answer to {number}/{turn}"
+
+    await asyncio.gather(*(one(number) for number in range(8)))
+
+
+@pytest.mark.anyio
+async def test_a_server_knows_what_its_client_can(world: World) -> None:
+    async with legacy(world, Person()) as client:
+        assert {"elicitation", "sampling", "roots"} <= set(await call(client, "capabilities"))
+    answer = world.gateway.modern("tools/call", name="old_capabilities", arguments={}).json()
+    assert json.loads(answer["result"]["content"][0]["text"]) == {}
+
+
+@pytest.mark.anyio
+async def test_log_messages_arrive_from_the_level_on_that_the_session_wants(world: World) -> None:
+    person = Person()
+    async with legacy(world, person) as client:
+        await client.set_logging_level("warning")  # before the server's process is there
+        await call(client, "log", level="info", data="unwanted")
+        await call(client, "log", level="error", data={"wanted": 1})
+        await client.set_logging_level("debug")
+        await call(client, "log", level="debug", data="now wanted")
+    assert [(entry.level, entry.data) for entry in person.logged] == [("error", {"wanted": 1}), ("debug", "now wanted")]
+
+
+@pytest.mark.anyio
+async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: World) -> None:
+    person = Person()
+    async with legacy(world, person) as client:
+        await client.subscribe_resource("memo://legacy/all")
+        async with asyncio.timeout(20):
+            await person.updated.wait()
+
+
+class Raw:
+    """A legacy session by hand."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        _, self.headers = initialize(world)
+
+    def post(self, **message: Any) -> httpx2.Response:
+        return self.world.gateway.post({"jsonrpc": "2.0", **message}, headers=self.headers)
+
+    def ask(self, accept: str = "application/json, text/event-stream", **arguments: Any) -> httpx2.Response:
+        self.headers["Accept"] = accept
+        return self.post(id=1, method="tools/call", params={"name": "old_ask", "arguments": arguments})
+
+    @contextmanager
+    def asked(self, **arguments: Any) -> Iterator[Iterator[dict[str, Any]]]:
+        """A call's stream of messages."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "old_ask", "arguments": arguments}}
+        headers = {**self.headers, "Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+        with httpx2.stream("POST", self.world.gateway.url, json=body, headers=headers, timeout=30) as response:
+            yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
+
+
+def test_a_client_that_cannot_be_asked_is_not_waited_for(world: World) -> None:
+    answer = Raw(world).ask(accept="application/json", method="elicitation/create", params=FORM).json()
+    assert "no stream open that it could be asked on" in answer["result"]["content"][0]["text"]
+
+
+def test_the_question_passes_byte_for_byte_and_so_does_an_error_as_its_answer(world: World) -> None:
+    raw = Raw(world)
+    with raw.asked(method="vendor/strange", params={"n": 1.50, "big": 2**70, "ü": [None]}) as messages:
+        question = next(messages)
+        assert (question["method"], question["params"]) == ("vendor/strange", {"n": 1.50, "big": 2**70, "ü": [None]})
+        assert raw.post(id=question["id"], error={"code": -1, "message": "nö", "data": [1]}).status_code == 202
+        text = next(messages)["result"]["content"][0]["text"]
+    assert json.loads(text) == {"code": -1, "message": "nö", "data": [1]}
+
+
+def test_another_sessions_answer_and_a_second_one_change_nothing(world: World) -> None:
+    mine, other = Raw(world), Raw(world)
+    with mine.asked(method="elicitation/create", params=FORM) as messages:
+        question = next(messages)["id"]
+        assert other.post(id=question, result={"forged": True}).status_code == 202
+        for answer in ({"first": 1}, {"second": 2}):
+            assert mine.post(id=question, result=answer).status_code == 202
+        assert json.loads(next(messages)["result"]["content"][0]["text"]) == {"first": 1}
+
+
+def test_a_call_waits_longer_for_a_person_than_for_a_server(world: World) -> None:
+    """The servers here have 3 s for a call."""
+    raw = Raw(world)
+    with raw.asked(method="elicitation/create", params=FORM) as messages, concurrent.futures.ThreadPoolExecutor() as pool:
+        question = next(messages)["id"]
+        rest = pool.submit(next, messages)
+        done, _ = concurrent.futures.wait([rest], timeout=4)
+        assert not done
+        raw.post(id=question, result={"late": True})
+        assert json.loads(rest.result(timeout=20)["result"]["content"][0]["text"]) == {"late": True}
+
+
+def test_a_wrong_level_is_named(world: World) -> None:
+    error = Raw(world).post(id=1, method="logging/setLevel", params={"level": "loud"}).json()["error"]
+    assert (error["code"], "params.level must be one of debug, info" in error["message"]) == (-32602, True)
+
+
+def test_capabilities_survive_the_gateway_in_the_sessions_token(world: World) -> None:
+    params = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "t", "version": "1"}}
+    for size, kept in ((100, True), (5000, False)):
+        capabilities = {"experimental": {"x": "y" * size}}
+        opened = world.gateway.post(
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {**params, "capabilities": capabilities}}
+        )
+        token = opened.headers["mcp-session-id"]
+        assert len(token) <= 1024
+        ask = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "old_capabilities", "arguments": {}}}
+        answer = world.gateway.post(ask, headers={"Mcp-Session-Id": token}).json()
+        assert json.loads(answer["result"]["content"][0]["text"]) == (capabilities if kept else {})
+
+
+def test_the_end_of_a_session_ends_its_process(world: World) -> None:
+    raw = Raw(world)
+    raw.post(id=1, method="tools/call", params={"name": "old_echo", "arguments": {}})
+    before = len(world.legacy.children())
+    httpx2.delete(world.gateway.url, headers={**raw.headers, "Authorization": f"Bearer {TOKEN}"})
+    until("one process less", lambda: len(world.legacy.children()) < before)
