@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from . import era as eras
 from . import jsonrpc
 from .era import Era
+from .jsonrpc import Envelope
 from .telemetry import Metrics
 from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection, Outcome
@@ -71,6 +73,16 @@ class Registry(dict[tuple[str, bytes], "Call"]):
         return next(mine, None)
 
 
+class Talk(Protocol):
+    """What a call needs of its client's other messages."""
+
+    calls: Registry
+
+    def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
+        """Ask the call's client something. False: it cannot be asked."""
+
+
+_MAX_ROUNDS = 10  # of questions that one call of a legacy client may cost
 _CLIENT_PATIENCE = 600.0  # seconds that a call waits for a person, in place of its own limit
 
 
@@ -85,16 +97,25 @@ class Call:
         "_connection",
         "_done",
         "_id",
-        "_key",
+        "_method",
+        "_params",
         "_registry",
+        "_rounds",
+        "_talk",
         "_task",
         "_timer",
         "_token",
+        "key",
+        "server",
     )
 
-    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, registry: Registry, began: float) -> None:
-        self._answer, self._backend, self._caller, self._registry, self._began = answer, backend, caller, registry, began
-        self._key = caller.key
+    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, talk: Talk, began: float) -> None:
+        self._answer, self._backend, self._caller, self._began = answer, backend, caller, began
+        self._talk, self._registry = talk, talk.calls
+        self.key, self.server = caller.key, backend.server.name
+        self._method = ""
+        self._params: dict[str, Raw] = {}  # as they go to the server
+        self._rounds = 0
         self._connection: Connection | None = None
         self._id = ""
         self._token: bytes | None = None  # the client's progress token
@@ -126,7 +147,7 @@ class Call:
 
     def start(self, method: str, params: dict[str, Raw], *, gateway: str) -> None:
         """Send it as soon as there is a connection. `params` are the client's, with the server's own names in them."""
-        self._registry[self._key, self._answer.id] = self
+        self._registry[self.key, self._answer.id] = self
         if self._answer.era == "modern":  # a legacy client's going is not a cancellation
             self._answer.exchange.on_disconnect = self.cancel
         connection = self._backend.ready_connection()
@@ -147,15 +168,19 @@ class Call:
 
     def _send(self, connection: Connection, method: str, params: dict[str, Raw], gateway: str) -> None:
         self._connection = connection
-        params = eras.to_server(params, upstream=self._backend.era, gateway=gateway)
-        id = connection.reserve()
-        self._token = eras.progress_token(params)
+        self._method = method
+        capabilities = self._caller.capabilities
+        self._params = eras.to_server(params, upstream=self._backend.era, gateway=gateway, capabilities=capabilities)
+        self._token = eras.progress_token(self._params)
+        self._transmit(connection, self._params)
+
+    def _transmit(self, connection: Connection, params: dict[str, Raw]) -> None:
+        id = self._id = connection.reserve()
         on_progress = None
         if self._token is not None:
             params = eras.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
-        self._id = id
-        connection.send(method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
+        connection.send(self._method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
 
     def _on_progress(self, params: Raw) -> None:
         """A server's progress, under the token that the client gave."""
@@ -165,8 +190,9 @@ class Call:
         self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
     def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
-        if not self._finish():
+        if self._done or (outcome == "result" and isinstance(value, Raw) and self._needs_input(value)):
             return
+        self._finish()
         if isinstance(value, UpstreamError):
             self._answer.unavailable(value)
         elif outcome == "result":
@@ -175,6 +201,47 @@ class Call:
             answer.succeed(eras.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable))
         else:
             self._answer.relay_error(bytes(value))
+
+    # --- a modern server's questions to a legacy client -------------------------------------------------------------------
+
+    def _needs_input(self, value: Raw) -> bool:
+        """Whether a result is a question. A legacy client is asked, and the request sent again with its answers.
+
+        Source: MCP specification 2026-07-28, "Multi Round-Trip Requests".
+        """
+        if self._answer.era == "modern" or self._backend.era == "legacy" or b"input_required" not in bytes(value):
+            return False
+        try:
+            fields = jsonrpc.members(value)
+        except jsonrpc.ProtocolError:
+            return False
+        if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
+            return False
+        self._rounds += 1
+        try:
+            questions = jsonrpc.members(fields.get("inputRequests", UNSET))
+            if self._rounds > _MAX_ROUNDS:
+                raise jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {_MAX_ROUNDS} times")
+            Questions(self, questions, fields.get("requestState")).ask(self._talk)
+        except jsonrpc.ProtocolError as error:
+            self.give_up(error)
+        return True
+
+    def give_up(self, error: jsonrpc.ProtocolError) -> None:
+        """End without the server's answer."""
+        if self._finish():
+            self._answer.fail(error.code, f"server {self.server!r}: {error.message}", error.data)
+
+    def send_again(self, answers: dict[str, Raw], state: Raw | None) -> None:
+        """The same request with what the server wanted."""
+        if self._done or self._connection is None:
+            return
+        params = {key: value for key, value in self._params.items() if key not in ("inputResponses", "requestState")}
+        if answers:
+            params["inputResponses"] = Raw(jsonrpc.dump(answers))
+        if state is not None:
+            params["requestState"] = state
+        self._transmit(self._connection, params)
 
     def _expire(self, timeout: float) -> None:
         if self._finish():
@@ -201,8 +268,35 @@ class Call:
             return False
         self._done = True
         self._timer.cancel()
-        if self._registry.get((self._key, self._answer.id)) is self:
-            del self._registry[self._key, self._answer.id]
-        server = self._backend.server.name
-        self._answer.metrics.calls.labels(server).observe(time.perf_counter() - self._began)
+        if self._registry.get((self.key, self._answer.id)) is self:
+            del self._registry[self.key, self._answer.id]
+        self._answer.metrics.calls.labels(self.server).observe(time.perf_counter() - self._began)
         return True
+
+
+class Questions:
+    """One round of a modern server's questions, each asked as a legacy server would have."""
+
+    def __init__(self, call: Call, questions: dict[str, Raw], state: Raw | None) -> None:
+        self._call, self._questions, self._state = call, questions, state
+        self._answers: dict[str, Raw] = {}
+
+    def ask(self, talk: Talk) -> None:
+        """Ask all of them at once. Raises: ProtocolError if the client cannot be asked."""
+        if not self._questions:
+            self._call.send_again({}, self._state)
+        for key, raw in self._questions.items():
+            fields = jsonrpc.members(raw)
+            method = jsonrpc.text(fields.get("method", UNSET)) or ""
+            params = eras.question_to_legacy(method, fields.get("params", Raw(b"{}")), id=key)
+            if not talk.ask(self._call, method, params, partial(self._on_answer, key)):
+                raise jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"{method}: the client has no stream open to be asked on")
+
+    def _on_answer(self, key: str, envelope: Envelope) -> None:
+        if envelope.result is UNSET:
+            detail = jsonrpc.text(jsonrpc.members(envelope.error).get("message", UNSET))
+            self._call.give_up(jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"the client refused to answer: {detail}"))
+            return
+        self._answers[key] = envelope.result
+        if len(self._answers) == len(self._questions):
+            self._call.send_again(self._answers, self._state)

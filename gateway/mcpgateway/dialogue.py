@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec import UNSET, Raw, UnsetType
 
 from . import jsonrpc
-from .calls import Registry
+from .calls import Call, Registry
 from .jsonrpc import Envelope
 from .upstream.connection import Connection
 
@@ -49,10 +51,12 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request of a server that a client has not answered yet."""
+    """A request that a client has not answered yet."""
 
-    connection: Connection
-    id: bytes  # the server's own
+    connection: Connection | None  # whose request it is, and
+    id: bytes  # under which id of its own; both empty where a server does not ask by itself
+    answer: Callable[[Envelope], None]
+    call: Call | None  # that waits for it
 
 
 class Dialogues:
@@ -95,18 +99,33 @@ class Dialogues:
 
     def asks(self, key: str, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
         """A server's request: the client sees it under an id of ours."""
-        ours = jsonrpc.dump(f"{connection.server}-{next(self._numbers)}")
+        ours = self._new_id(connection.server)
         body = None if params is UNSET else bytes(params)
         if not self._deliver(key, connection, jsonrpc.request_raw(ours, method, body)):
             connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
             return
         call = self.calls.latest(key, connection)
-        if call is not None:
-            call.await_client()
-        self._asked[key, ours] = _Asked(connection, id)
+        self._expect(key, ours, _Asked(connection, id, partial(_pass_on, connection, id), call))
+
+    def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
+        """Ask a call's own client something. False: it cannot be asked."""
+        ours = self._new_id(call.server)
+        if not call.notify(jsonrpc.request_raw(ours, method, params)):
+            return False
+        self._expect(call.key, ours, _Asked(None, b"", on_answer, call))
+        return True
+
+    def _new_id(self, server: str) -> bytes:
+        return jsonrpc.dump(f"{server}-{next(self._numbers)}")
+
+    def _expect(self, key: str, ours: bytes, asked: _Asked) -> None:
+        if asked.call is not None:
+            asked.call.await_client()
+        self._asked[key, ours] = asked
         if len(self._asked) > _MAX_ASKED:
             _, oldest = self._asked.popitem(last=False)
-            oldest.connection.refuse(oldest.id, jsonrpc.INTERNAL_ERROR, "the client did not answer")
+            error = jsonrpc.dump({"code": jsonrpc.INTERNAL_ERROR, "message": "the client did not answer"})
+            oldest.answer(Envelope(jsonrpc="2.0", error=Raw(error)))
 
     def says(self, key: str, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         """A server's notification."""
@@ -128,7 +147,7 @@ class Dialogues:
             return UNSET
         theirs = bytes(fields.get("requestId", Raw(b"")))
         for (owner, ours), asked in self._asked.items():
-            if owner == key and asked == _Asked(connection, theirs):
+            if owner == key and asked.connection is connection and asked.id == theirs:
                 del self._asked[owner, ours]
                 return Raw(jsonrpc.dump({**fields, "requestId": Raw(ours)}))
         return UNSET
@@ -142,13 +161,9 @@ class Dialogues:
         asked = self._asked.pop((key, bytes(envelope.id)), None)
         if asked is None:
             return
-        call = self.calls.latest(key, asked.connection)
-        if call is not None:
-            call.go_on()
-        if envelope.result is not UNSET:
-            asked.connection.answer(asked.id, bytes(envelope.result))
-        elif envelope.error is not UNSET:
-            asked.connection.answer_error(asked.id, bytes(envelope.error))
+        if asked.call is not None:
+            asked.call.go_on()
+        asked.answer(envelope)
 
     # --- log level --------------------------------------------------------------------------------------------------------
 
@@ -166,3 +181,11 @@ class Dialogues:
     def forget(self, key: str) -> None:
         """The session is over."""
         self._levels.pop(key, None)
+
+
+def _pass_on(connection: Connection, id: bytes, envelope: Envelope) -> None:
+    """Give a client's answer to the server that asked."""
+    if envelope.result is not UNSET:
+        connection.answer(id, bytes(envelope.result))
+    elif envelope.error is not UNSET:
+        connection.answer_error(id, bytes(envelope.error))

@@ -200,13 +200,16 @@ def error_to_client(raw: bytes, *, client: Era) -> bytes:
 # --- towards servers ------------------------------------------------------------------------------------------------------
 
 
-def to_server(params: dict[str, Raw], *, upstream: Era, gateway: str) -> dict[str, Raw]:
-    """Request params as the server's era wants them: the per-request keys are added or taken away, all else stays."""
+def to_server(params: dict[str, Raw], *, upstream: Era, gateway: str, capabilities: bytes = b"{}") -> dict[str, Raw]:
+    """Request params as the server's era wants them: the per-request keys are added or taken away, all else stays.
+
+    `capabilities` are those of a legacy client, which has said them once and for all.
+    """
     meta = jsonrpc.members(params.get("_meta", UNSET))
     if upstream == "modern":
         if VERSION_KEY in meta:
             return params
-        meta = {**meta, **_stamp(gateway)}
+        meta = {**meta, **_stamp(gateway, capabilities)}
     else:
         if not any(key in meta for key in _REQUEST_KEYS):
             return params
@@ -217,10 +220,10 @@ def to_server(params: dict[str, Raw], *, upstream: Era, gateway: str) -> dict[st
     return out
 
 
-def _stamp(gateway: str) -> dict[str, Raw]:
+def _stamp(gateway: str, capabilities: bytes) -> dict[str, Raw]:
     return {
         VERSION_KEY: Raw(jsonrpc.dump(MODERN_VERSIONS[-1])),
-        CAPABILITIES_KEY: Raw(b"{}"),
+        CAPABILITIES_KEY: Raw(capabilities),
         CLIENT_INFO_KEY: Raw(jsonrpc.dump(server_info(gateway))),
     }
 
@@ -237,3 +240,13 @@ def with_progress_token(params: dict[str, Raw], token: bytes) -> dict[str, Raw]:
     """The same params with another progress token: it must be unique among all that share the server's connection."""
     meta = {**jsonrpc.members(params["_meta"]), "progressToken": Raw(token)}
     return {**params, "_meta": Raw(jsonrpc.dump(meta))}
+
+
+def question_to_legacy(method: str, params: Raw, *, id: str) -> bytes:
+    """The params of a modern server's question as a legacy client knows them: there, an elicitation by URL has an id."""
+    if method != "elicitation/create" or b'"url"' not in bytes(params):
+        return bytes(params)
+    fields = jsonrpc.members(params)
+    if jsonrpc.text(fields.get("mode", UNSET)) != "url" or "elicitationId" in fields:
+        return bytes(params)
+    return jsonrpc.dump({**fields, "elicitationId": id})

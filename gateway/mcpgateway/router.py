@@ -22,6 +22,7 @@ from .config import Config
 from .dialogue import Dialogues
 from .era import Era
 from .jsonrpc import Envelope, ProtocolError
+from .listen import Listeners
 from .session import Session, Sessions
 from .telemetry import Metrics
 from .upstream.backend import Backend, Caller
@@ -51,6 +52,7 @@ class Router:
         self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
         self.catalog_changed = asyncio.Event()  # replaced at each change
         self.dialogues = Dialogues()
+        self.listeners = Listeners()
 
     def rebuild(self) -> None:
         """Make a new catalog from what the backends know; clients are told only if something changed."""
@@ -64,6 +66,7 @@ class Router:
         )
         self.metrics.ready_servers.set(len(known) - len(absent))
         if fresh != self.catalog:
+            self.listeners.changed(fresh.changed_since(self.catalog))
             self.catalog = fresh
             self.catalog_changed.set()
             self.catalog_changed = asyncio.Event()
@@ -200,7 +203,7 @@ class Router:
         known = {name for backend in self.backends.values() for name in backend.capabilities}
         offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
         plain = ["completions", *(["logging"] if era == "legacy" else [])]
-        found = {name: {"listChanged": True} if era == "legacy" else {} for name in offered}
+        found = {name: {"listChanged": True} for name in offered}
         if era == "legacy" and "resources.subscribe" in known:
             found["resources"]["subscribe"] = True
         return found | {name: {} for name in plain if name in known}
@@ -221,6 +224,9 @@ class Router:
                 }
             )
         )
+
+    def _listen(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
+        self.listeners.add(answer, params)
 
     def _list(self, answer: Answer, params: dict[str, Raw], kind: KindName) -> None:
         if "cursor" in params and bytes(params["cursor"]) != b"null":
@@ -317,7 +323,7 @@ class Router:
 
     def _relay(self, answer: Answer, backend: Backend, params: dict[str, Raw], caller: Caller) -> None:
         """Hand a request to a server; the answer comes when it comes."""
-        call = Call(answer, backend, caller=caller, registry=self.dialogues.calls, began=time.perf_counter())
+        call = Call(answer, backend, caller=caller, talk=self.dialogues, began=time.perf_counter())
         call.start(answer.method, params, gateway=self.config.gateway)
 
 
@@ -340,5 +346,5 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
         "resources/unsubscribe": Router._subscribe,
         **_SHARED,
     },
-    "modern": {"server/discover": Router._discover, **_SHARED},
+    "modern": {"server/discover": Router._discover, "subscriptions/listen": Router._listen, **_SHARED},
 }

@@ -225,6 +225,7 @@ class Gateway:
         self.publish()
         await asyncio.sleep(self.settings.drain_delay)
         self.stopping.set()
+        self.router.listeners.close()
         clients.should_exit = True
         await serving
 

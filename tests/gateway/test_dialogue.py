@@ -60,12 +60,12 @@ class Person:
 
 
 @asynccontextmanager
-async def legacy(world: World, person: Person) -> AsyncIterator[Client]:
+async def connected(world: World, person: Person, mode: Any = "legacy") -> AsyncIterator[Client]:
     async with (
         httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http,
         Client(
             streamable_http_client(world.gateway.url, http_client=http),
-            mode="legacy",
+            mode=mode,
             elicitation_callback=person.elicit,
             sampling_callback=person.sample,
             list_roots_callback=person.roots,
@@ -76,25 +76,26 @@ async def legacy(world: World, person: Person) -> AsyncIterator[Client]:
         yield client
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> Any:
-    result = await client.call_tool(f"old_{tool}", arguments)
+async def call(client: Client, tool: str, server: str = "old", **arguments: Any) -> Any:
+    result = await client.call_tool(f"{server}_{tool}", arguments)
     return json.loads(result.content[0].text)  # type: ignore[union-attr]
 
 
 @pytest.mark.anyio
-async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World) -> None:
-    async with legacy(world, Person()) as client:
-        elicited = await call(client, "ask", method="elicitation/create", params=FORM)
+@pytest.mark.parametrize(("mode", "server"), [("legacy", "old"), ("legacy", "new"), ("2026-07-28", "new")])
+async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World, mode: str, server: str) -> None:
+    async with connected(world, Person(), mode) as client:
+        elicited = await call(client, "ask", server, method="elicitation/create", params=FORM)
         assert elicited == {"action": "accept", "content": {"name": "answer to Your name?"}}
-        sampled = await call(client, "ask", method="sampling/createMessage", params=PROMPT)
+        sampled = await call(client, "ask", server, method="sampling/createMessage", params=PROMPT)
         assert sampled["content"]["text"] == "hello"
-        assert (await call(client, "ask", method="roots/list"))["roots"][0]["uri"] == "file:///home"
+        assert (await call(client, "ask", server, method="roots/list"))["roots"][0]["uri"] == "file:///home"
 
 
 @pytest.mark.anyio
 async def test_many_clients_are_asked_each_for_its_own(world: World) -> None:
     async def one(number: int) -> None:
-        async with legacy(world, Person()) as client:
+        async with connected(world, Person()) as client:
             for turn in range(3):
                 form = {**FORM, "message": f"{number}/{turn}"}
                 answer = await call(client, "ask", method="elicitation/create", params=form)
@@ -104,9 +105,10 @@ async def test_many_clients_are_asked_each_for_its_own(world: World) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_server_knows_what_its_client_can(world: World) -> None:
-    async with legacy(world, Person()) as client:
-        assert {"elicitation", "sampling", "roots"} <= set(await call(client, "capabilities"))
+@pytest.mark.parametrize("server", ["old", "new"])
+async def test_a_server_knows_what_its_client_can(world: World, server: str) -> None:
+    async with connected(world, Person()) as client:
+        assert {"elicitation", "sampling", "roots"} <= set(await call(client, "capabilities", server))
     answer = world.gateway.modern("tools/call", name="old_capabilities", arguments={}).json()
     assert json.loads(answer["result"]["content"][0]["text"]) == {}
 
@@ -114,7 +116,7 @@ async def test_a_server_knows_what_its_client_can(world: World) -> None:
 @pytest.mark.anyio
 async def test_log_messages_arrive_from_the_level_on_that_the_session_wants(world: World) -> None:
     person = Person()
-    async with legacy(world, person) as client:
+    async with connected(world, person) as client:
         await client.set_logging_level("warning")  # before the server's process is there
         await call(client, "log", level="info", data="unwanted")
         await call(client, "log", level="error", data={"wanted": 1})
@@ -126,7 +128,7 @@ async def test_log_messages_arrive_from_the_level_on_that_the_session_wants(worl
 @pytest.mark.anyio
 async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: World) -> None:
     person = Person()
-    async with legacy(world, person) as client:
+    async with connected(world, person) as client:
         await client.subscribe_resource("memo://legacy/all")
         async with asyncio.timeout(20):
             await person.updated.wait()
@@ -147,9 +149,10 @@ class Raw:
         return self.post(id=1, method="tools/call", params={"name": "old_ask", "arguments": arguments})
 
     @contextmanager
-    def asked(self, **arguments: Any) -> Iterator[Iterator[dict[str, Any]]]:
+    def asked(self, server: str = "old", **arguments: Any) -> Iterator[Iterator[dict[str, Any]]]:
         """A call's stream of messages."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "old_ask", "arguments": arguments}}
+        params = {"name": f"{server}_ask", "arguments": arguments}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {**self.headers, "Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
         with httpx2.stream("POST", self.world.gateway.url, json=body, headers=headers, timeout=30) as response:
             yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
@@ -168,6 +171,28 @@ def test_the_question_passes_byte_for_byte_and_so_does_an_error_as_its_answer(wo
         assert raw.post(id=question["id"], error={"code": -1, "message": "nö", "data": [1]}).status_code == 202
         text = next(messages)["result"]["content"][0]["text"]
     assert json.loads(text) == {"code": -1, "message": "nö", "data": [1]}
+
+
+def test_a_modern_servers_elicitation_by_url_gets_the_id_that_legacy_clients_know(world: World) -> None:
+    raw = Raw(world)
+    with raw.asked(
+        "new", method="elicitation/create", params={"mode": "url", "url": "https://example.com/", "message": "m"}
+    ) as messages:
+        question = next(messages)
+        assert question["params"]["elicitationId"]
+        raw.post(id=question["id"], result={"action": "accept"})
+        assert json.loads(next(messages)["result"]["content"][0]["text"]) == {"action": "accept"}
+
+
+def test_a_refusal_and_a_client_that_cannot_be_asked_end_a_modern_servers_call(world: World) -> None:
+    raw = Raw(world)
+    with raw.asked("new", method="elicitation/create", params=FORM) as messages:
+        raw.post(id=next(messages)["id"], error={"code": -1, "message": "not today"})
+        assert "server 'new': the client refused to answer: not today" in next(messages)["error"]["message"]
+    raw.headers["Accept"] = "application/json"
+    params = {"name": "new_ask", "arguments": {"method": "elicitation/create", "params": FORM}}
+    error = raw.post(id=1, method="tools/call", params=params).json()["error"]
+    assert "elicitation/create: the client has no stream open" in error["message"]
 
 
 def test_another_sessions_answer_and_a_second_one_change_nothing(world: World) -> None:

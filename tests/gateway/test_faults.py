@@ -19,7 +19,7 @@ import pytest
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, Bridge, bridge, free_port, until
-from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
 
 
 class Lab:
@@ -199,6 +199,35 @@ def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(l
     running.configure(configuration(server("b", second), folder=lab.folder))
     running.await_status("a to be gone", lambda status: [row["name"] for row in status["servers"]] == ["b"])
     until("its processes to end", lambda: first.children() == [])
+
+
+def test_a_modern_client_that_listens_is_told_of_changes_and_of_the_end(lab: Lab) -> None:
+    first, second = lab.bridge(), lab.bridge()
+    running = lab.gateway(server("a", first))
+    running.await_ready()
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    wanted = {"toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["memo://a"]}
+    body = {"jsonrpc": "2.0", "id": "L", "method": "subscriptions/listen", "params": {"notifications": wanted, "_meta": meta}}
+    headers = {
+        "Authorization": f"Bearer {TOKEN}",
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "subscriptions/listen",
+        "Accept": "application/json, text/event-stream",
+    }
+    tag = {"io.modelcontextprotocol/subscriptionId": "L"}
+    with httpx2.stream("POST", running.url, json=body, headers=headers, timeout=30) as response:
+        messages = (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
+        acknowledged = next(messages)
+        assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
+        assert acknowledged["params"] == {"notifications": {"toolsListChanged": True}, "_meta": tag}
+        running.configure(configuration(server("a", first), server("b", second), folder=lab.folder))
+        assert next(messages) == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": tag}}
+        running.process.send_signal(signal.SIGTERM)
+        assert next(messages) == {"jsonrpc": "2.0", "id": "L", "result": {"resultType": "complete", "_meta": tag}}
+    assert running.process.wait(timeout=30) == 0
+    alone = lab.gateway(server("a", first))
+    refused = alone.post(body, headers={**headers, "Accept": "application/json"})
+    assert "Accept must list text/event-stream" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

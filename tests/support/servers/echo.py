@@ -24,6 +24,7 @@ PROMPT = {"name": "greet", "arguments": [{"name": "whom", "required": True}], "x
 RESOURCE = {"uri": f"memo://{ERA}/all", "name": "all", "mimeType": "text/plain"}
 TEMPLATE = {"uriTemplate": f"memo://{ERA}/note/{{id}}", "name": "note"}
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+STATE = "opaque: \u00fc"
 counted = 0
 level = "info"
 client: dict[str, Any] = {}  # its capabilities
@@ -59,7 +60,7 @@ def progress(params: dict[str, Any]) -> None:
             sys.stdout.write(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}) + "\n")
 
 
-def call(id: Any, name: str, arguments: dict[str, Any]) -> str:
+def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, state: Any = None) -> str:
     global counted
     if name == "die":
         sys.stderr.write("about to die\n")
@@ -78,6 +79,8 @@ def call(id: Any, name: str, arguments: dict[str, Any]) -> str:
         return str(counted)
     if name == "environ":
         return os.environ.get(arguments["name"], "(unset)")
+    if name == "ask" and ERA == "modern":
+        return json.dumps(responses["q"] if state == STATE else {"wrong state": state}, ensure_ascii=False)
     if name == "ask":
         return ask(arguments["method"], arguments.get("params", {}))
     if name == "log" and LEVELS.index(level) <= LEVELS.index(arguments["level"]):
@@ -99,6 +102,8 @@ def read(id: Any, uri: str) -> None:
 def handle(message: dict[str, Any]) -> None:
     global client, level
     id, method, params = message.get("id"), message.get("method"), message.get("params") or {}
+    if ERA == "modern":
+        client = params.get("_meta", {}).get("io.modelcontextprotocol/clientCapabilities", {})
     if id is None:
         return
     if method == "initialize" and ERA == "legacy":
@@ -141,10 +146,13 @@ def handle(message: dict[str, Any]) -> None:
     elif method == "completion/complete":
         ref = params["ref"].get("name") or params["ref"].get("uri")
         answer(id, result={"completion": {"values": [f"{ref}:{params['argument']['value']}!"]}})
+    elif method == "tools/call" and params["name"] == "ask" and ERA == "modern" and "inputResponses" not in params:
+        question = {"method": params["arguments"]["method"], "params": params["arguments"].get("params", {})}
+        answer(id, result={"resultType": "input_required", "inputRequests": {"q": question}, "requestState": STATE})
     elif method == "tools/call":
         if params["name"] == "progress":
             progress(params)
-        text = call(id, params["name"], params.get("arguments") or {})
+        text = call(id, params["name"], params.get("arguments") or {}, params.get("inputResponses"), params.get("requestState"))
         complete = {"resultType": "complete"} if ERA == "modern" else {}
         answer(id, result={"content": [{"type": "text", "text": text}], "x-vendor": [1.50, "ü"], **complete})
     else:
