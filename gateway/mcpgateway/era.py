@@ -230,7 +230,7 @@ def _stamp(gateway: str, capabilities: bytes) -> dict[str, Raw]:
 
 def progress_token(params: dict[str, Raw]) -> bytes | None:
     """The caller's progress token, as it is; None if it wants no progress."""
-    if "_meta" not in params:
+    if "_meta" not in params or b'"progressToken"' not in bytes(params["_meta"]):
         return None
     token = jsonrpc.members(params["_meta"]).get("progressToken")
     return bytes(token) if token is not None and jsonrpc.valid_id(bytes(token)) else None
