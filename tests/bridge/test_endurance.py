@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -122,6 +123,28 @@ def test_floods_that_nobody_reads_take_no_memory(started: Start) -> None:
         until("back-pressure", stopped, timeout=60)
         assert memory(running, "RssAnon") < 8 << 20
         assert running.log.stat().st_size < 2 << 20
+
+
+def test_a_process_that_does_not_read_stops_its_client_and_not_the_bridge(started: Start) -> None:
+    running = started("sleep", "1000")
+    with running.connect(ATTACH) as client, running.connect({"mode": "attach", "session": "other"}) as other:
+        client.control(), other.control()
+        client.socket.setblocking(False)
+        sent = 0
+
+        def blocked() -> bool:
+            nonlocal sent
+            try:
+                sent += client.socket.send((b"{" + b"x" * 1022 + b"\n") * 1024)
+            except BlockingIOError:
+                return select.select([], [client.socket], [], 0.5)[1] == []
+            return False
+
+        until("back-pressure", blocked, timeout=60)
+        assert sent < 64 << 20
+        assert memory(running, "RssAnon") < 8 << 20
+        other.send(b'MCP-BRIDGE/1 {"end":true}')
+        assert other.control()["exit"]["ended"] == "released"
 
 
 def written(running: Bridge) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridge.conftest import CAT, DIRECT, Start
+from tests.bridge.conftest import ATTACH, CAT, DIRECT, WATCH, Start
 from tests.support.bridges import Connection, free_port, until
 
 
@@ -25,7 +25,7 @@ def test_sigterm_ends_processes_and_exits_with_0(start: Start) -> None:
 
 def test_while_a_watch_is_open_the_gateway_decides_when_processes_end(start: Start) -> None:
     running = start(*CAT)
-    with running.connect({"mode": "watch"}) as watch, running.connect(DIRECT) as client:
+    with running.connect(WATCH) as watch, running.connect(DIRECT) as client:
         client.control()
         client.send(b'{"before":1}')
         client.line()
@@ -40,11 +40,31 @@ def test_while_a_watch_is_open_the_gateway_decides_when_processes_end(start: Sta
         assert running.process.wait(timeout=20) == 0
 
 
-def test_draining_has_a_deadline(start: Start) -> None:
+def test_sessions_can_be_attached_and_released_while_the_bridge_drains(start: Start) -> None:
+    running = start(*CAT)
+    with running.connect(WATCH) as watch:
+        with running.connect(ATTACH) as client:
+            epoch = client.control()["epoch"]
+        running.process.terminate()
+        until("the news", lambda: watch.control().get("deadline", 0) > 0)
+        with running.connect({"mode": "attach", "session": "new"}) as late:
+            assert late.control()["error"] == "draining"
+        with running.connect(ATTACH) as client:
+            assert client.control()["epoch"] == epoch
+            client.send(b'{"still":"there"}')
+            assert client.line() == b'{"still":"there"}'
+            client.send(b'MCP-BRIDGE/1 {"end":true}')
+            assert client.control()["exit"]["ended"] == "released"
+        assert running.process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("greeting", [DIRECT, ATTACH], ids=["direct", "attach"])
+def test_draining_has_a_deadline(start: Start, greeting: dict[str, str]) -> None:
     running = start(*CAT, flags=("--drain-timeout=300ms",))
-    with running.connect({"mode": "watch"}) as watch, running.connect(DIRECT) as client:
+    with running.connect(WATCH) as watch, running.connect(greeting) as client:
         watch.control(), client.control()
         assert running.stop() == 0
+        assert client.control()["exit"]["ended"] == "drain"
 
 
 def test_an_address_in_use_is_said(bridge_program: Path, start: Start) -> None:
