@@ -67,24 +67,31 @@ def client_app(router: Router, health: Health) -> Starlette:
 
 async def _changes(router: Router, key: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
     """A legacy session's stream: what has changed, what its servers say outside of calls, and comments that keep it open."""
-    stopped = asyncio.ensure_future(stopping.wait())
     stream = router.dialogues.open(key)
     known = router.catalog
     try:
         yield b": open\n\n"
-        while not stopped.done():
-            news = {asyncio.ensure_future(event.wait()) for event in (router.catalog_changed, stream.news)}
-            try:
-                await asyncio.wait({*news, stopped}, timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for waiting in news:
-                    waiting.cancel()
+        while not stopping.is_set():
+            events = (router.catalog_changed, stream.news)  # before looking: what comes after it is not missed
             known, before = router.catalog, known
             messages = [_LIST_CHANGED[name] for name in known.changed_since(before)] + stream.take()
-            yield b"".join(b"event: message\ndata: " + message + b"\n\n" for message in messages) or b": keep-alive\n\n"
+            if messages:
+                yield b"".join(b"event: message\ndata: " + message + b"\n\n" for message in messages)
+            elif not await _any(*events, stopping, timeout=_KEEP_ALIVE):
+                yield b": keep-alive\n\n"
     finally:
-        stopped.cancel()
         router.dialogues.close(key, stream)
+
+
+async def _any(*events: asyncio.Event, timeout: float) -> bool:  # noqa: ASYNC109 - not an error, but a turn
+    """Wait for one of several events. Returns: whether one came in time."""
+    waiting = {asyncio.ensure_future(event.wait()) for event in events}
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+    return bool(done)
 
 
 _LIST_CHANGED = {

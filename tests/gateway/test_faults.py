@@ -180,20 +180,22 @@ def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(l
         return str(httpx2.post(running.url, headers=headers, json=body).json()["result"]["content"][0]["text"])
 
     assert count() == "1"
-    told = threading.Event()
+    listening, told = threading.Event(), threading.Event()
 
     def listen() -> None:
-        with httpx2.stream("GET", running.url, headers=headers, timeout=30) as stream:
+        with httpx2.stream("GET", running.url, headers=headers, timeout=60) as stream:
             for line in stream.iter_lines():
+                listening.set()
                 if "notifications/tools/list_changed" in line:
                     told.set()
                     return
 
     listener = threading.Thread(target=listen)
     listener.start()
+    assert listening.wait(60)
     running.configure(configuration(server("a", first), server("b", second), folder=lab.folder))
     running.await_ready("a", "b")
-    assert told.wait(20)
+    assert told.wait(60)
     listener.join()
     assert count() == "2"
     running.configure(configuration(server("b", second), folder=lab.folder))

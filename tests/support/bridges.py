@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
+import random
 import socket
 import struct
 import subprocess
@@ -20,12 +23,17 @@ MAGIC = b"MCP-BRIDGE/1 "
 ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
 
 
+# Below the range that the kernel takes outgoing ports from: tests make thousands of connections meanwhile.
+_ports = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000), 12_000))
+
+
 def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses now, and nobody gets soon."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Connection:
@@ -157,8 +165,8 @@ def _await_listening(running: Bridge) -> None:
             time.sleep(0.01)
 
 
-def until(what: str, ready: Any, timeout: float = 20.0) -> Any:
-    """Wait on a condition."""
+def until(what: str, ready: Any, timeout: float = 60.0) -> Any:
+    """Wait on a condition: long enough for a machine that has much else to do."""
     deadline = time.monotonic() + timeout
     while not (found := ready()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
