@@ -39,7 +39,6 @@ type outbox struct {
 
 	place  place
 	begun  int64 // where the line that is being written began
-	junk   uint64
 	sample []byte
 	onJunk func(line []byte) // gets the beginning of each line that is no message
 }
@@ -105,7 +104,6 @@ func (o *outbox) skip(data []byte) []byte {
 }
 
 func (o *outbox) finishJunk() {
-	o.junk++
 	o.onJunk(o.sample)
 	o.sample, o.place = o.sample[:0], atLineStart
 }
