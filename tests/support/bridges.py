@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -149,7 +150,11 @@ def bridge(
         _await_listening(running)
         yield running
     finally:
-        end(process, patience=1 if wrapper else 20)  # unshare ignores TERM; what it runs dies with it
+        if wrapper[:1] == ("unshare",):  # it ignores TERM itself, and ends with what it runs
+            for pid in running.children():
+                os.kill(pid, signal.SIGTERM)
+            process.wait(timeout=20)
+        end(process, patience=20)
         assert "DATA RACE" not in log.read_text(errors="replace"), log.read_text(errors="replace")
 
 
