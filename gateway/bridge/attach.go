@@ -17,7 +17,7 @@ func (s *server) attach(conn stream, g greeting) {
 		refused = s.beginSession(g.Session, child, fd)
 	}
 	if refused != nil {
-		sendNow(fd, s.refused(*refused))
+		sendNow(fd, lastLine(s.refused(*refused)))
 		go farewell(fd)
 	}
 }

@@ -20,9 +20,9 @@ func (s *server) handOver(conn stream, g greeting) {
 		return
 	}
 	defer farewell(fd)
-	tell := func(v any) {
+	tell := func(line []byte) {
 		if g.Mode != "raw" { // a raw client expects nothing but the child's own bytes
-			sendNow(fd, v)
+			sendNow(fd, line)
 		}
 	}
 	peer, err := s.watchPeer(fd)
@@ -33,19 +33,19 @@ func (s *server) handOver(conn stream, g greeting) {
 	defer s.loop.remove(fd)
 	l, refused := s.prepare(g.Tag)
 	if refused != nil {
-		tell(s.refused(*refused))
+		tell(lastLine(s.refused(*refused)))
 		return
 	}
-	tell(accepted{Instance: s.board.instance()}) // before the child can write
+	tell(controlLine(accepted{Instance: s.board.instance()})) // before the child can write
 	before := bytesSent(fd)
 	l.spoke = func() bool { return bytesSent(fd) != before || peer.hasFinished() }
 	p, refused := s.start(l, fd, fd)
 	if refused != nil {
-		tell(s.refused(*refused))
+		tell(lastLine(s.refused(*refused)))
 		return
 	}
 	s.awaitEnd(p, peer, func() { _ = syscall.Shutdown(fd, syscall.SHUT_RD) })
-	tell(exitNotice{p.exit})
+	tell(lastLine(exitNotice{p.exit}))
 }
 
 // peer is the other side of a connection, as far as its end goes.
@@ -130,13 +130,11 @@ func takeDescriptor(conn stream) (int, error) {
 	return duplicate, err
 }
 
-// sendNow writes one control line without ever waiting for a peer that does not read. It begins with an empty line, which is no
-// message: a dead child may have left half a line behind.
-func sendNow(fd int, v any) {
-	line := append([]byte("\n"), controlLine(v)...)
-	if _, ok := v.(accepted); ok {
-		line = line[1:]
-	}
+// lastLine begins with an empty line, which is no message: a dead child may have left half a line behind.
+func lastLine(v any) []byte { return append([]byte("\n"), controlLine(v)...) }
+
+// sendNow writes one line without ever waiting for a peer that does not read.
+func sendNow(fd int, line []byte) {
 	_, _ = syscall.SendmsgN(fd, line, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 }
 

@@ -60,12 +60,9 @@ func (o *outbox) write(data []byte) error {
 		case inJunk:
 			data = o.skip(data)
 		case inMessage:
-			end := bytes.IndexByte(data, '\n') + 1
-			if end == 0 {
-				end = len(data)
-			}
-			if o.end-o.begun+int64(end) > maxLine {
-				return errLineTooLong
+			end, err := o.rest(data)
+			if err != nil {
+				return err
 			}
 			o.keep(data[:end])
 			if data[end-1] == '\n' {
@@ -75,6 +72,18 @@ func (o *outbox) write(data []byte) error {
 		}
 	}
 	return nil
+}
+
+// rest is how much of data belongs to the message that is being written, its newline included.
+func (o *outbox) rest(data []byte) (int, error) {
+	end := bytes.IndexByte(data, '\n') + 1
+	if end == 0 {
+		end = len(data)
+	}
+	if o.end-o.begun+int64(end) > maxLine {
+		return 0, errLineTooLong
+	}
+	return end, nil
 }
 
 func (o *outbox) begin(data []byte) []byte {
@@ -157,20 +166,17 @@ func (o *outbox) room() []byte {
 func (o *outbox) grew(n int) error {
 	last := &o.chunks[len(o.chunks)-1]
 	added := (*last)[len(*last) : len(*last)+n]
-	end := bytes.IndexByte(added, '\n') + 1
-	if end == 0 {
-		end = n
+	end, err := o.rest(added)
+	if err != nil {
+		return err
 	}
-	if o.end-o.begun+int64(end) > maxLine {
-		return errLineTooLong
-	}
-	rest := bytes.Clone(added[end:])
+	following := bytes.Clone(added[end:])
 	*last = (*last)[:len(*last)+end]
 	o.end += int64(end)
 	if added[end-1] == '\n' {
 		o.complete()
 	}
-	return o.write(rest)
+	return o.write(following)
 }
 
 var bigChunks = sync.Pool{New: func() any { c := make([]byte, 0, chunkSize); return &c }}

@@ -34,7 +34,7 @@ func (s *server) pump(conn stream, g greeting) {
 	_ = stdout.SetReadDeadline(time.Now().Add(lingerClose)) // for an orphan that holds the pipe
 	<-outputOver
 	if g.Mode != "raw" {
-		_, _ = conn.Write(append([]byte("\n"), controlLine(exitNotice{child.p.exit})...))
+		_, _ = conn.Write(lastLine(exitNotice{child.p.exit}))
 	}
 	_ = conn.CloseWrite()
 	_ = conn.SetReadDeadline(time.Now().Add(lingerClose))

@@ -367,7 +367,7 @@ func (sess *session) leave(r refusal) {
 	sess.link = nil
 	sess.wait()
 	go func() {
-		sendNow(fd, r)
+		sendNow(fd, lastLine(r))
 		farewell(fd)
 	}()
 }

@@ -99,20 +99,16 @@ class Call:
         "_id",
         "_method",
         "_params",
-        "_registry",
         "_rounds",
         "_talk",
         "_task",
         "_timer",
         "_token",
-        "key",
-        "server",
     )
 
     def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, talk: Talk, began: float) -> None:
         self._answer, self._backend, self._caller, self._began = answer, backend, caller, began
-        self._talk, self._registry = talk, talk.calls
-        self.key, self.server = caller.key, backend.server.name
+        self._talk = talk
         self._method = ""
         self._params: dict[str, Raw] = {}  # as they go to the server
         self._rounds = 0
@@ -122,6 +118,16 @@ class Call:
         self._task: asyncio.Task[None] | None = None
         self._done = False
         self._timer = self._deadline(backend.server.call_timeout)
+
+    @property
+    def key(self) -> str:
+        """The session that it belongs to, or the principal without one."""
+        return self._caller.key
+
+    @property
+    def server(self) -> str:
+        """The server that it is for."""
+        return self._backend.server.name
 
     def _deadline(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
@@ -147,7 +153,7 @@ class Call:
 
     def start(self, method: str, params: dict[str, Raw], *, gateway: str) -> None:
         """Send it as soon as there is a connection. `params` are the client's, with the server's own names in them."""
-        self._registry[self.key, self._answer.id] = self
+        self._talk.calls[self.key, self._answer.id] = self
         if self._answer.era == "modern":  # a legacy client's going is not a cancellation
             self._answer.exchange.on_disconnect = self.cancel
         connection = self._backend.ready_connection()
@@ -268,8 +274,8 @@ class Call:
             return False
         self._done = True
         self._timer.cancel()
-        if self._registry.get((self.key, self._answer.id)) is self:
-            del self._registry[self.key, self._answer.id]
+        if self._talk.calls.get((self.key, self._answer.id)) is self:
+            del self._talk.calls[self.key, self._answer.id]
         self._answer.metrics.calls.labels(self.server).observe(time.perf_counter() - self._began)
         return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,20 +30,17 @@ class Stream:
     """A session's GET stream: what waits for it."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[int, bytes] = OrderedDict()
-        self._numbers = itertools.count()
+        self._waiting: deque[bytes] = deque(maxlen=_MAX_QUEUED)
         self.news = asyncio.Event()
 
     def put(self, message: bytes) -> None:
         """Add a message."""
-        self._waiting[next(self._numbers)] = message
-        if len(self._waiting) > _MAX_QUEUED:
-            self._waiting.popitem(last=False)
+        self._waiting.append(message)
         self.news.set()
 
     def take(self) -> list[bytes]:
         """All messages that wait."""
-        found = list(self._waiting.values())
+        found = list(self._waiting)
         self._waiting.clear()
         self.news.clear()
         return found

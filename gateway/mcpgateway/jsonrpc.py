@@ -95,15 +95,13 @@ def one_line(raw: bytes) -> bytes:
 
 def request(id: int | str, method: str, params: Raw | bytes | None = None) -> bytes:
     """One request as a line with its newline."""
-    head = b'{"jsonrpc":"2.0","id":' + dump(id) + b',"method":' + dump(method)
-    tail = b"}\n" if params is None else b',"params":' + one_line(bytes(params)) + b"}\n"
-    return head + tail
+    return request_raw(dump(id), method, params) + b"\n"
 
 
-def request_raw(id: bytes, method: str, params: bytes | None = None) -> bytes:
+def request_raw(id: bytes, method: str, params: Raw | bytes | None = None) -> bytes:
     """One request under an id that is JSON already, without a newline."""
     head = b'{"jsonrpc":"2.0","id":' + id + b',"method":' + dump(method)
-    return head + (b"}" if params is None else b',"params":' + one_line(params) + b"}")
+    return head + (b"}" if params is None else b',"params":' + one_line(bytes(params)) + b"}")
 
 
 def notification(method: str, params: Raw | bytes | None = None) -> bytes:

@@ -234,18 +234,6 @@ class Router:
         listing = self.catalog.listings[kind]
         answer.succeed(listing.modern if answer.era == "modern" else listing.legacy)
 
-    def _list_tools(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._list(answer, params, "tools")
-
-    def _list_prompts(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._list(answer, params, "prompts")
-
-    def _list_resources(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._list(answer, params, "resources")
-
-    def _list_templates(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._list(answer, params, "resourceTemplates")
-
     def _call_tool(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
         self._by_name(answer, params, caller, self.catalog.listings["tools"], "tool")
 
@@ -328,13 +316,16 @@ class Router:
 
 
 _Handler = Callable[[Router, Answer, dict[str, Raw], Caller], None]
+
+
+def _lister(kind: KindName) -> _Handler:
+    return lambda router, answer, params, caller: router._list(answer, params, kind)
+
+
 _SHARED: Mapping[str, _Handler] = {
-    "tools/list": Router._list_tools,
+    **{kind.method: _lister(kind.name) for kind in catalogs.KINDS.values()},
     "tools/call": Router._call_tool,
-    "prompts/list": Router._list_prompts,
     "prompts/get": Router._get_prompt,
-    "resources/list": Router._list_resources,
-    "resources/templates/list": Router._list_templates,
     "resources/read": Router._read_resource,
     "completion/complete": Router._complete,
 }
