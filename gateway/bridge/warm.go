@@ -71,19 +71,28 @@ func (w *warmth) missing() int {
 }
 
 func (w *warmth) startOne() bool {
+	child := w.startReady()
+	if child == nil {
+		return false
+	}
+	child.p.whenOver(func(exitReport) { w.remove(child) })
+	return true
+}
+
+// startReady holds the lock from reading the environment on: a change of it discards this process, too.
+func (w *warmth) startReady() *piped {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	l, refused := w.s.prepare("warm")
 	if refused != nil {
-		return false
+		return nil
 	}
 	child, refused := w.s.startWithPipes(l)
 	if refused != nil {
-		return false
+		return nil
 	}
-	w.mu.Lock()
 	w.ready = append(w.ready, child)
-	w.mu.Unlock()
-	child.p.whenOver(func(exitReport) { w.remove(child) })
-	return true
+	return child
 }
 
 // remove drops one that has ended before anybody took it.

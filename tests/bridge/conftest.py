@@ -36,10 +36,8 @@ def program(request: pytest.FixtureRequest, bridge_program: Path) -> Path:
     """The bridge: every behaviour is tested twice."""
     if request.param == "built":
         return bridge_program
-    try:
-        return tools.race_bridge()
-    except tools.CannotRunError as error:
-        tools.cannot_run("bridge with the race detector", error)
+    tools.require("bridge with the race detector", tools.COMPILERS)
+    return tools.race_bridge()
 
 
 @pytest.fixture

@@ -73,10 +73,7 @@ def test_each_architecture_runs(built: tuple[str, Path], tmp_path: Path) -> None
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
     wrapper: tuple[str, ...] = ()
     if architecture != machine:
-        try:
-            tools.debian_packages(tools.COMPILERS)
-        except tools.CannotRunError as error:
-            tools.cannot_run(f"bridge for {architecture}", error)
+        tools.require(f"bridge for {architecture}", tools.COMPILERS)
         wrapper = (QEMU[architecture],)
     version = subprocess.run([*wrapper, program, "version"], check=True, capture_output=True, text=True).stdout
     assert version.startswith("mcp-bridge 0.1.0 (")
@@ -90,11 +87,11 @@ def test_each_architecture_runs(built: tuple[str, Path], tmp_path: Path) -> None
 
 
 def test_gos_own_tests_pass_with_the_race_detector() -> None:
+    tools.require("Go's race detector", tools.COMPILERS)
     try:
-        tools.debian_packages(tools.COMPILERS)
         tools.run_go(["test", "-race", "-count=1", "-timeout=5m", "./..."], SOURCES, CGO_ENABLED="1")
     except tools.CannotRunError as error:
-        pytest.fail(str(error), pytrace=False) if "go test" in str(error) else tools.cannot_run("Go's race detector", error)
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.mark.parametrize("target", ["FuzzGreeting", "FuzzLines", "FuzzOutbox", "FuzzExpand"])

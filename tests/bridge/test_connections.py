@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.conftest import ATTACH, CAT, DIRECT, Start
+from tests.support import tools
 from tests.support.bridges import ECHO, until
 
 
@@ -27,6 +28,8 @@ from tests.support.bridges import ECHO, until
 def test_lines_go_in_and_out(
     start: Start, command: tuple[str, ...], flags: tuple[str, ...], greeting: dict[str, Any] | None
 ) -> None:
+    if command[0] == "node":
+        tools.require("bridge in front of Node", {"node": "nodejs"})
     with start(*command, flags=flags).connect(greeting) as client:
         if greeting:
             assert client.control()["instance"]

@@ -66,10 +66,7 @@ def image(request: pytest.FixtureRequest, bridge_program: Path, tmp_path: Path) 
     make: Callable[[Path], str] = request.param
     if os.geteuid() != 0:
         tools.cannot_run("bridge in images", tools.CannotRunError("mounting and chroot need root"))
-    try:
-        tools.debian_packages(tools.COMPILERS)
-    except tools.CannotRunError as error:
-        tools.cannot_run("bridge in images", error)
+    tools.require("bridge in images", tools.COMPILERS)
     root = tmp_path / "root"
     (root / "mcp-bridge").mkdir(parents=True)
     subprocess.run([bridge_program, "install", root / "mcp-bridge" / "mcp-bridge"], check=True)

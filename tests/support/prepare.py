@@ -20,6 +20,7 @@ def prepare() -> None:
         tools.debian_packages()
         tools.module("coredns")
         images.build()
+    tools.debian_packages(tools.COMPILERS)
 
 
 if __name__ == "__main__":

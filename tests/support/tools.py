@@ -36,12 +36,13 @@ DEBIAN = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "mount": "mount",
 }
-# For the bridge's race detector and for programs of other libcs.
+# For the bridge: its race detector, and programs of other kinds and libcs to run behind it.
 COMPILERS = {
     "gcc": "gcc",
     "/usr/include/stdlib.h": "libc6-dev",
     "musl-gcc": "musl-tools",
     "socat": "socat",
+    "node": "nodejs",
     "qemu-aarch64-static": "qemu-user-static",
 }
 _SOURCES = Path(__file__).parent / "kube"
@@ -138,6 +139,14 @@ def debian_packages(wanted: dict[str, str] | None = None) -> None:
             raise CannotRunError(f"{' '.join(command[:2])} failed: {done.stderr[-1000:]}")
 
 
+def require(level: str, packages: dict[str, str]) -> None:
+    """Install what a test level needs, or end it."""
+    try:
+        debian_packages(packages)
+    except CannotRunError as error:
+        cannot_run(level, error)
+
+
 def _there(program: str) -> bool:
     return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
 
@@ -149,8 +158,7 @@ def bridge() -> Path:
 
 
 def race_bridge() -> Path:
-    """The bridge with Go's race detector, which needs a C compiler. Raises: CannotRunError."""
-    debian_packages(COMPILERS)
+    """The bridge with Go's race detector, which needs a C compiler (COMPILERS). Raises: CannotRunError."""
     program = BUILD / "mcp-bridge-race"
     run_go(["build", "-race", "-o", str(program), "."], ROOT / "gateway" / "bridge", CGO_ENABLED="1")
     return program
