@@ -51,7 +51,7 @@ format: tools ## Format the Python and Go sources
 
 .PHONY: unit
 unit: tools bridge ## Run the tests that need no cluster (some minutes)
-	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway tests/cli
+	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway tests/conformance tests/cli
 
 .PHONY: soak
 soak: tools bridge ## Run the long experiments at their full size (an hour)

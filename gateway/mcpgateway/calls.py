@@ -5,85 +5,49 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET, Raw
 
 from . import era as eras
 from . import jsonrpc
-from .era import Era
-from .jsonrpc import Envelope
-from .telemetry import Metrics
+from .answer import Answer
+from .catalog import Item
+from .deadlines import Deadlines
+from .jsonrpc import Envelope, ProtocolError
+from .parking import PATIENCE, Parking, Question
+from .rounds import Rounds
 from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
 
-Headers = list[tuple[bytes, bytes]]
-JSON: Headers = [(b"content-type", b"application/json")]
-
-
-class Exchange(Protocol):
-    """One HTTP request and the means to answer it once."""
-
-    headers: Headers
-    body: bytes
-    on_disconnect: Callable[[], None] | None
-
-    def reply(self, status: int, body: bytes = b"", headers: Headers = ...) -> None:
-        """Answer; a second answer, or one to a client that is gone, is dropped."""
-
-    def notify(self, message: bytes) -> bool:
-        """Send a message before the answer, which makes the response a stream. False: the client does not take it."""
-
-
-class Answer:
-    """The way back to one caller, in its own era."""
-
-    __slots__ = ("era", "exchange", "id", "method", "metrics")
-
-    def __init__(self, exchange: Exchange, *, metrics: Metrics, id: bytes, era: Era, method: str) -> None:
-        self.exchange, self.metrics, self.id, self.era, self.method = exchange, metrics, id, era, method
-
-    def succeed(self, raw: bytes) -> None:
-        self.metrics.requests.labels(self.method, "ok").inc()
-        self.exchange.reply(200, jsonrpc.result(self.id, raw), JSON)
-
-    def relay_error(self, raw: bytes) -> None:
-        """A server's own error object, in the client's era."""
-        self.metrics.requests.labels(self.method, "error").inc()
-        self.exchange.reply(200, jsonrpc.error(self.id, eras.error_to_client(raw, client=self.era)), JSON)
-
-    def fail(self, code: int, message: str, data: Any = None) -> None:
-        self.metrics.requests.labels(self.method, "error").inc()
-        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
-        self.exchange.reply(status, jsonrpc.failure(self.id, code, message, data), JSON)
-
-    def unavailable(self, error: UpstreamError) -> None:
-        """A server that cannot answer: the error names it, the cause and the exit code."""
-        self.fail(jsonrpc.INTERNAL_ERROR, str(error), error.data())
+_LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
 
 
 class Registry(dict[tuple[str, bytes], "Call"]):
     """The calls on their way, by session and id."""
 
-    def latest(self, key: str, connection: Connection) -> Call | None:
-        """The session's newest call on a connection."""
-        mine = (call for (owner, _), call in reversed(self.items()) if owner == key and call.uses(connection))
-        return next(mine, None)
+    def latest(self, connection: Connection) -> Call | None:
+        """The newest call on a connection."""
+        return next((call for call in reversed(self.values()) if call.connection is connection), None)
+
+    def on(self, connection: Connection) -> list[Call]:
+        """All calls on a connection, the newest first."""
+        return [call for call in reversed(self.values()) if call.connection is connection]
 
 
-class Talk(Protocol):
-    """What a call needs of its client's other messages."""
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all calls of a gateway share."""
 
+    gateway: str
     calls: Registry
-
-    def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
-        """Ask the call's client something. False: it cannot be asked."""
-
-
-_MAX_ROUNDS = 10  # of questions that one call of a legacy client may cost
-_CLIENT_PATIENCE = 600.0  # seconds that a call waits for a person, in place of its own limit
+    parking: Parking
+    deadlines: Deadlines
+    level: Callable[[str], bytes | None]  # the params of a session's last logging/setLevel
+    ask: Callable[[Call, str, bytes, Callable[[Envelope], None]], bool]  # a legacy client; False: it cannot be asked
 
 
 class Call:
@@ -93,35 +57,51 @@ class Call:
         "_answer",
         "_backend",
         "_began",
+        "_binding",
         "_caller",
-        "_connection",
+        "_deadline",
+        "_desk",
         "_done",
         "_id",
-        "_method",
+        "_item",
+        "_late",
         "_params",
+        "_parked_as",
+        "_patience",
+        "_questions",
+        "_registered",
+        "_retried",
         "_rounds",
-        "_talk",
+        "_sent",
         "_task",
-        "_timer",
         "_token",
+        "connection",
+        "level",
     )
 
-    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, talk: Talk, began: float) -> None:
-        self._answer, self._backend, self._caller, self._began = answer, backend, caller, began
-        self._talk = talk
-        self._method = ""
-        self._params: dict[str, Raw] = {}  # as they go to the server
-        self._rounds = 0
-        self._connection: Connection | None = None
+    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, desk: Desk, item: Item | None = None) -> None:
+        self._answer, self._backend, self._caller, self._desk, self._item = answer, backend, caller, desk, item
+        self._began = time.perf_counter()
+        self._params: dict[str, Raw] = {}  # the client's, with the server's own names in them
+        self._sent = self._params  # in the server's era
+        self._binding = ""
+        self._rounds: Rounds | None = None
+        self._questions: dict[str, Question] = {}  # a legacy server's, that its modern client has not answered
+        self._parked_as = ""
+        self._late: tuple[Outcome, Raw | UpstreamError] | None = None  # came while the call was parked
+        self.connection: Connection | None = None
+        self.level = -1  # index of the log level that the caller wants, where it says so with each request
         self._id = ""
         self._token: bytes | None = None  # the client's progress token
         self._task: asyncio.Task[None] | None = None
-        self._done = False
-        self._timer = self._deadline(backend.server.call_timeout)
+        self._done = self._retried = False
+        self._registered = (caller.key, answer.id)
+        self._patience = backend.server.call_timeout
+        self._deadline = desk.deadlines.add(self, self._patience)
 
     @property
     def key(self) -> str:
-        """The session that it belongs to, or the principal without one."""
+        """The session that it belongs to, or the identity without one."""
         return self._caller.key
 
     @property
@@ -129,64 +109,110 @@ class Call:
         """The server that it is for."""
         return self._backend.server.name
 
-    def _deadline(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
-
-    def uses(self, connection: Connection) -> bool:
-        """Whether it is on its way over this connection."""
-        return self._connection is connection
+    @property
+    def modern(self) -> bool:
+        """Whether its client is of the modern era."""
+        return self._answer.era == "modern"
 
     def notify(self, message: bytes) -> bool:
         """Send the caller a message before the answer. False: it does not take one."""
-        return not self._done and self._answer.exchange.notify(message)
+        return not self._done and not self._parked_as and self._answer.exchange.notify(message)
+
+    # --- time -------------------------------------------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        self._desk.deadlines.discard(self, self._deadline)
+        self._patience = seconds
+        self._deadline = self._desk.deadlines.add(self, seconds)
 
     def await_client(self) -> None:
         """The server waits for the caller now: people take longer than servers."""
-        self._timer.cancel()
-        self._timer = self._deadline(_CLIENT_PATIENCE)
+        self._wait(PATIENCE)
 
     def go_on(self) -> None:
         """The caller has answered."""
         if not self._done:
-            self._timer.cancel()
-            self._timer = self._deadline(self._backend.server.call_timeout)
+            self._wait(self._backend.server.call_timeout)
 
-    def start(self, method: str, params: dict[str, Raw], *, gateway: str) -> None:
-        """Send it as soon as there is a connection. `params` are the client's, with the server's own names in them."""
-        self._talk.calls[self.key, self._answer.id] = self
-        if self._answer.era == "modern":  # a legacy client's going is not a cancellation
-            self._answer.exchange.on_disconnect = self.cancel
-        connection = self._backend.ready_connection()
+    # --- to the server ----------------------------------------------------------------------------------------------------
+
+    def start(self, params: dict[str, Raw], *, binding: str = "") -> None:
+        """Send it as soon as there is a connection. `binding` says what a `requestState` of it belongs to."""
+        self._params, self._binding = params, binding
+        self._attach()
+        connection = self._backend.ready_connection(self._caller)
         if connection is not None:
-            self._send(connection, method, params, gateway)
+            self._send(connection)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._send_later(method, params, gateway))
+            self._task = asyncio.get_running_loop().create_task(self._send_later())
 
-    async def _send_later(self, method: str, params: dict[str, Raw], gateway: str) -> None:
+    def _attach(self) -> None:
+        """Make the present exchange the one that this call answers."""
+        self._registered = (self.key, self._answer.id)
+        self._desk.calls[self._registered] = self
+        if self.modern:  # a legacy client's going is not a cancellation
+            self._answer.exchange.on_disconnect = self.cancel
+
+    async def _send_later(self) -> None:
         try:
             connection = await self._backend.connection(self._caller)
         except UpstreamError as error:
             if self._finish():
                 self._answer.unavailable(error)
             return
-        if not self._done:
-            self._send(connection, method, params, gateway)
+        if self._done:
+            self._backend.release(connection)
+        else:
+            self._send(connection)
 
-    def _send(self, connection: Connection, method: str, params: dict[str, Raw], gateway: str) -> None:
-        self._connection = connection
-        self._method = method
-        capabilities = self._caller.capabilities
-        self._params = eras.to_server(params, upstream=self._backend.era, gateway=gateway, capabilities=capabilities)
-        self._token = eras.progress_token(self._params)
-        self._transmit(connection, self._params)
+    def _send(self, connection: Connection) -> None:
+        self.connection = connection
+        level = self._wanted_level(connection)
+        params = self._params
+        if self._backend.era != self._answer.era:
+            params = eras.to_server(
+                params,
+                upstream=self._backend.era,
+                gateway=self._desk.gateway,
+                capabilities=self._caller.capabilities,
+                level=level,
+            )
+        self._token = eras.progress_token(params)
+        self.transmit(params)
 
-    def _transmit(self, connection: Connection, params: dict[str, Raw]) -> None:
+    def _wanted_level(self, connection: Connection) -> Raw | None:
+        """From which level on the caller wants the server's log; a legacy server is told so for its whole connection.
+
+        Returns: the level for a modern server, if the client does not say it itself.
+        """
+        if self.modern:
+            level = eras.log_level(self._params)
+            if level is not None:
+                self.level = eras.LOG_LEVELS.index(level)
+                if self._backend.era == "legacy" and connection.key and "logging" in self._backend.capabilities:
+                    connection.set_level(jsonrpc.dump({"level": level}))
+            return None
+        body = self._desk.level(self.key) if self._backend.era == "modern" else None
+        if body is None:
+            return None
+        raw = jsonrpc.members(body)["level"]
+        self.level = eras.LOG_LEVELS.index(jsonrpc.text(raw) or "")
+        return raw
+
+    def transmit(self, params: dict[str, Raw]) -> None:
+        """Send these params, or the same request with other ones in a further round."""
+        connection = self.connection
+        if connection is None or self._done:
+            return
         id = self._id = connection.reserve()
+        self._sent = params
         on_progress = None
         if self._token is not None:
             params = eras.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
-        connection.send(self._method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
+        connection.send(self._answer.method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
+
+    # --- from the server --------------------------------------------------------------------------------------------------
 
     def _on_progress(self, params: Raw) -> None:
         """A server's progress, under the token that the client gave."""
@@ -196,8 +222,30 @@ class Call:
         self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
     def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
-        if self._done or (outcome == "result" and isinstance(value, Raw) and self._needs_input(value)):
+        if self._done:
             return
+        if self._parked_as:  # the caller comes back for it
+            self._late = (outcome, Raw(bytes(value)) if isinstance(value, Raw) else value)
+        elif isinstance(value, UpstreamError) and self._may_retry(value):
+            self._retried = True
+            self.connection = None
+            self._task = asyncio.get_running_loop().create_task(self._send_later())
+        elif not (outcome == "result" and isinstance(value, Raw) and self._needs_input(value)):
+            self._conclude(outcome, value)
+
+    def _may_retry(self, error: UpstreamError) -> bool:
+        """Once, and only what does no harm when it is done twice (MCP specification, "Tool Annotations")."""
+        return not self._retried and error.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
+
+    def _needs_input(self, value: Raw) -> bool:
+        """Whether a modern server's result is a question to a legacy client, which then is asked."""
+        if self.modern or self._backend.era == "legacy" or b"input_required" not in bytes(value):
+            return False
+        if self._rounds is None:
+            self._rounds = Rounds(self, self._sent)
+        return self._rounds.begin(value, self._desk.ask)
+
+    def _conclude(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
         self._finish()
         if isinstance(value, UpstreamError):
             self._answer.unavailable(value)
@@ -208,51 +256,60 @@ class Call:
         else:
             self._answer.relay_error(bytes(value))
 
-    # --- a modern server's questions to a legacy client -------------------------------------------------------------------
-
-    def _needs_input(self, value: Raw) -> bool:
-        """Whether a result is a question. A legacy client is asked, and the request sent again with its answers.
-
-        Source: MCP specification 2026-07-28, "Multi Round-Trip Requests".
-        """
-        if self._answer.era == "modern" or self._backend.era == "legacy" or b"input_required" not in bytes(value):
-            return False
-        try:
-            fields = jsonrpc.members(value)
-        except jsonrpc.ProtocolError:
-            return False
-        if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
-            return False
-        self._rounds += 1
-        try:
-            questions = jsonrpc.members(fields.get("inputRequests", UNSET))
-            if self._rounds > _MAX_ROUNDS:
-                raise jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {_MAX_ROUNDS} times")
-            Questions(self, questions, fields.get("requestState")).ask(self._talk)
-        except jsonrpc.ProtocolError as error:
-            self.give_up(error)
-        return True
-
-    def give_up(self, error: jsonrpc.ProtocolError) -> None:
+    def give_up(self, error: ProtocolError) -> None:
         """End without the server's answer."""
         if self._finish():
+            self._cancel_upstream("its question cannot be answered")
             self._answer.fail(error.code, f"server {self.server!r}: {error.message}", error.data)
 
-    def send_again(self, answers: dict[str, Raw], state: Raw | None) -> None:
-        """The same request with what the server wanted."""
-        if self._done or self._connection is None:
-            return
-        params = {key: value for key, value in self._params.items() if key not in ("inputResponses", "requestState")}
-        if answers:
-            params["inputResponses"] = Raw(jsonrpc.dump(answers))
-        if state is not None:
-            params["requestState"] = state
-        self._transmit(self._connection, params)
+    # --- a legacy server's questions to a modern client -------------------------------------------------------------------
 
-    def _expire(self, timeout: float) -> None:
+    def asked(self, question: Question) -> bool:
+        """The server asks in the middle of this call: its client is told, and comes back. False: it cannot be asked."""
+        if self._done or not self._binding or not eras.can_be_asked(question.method, self._caller.capabilities):
+            return False
+        self._questions[f"{question.method.partition('/')[0]}-{len(self._questions) + 1}"] = question
+        if not self._parked_as:
+            self._park()
+        return True
+
+    def _park(self) -> None:
+        """Answer with what is open, and wait for the retry."""
+        self._leave()
+        self._parked_as, state = self._desk.parking.put(self, self._binding)
+        self._registered = (self.key, self._parked_as.encode())
+        self._desk.calls[self._registered] = self
+        self.await_client()
+        asked = {key: question.shown() for key, question in self._questions.items()}
+        result = {"resultType": "input_required", "inputRequests": asked, "requestState": state}
+        self._answer.succeed(jsonrpc.dump(result))
+
+    def resume(self, answer: Answer, params: dict[str, Raw]) -> None:
+        """The client is back, with answers or without."""
+        self._leave()
+        self._parked_as = ""
+        self._answer = answer
+        self._attach()
+        try:
+            given = jsonrpc.members(params.get("inputResponses", UNSET))
+        except ProtocolError:
+            given = {}
+        for key in [key for key in self._questions if bytes(given.get(key, b"")).startswith(b"{")]:
+            self._questions.pop(key).answer(bytes(given[key]))
+        self.go_on()
+        late, self._late = self._late, None
+        if late is not None:
+            self._conclude(*late)
+        elif self._questions:
+            self._park()
+
+    # --- the end ----------------------------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Neither the server nor, where it is asked, the client has answered in time."""
         if self._finish():
             self._cancel_upstream("timed out")
-            error = UpstreamError(self._backend.server.name, "Timeout", f"no answer within {timeout:g} s")
+            error = UpstreamError(self._backend.server.name, "Timeout", f"no answer within {self._patience:g} s")
             self._answer.unavailable(error)
 
     def cancel(self) -> None:
@@ -264,45 +321,45 @@ class Call:
     def _cancel_upstream(self, reason: str) -> None:
         if self._task is not None:
             self._task.cancel()
-        if self._connection is not None:
-            self._connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
-            self._connection.forget(self._id)
+        for question in self._questions.values():
+            question.refuse("the client did not answer")
+        if self.connection is not None:
+            self.connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
+            self.connection.forget(self._id)
+
+    def _leave(self) -> None:
+        """Neither the present exchange nor the parking place is this call's any more."""
+        if self._desk.calls.get(self._registered) is self:
+            del self._desk.calls[self._registered]
+        if self._parked_as:
+            self._desk.parking.drop(self._parked_as)
 
     def _finish(self) -> bool:
         """Whether this is the first ending."""
         if self._done:
             return False
         self._done = True
-        self._timer.cancel()
-        if self._talk.calls.get((self.key, self._answer.id)) is self:
-            del self._talk.calls[self.key, self._answer.id]
-        self._answer.metrics.calls.labels(self.server).observe(time.perf_counter() - self._began)
+        self._desk.deadlines.discard(self, self._deadline)
+        self._leave()
+        if self.connection is not None:
+            self._backend.release(self.connection)
+        self._answer.metrics.time(self.server, time.perf_counter() - self._began)
         return True
 
 
-class Questions:
-    """One round of a modern server's questions, each asked as a legacy server would have."""
+class _Annotations(msgspec.Struct, rename="camel"):
+    read_only_hint: Any = False
+    idempotent_hint: Any = False
 
-    def __init__(self, call: Call, questions: dict[str, Raw], state: Raw | None) -> None:
-        self._call, self._questions, self._state = call, questions, state
-        self._answers: dict[str, Raw] = {}
 
-    def ask(self, talk: Talk) -> None:
-        """Ask all of them at once. Raises: ProtocolError if the client cannot be asked."""
-        if not self._questions:
-            self._call.send_again({}, self._state)
-        for key, raw in self._questions.items():
-            fields = jsonrpc.members(raw)
-            method = jsonrpc.text(fields.get("method", UNSET)) or ""
-            params = eras.question_to_legacy(method, fields.get("params", Raw(b"{}")), id=key)
-            if not talk.ask(self._call, method, params, partial(self._on_answer, key)):
-                raise jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"{method}: the client has no stream open to be asked on")
+class _Annotated(msgspec.Struct):
+    annotations: _Annotations = msgspec.field(default_factory=_Annotations)
 
-    def _on_answer(self, key: str, envelope: Envelope) -> None:
-        if envelope.result is UNSET:
-            detail = jsonrpc.text(jsonrpc.members(envelope.error).get("message", UNSET))
-            self._call.give_up(jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"the client refused to answer: {detail}"))
-            return
-        self._answers[key] = envelope.result
-        if len(self._answers) == len(self._questions):
-            self._call.send_again(self._answers, self._state)
+
+def _harmless(item: Item) -> bool:
+    """Whether a tool says that it reads only, or that doing it twice is as good as once."""
+    try:
+        hints = msgspec.json.decode(item.raw, type=_Annotated).annotations
+    except msgspec.MsgspecError:
+        return False
+    return hints.read_only_hint is True or hints.idempotent_hint is True

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-Isolation = Literal["Auto", "Shared", "Session"]
+Isolation = Literal["Auto", "Shared", "Session", "Principal", "Call"]
 PrefixPolicy = Literal["Always", "OnConflict", "Never"]
 
 
@@ -46,6 +46,22 @@ class ToolNames(_Model, frozen=True):
     separator: str = "_"
 
 
+class ToolOverride(_Model, frozen=True):
+    """What clients see of one tool in place of the server's own words."""
+
+    name: str  # the server's own
+    rename: str = ""
+    description: str = ""
+
+
+class ToolRules(_Model, frozen=True):
+    """Which tools of a server are offered, and as what. Globs match the server's own names."""
+
+    allow: tuple[str, ...] = ()  # empty: all
+    deny: tuple[str, ...] = ()
+    overrides: tuple[ToolOverride, ...] = ()
+
+
 class Server(_Model, frozen=True):
     """One MCP server behind a bridge."""
 
@@ -54,6 +70,10 @@ class Server(_Model, frozen=True):
     addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
     fallback: str = ""  # HOST:PORT by name, when no address is known yet
     call_timeout: float = 60.0  # seconds
+    pool: int = 1  # processes of a shared server
+    max_processes: int = 16  # of a server that is not shared
+    idle_timeout: float = 1800.0  # seconds that a process of somebody's own is kept without use
+    tools: ToolRules = ToolRules()
 
 
 class Config(_Model, frozen=True):

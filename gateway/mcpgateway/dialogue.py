@@ -1,8 +1,8 @@
-"""What a legacy client's own servers say by themselves: requests, log messages, changes; and what the client answers.
+"""What servers say by themselves: requests, log messages, changes; and what clients answer.
 
-A server that speaks over stdio does not say which of its calls a request belongs to, and the client may only be asked on the
-stream of a call (MCP specification 2025-11-25, "Sending Messages to the Client"): the latest call of that session to that server
-is taken, and the session's own GET stream if there is none.
+A server that speaks over stdio does not say which of its calls a request or a log message belongs to, and the client may only be
+asked on the stream of a call (MCP specification 2025-11-25, "Sending Messages to the Client"): the latest call on that connection
+is taken, and the GET streams of the sessions that use it if there is none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from functools import partial
 
 from msgspec import UNSET, Raw, UnsetType
 
+from . import era as eras
 from . import jsonrpc
 from .calls import Call, Registry
 from .jsonrpc import Envelope
+from .parking import Question
 from .upstream.connection import Connection
 
 _MAX_QUEUED = 1000  # messages that wait for a stream which is not read; then the oldest goes
@@ -61,9 +63,11 @@ class Dialogues:
 
     def __init__(self) -> None:
         self.calls = Registry()
+        self.on_list_changed: Callable[[str, str], None] = lambda key, capability: None  # of a process with this key
         self._streams: dict[str, list[Stream]] = {}
         self._asked: OrderedDict[tuple[str, bytes], _Asked] = OrderedDict()
         self._levels: OrderedDict[str, bytes] = OrderedDict()
+        self._users: OrderedDict[str, dict[str, None]] = OrderedDict()  # the sessions that use a connection's key
         self._numbers = itertools.count(1)
 
     # --- streams ----------------------------------------------------------------------------------------------------------
@@ -82,9 +86,25 @@ class Dialogues:
         if not streams:
             self._streams.pop(key, None)
 
-    def _deliver(self, key: str, connection: Connection, message: bytes) -> bool:
-        call = self.calls.latest(key, connection)
-        return (call is not None and call.notify(message)) or self._post(key, message)
+    def uses(self, key: str, shared_key: str) -> None:
+        """A session uses the process of an identity: what that says is for the session, too."""
+        self._users.setdefault(shared_key, {})[key] = None
+        self._users.move_to_end(shared_key)
+        if len(self._users) > _MAX_LEVELS:
+            self._users.popitem(last=False)
+
+    def _deliver(self, connection: Connection, message: bytes) -> bool:
+        call = self.calls.latest(connection)
+        return (call is not None and call.notify(message)) or self._broadcast(connection, message)
+
+    def _broadcast(self, connection: Connection, message: bytes) -> bool:
+        """To the GET streams of all sessions that use a process."""
+        heard = [self._post(key, message) for key in (connection.key, *self._users.get(connection.key, ()))]
+        return any(heard)
+
+    def post(self, key: str, message: bytes) -> None:
+        """To a session's GET stream, if it has one."""
+        self._post(key, message)
 
     def _post(self, key: str, message: bytes) -> bool:
         streams = self._streams.get(key)
@@ -94,14 +114,19 @@ class Dialogues:
 
     # --- what servers say -------------------------------------------------------------------------------------------------
 
-    def asks(self, key: str, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
+    def asks(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
         """A server's request: the client sees it under an id of ours."""
-        ours = self._new_id(connection.server)
         body = None if params is UNSET else bytes(params)
-        if not self._deliver(key, connection, jsonrpc.request_raw(ours, method, body)):
+        call = self.calls.latest(connection)
+        if call is not None and call.modern:
+            if not call.asked(_question(connection, method, id, body)):
+                connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has not declared that it answers this")
+            return
+        ours = self._new_id(connection.server)
+        if not self._deliver(connection, jsonrpc.request_raw(ours, method, body)):
             connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
             return
-        call = self.calls.latest(key, connection)
+        key = connection.key if call is None else call.key
         self._expect(key, ours, _Asked(connection, id, partial(_pass_on, connection, id), call))
 
     def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
@@ -124,19 +149,38 @@ class Dialogues:
             error = jsonrpc.dump({"code": jsonrpc.INTERNAL_ERROR, "message": "the client did not answer"})
             oldest.answer(Envelope(jsonrpc="2.0", error=Raw(error)))
 
-    def says(self, key: str, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+    def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         """A server's notification."""
-        if method == "notifications/cancelled":
-            params = self._own_id(key, connection, params)
-            if params is UNSET:
-                return
-        message = jsonrpc.notification(method, None if params is UNSET else params)
-        if method in ("notifications/message", "notifications/cancelled"):
-            self._deliver(key, connection, message)
-        else:
-            self._post(key, message)
+        if method == "notifications/message":
+            self._logged(connection, params)
+        elif connection.key:
+            if method == "notifications/cancelled":
+                params = self._own_id(connection, params)
+                if params is not UNSET:
+                    self._deliver(connection, jsonrpc.notification(method, params))
+            else:
+                if method.endswith("/list_changed"):
+                    self.on_list_changed(connection.key, method.split("/")[1])
+                self._broadcast(connection, jsonrpc.notification(method, None if params is UNSET else params))
 
-    def _own_id(self, key: str, connection: Connection, params: Raw | UnsetType) -> Raw | UnsetType:
+    def _logged(self, connection: Connection, params: Raw | UnsetType) -> None:
+        """A log message: to a caller that wants it, and never to somebody else's.
+
+        Over a shared connection it goes to the newest call of the one caller that wants any; with several, nobody can tell whose
+        it is.
+        """
+        if params is UNSET:
+            return
+        message = jsonrpc.notification("notifications/message", params)
+        calls = self.calls.on(connection)
+        if connection.key and not any(call.modern for call in calls):  # a legacy server keeps to the level itself
+            self._deliver(connection, message)
+            return
+        wanting = [call for call in calls if call.level >= 0]
+        if wanting and len({call.key for call in wanting}) == 1 and _level(params) >= wanting[0].level:
+            wanting[0].notify(message)
+
+    def _own_id(self, connection: Connection, params: Raw | UnsetType) -> Raw | UnsetType:
         """The params of a cancelled question, with the id that the client knows."""
         try:
             fields = jsonrpc.members(params)
@@ -144,7 +188,7 @@ class Dialogues:
             return UNSET
         theirs = bytes(fields.get("requestId", Raw(b"")))
         for (owner, ours), asked in self._asked.items():
-            if owner == key and asked.connection is connection and asked.id == theirs:
+            if asked.connection is connection and asked.id == theirs:
                 del self._asked[owner, ours]
                 return Raw(jsonrpc.dump({**fields, "requestId": Raw(ours)}))
         return UNSET
@@ -186,3 +230,19 @@ def _pass_on(connection: Connection, id: bytes, envelope: Envelope) -> None:
         connection.answer(id, bytes(envelope.result))
     elif envelope.error is not UNSET:
         connection.answer_error(id, bytes(envelope.error))
+
+
+def _question(connection: Connection, method: str, id: bytes, params: bytes | None) -> Question:
+    def refuse(why: str) -> None:
+        connection.refuse(id, jsonrpc.INTERNAL_ERROR, why)
+
+    return Question(method, params, answer=partial(connection.answer, id), refuse=refuse)
+
+
+def _level(params: Raw) -> int:
+    """The index of a log message's level; the highest where it is not one that the specification knows."""
+    try:
+        level = jsonrpc.text(jsonrpc.members(params).get("level", UNSET))
+    except jsonrpc.ProtocolError:
+        level = None
+    return eras.LOG_LEVELS.index(level) if level in eras.LOG_LEVELS else len(eras.LOG_LEVELS)

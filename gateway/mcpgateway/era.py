@@ -30,7 +30,17 @@ VERSION_KEY: Final = META + "protocolVersion"
 CAPABILITIES_KEY: Final = META + "clientCapabilities"
 CLIENT_INFO_KEY: Final = META + "clientInfo"
 SERVER_INFO_KEY: Final = META + "serverInfo"
-_REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, META + "logLevel")
+_LEVEL_KEY: Final = META + "logLevel"
+_REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, _LEVEL_KEY)
+
+# Which capability of a client a server's request needs.
+_ASKS_FOR: Final[Mapping[str, str]] = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+# Requests that a modern server may answer by a question.
+MULTI_ROUND: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -144,6 +154,8 @@ def _header(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
 def decode_header_value(raw: bytes) -> str | None:
     """The text of a routing header; `=?base64?…?=` marks UTF-8 that is not plain ASCII. None: malformed."""
     value = raw.strip(b" \t")
+    if not value.startswith(b"=?") and value.isascii():
+        return value.decode("ascii")
     if not (value.startswith(b"=?base64?") and value.endswith(b"?=")):
         return value.decode("ascii") if value.isascii() else None
     try:
@@ -200,21 +212,27 @@ def error_to_client(raw: bytes, *, client: Era) -> bytes:
 # --- towards servers ------------------------------------------------------------------------------------------------------
 
 
-def to_server(params: dict[str, Raw], *, upstream: Era, gateway: str, capabilities: bytes = b"{}") -> dict[str, Raw]:
+def to_server(
+    params: dict[str, Raw], *, upstream: Era, gateway: str, capabilities: bytes = b"{}", level: Raw | None = None
+) -> dict[str, Raw]:
     """Request params as the server's era wants them: the per-request keys are added or taken away, all else stays.
 
-    `capabilities` are those of a legacy client, which has said them once and for all.
+    `capabilities` and `level` are those of a legacy client, which has said them once and for all.
     """
+    if upstream == "legacy":
+        return _without_request_keys(params)
     meta = jsonrpc.members(params.get("_meta", UNSET))
-    if upstream == "modern":
-        if VERSION_KEY in meta:
-            return params
-        meta = {**meta, **_stamp(gateway, capabilities)}
-    else:
-        if not any(key in meta for key in _REQUEST_KEYS):
-            return params
-        meta = {key: value for key, value in meta.items() if key not in _REQUEST_KEYS}
-    out = {key: value for key, value in params.items() if key != "_meta"}
+    if VERSION_KEY in meta:
+        return params
+    stamp = _stamp(gateway, capabilities) | ({} if level is None else {_LEVEL_KEY: level})
+    return {**params, "_meta": Raw(jsonrpc.dump({**meta, **stamp}))}
+
+
+def _without_request_keys(params: dict[str, Raw]) -> dict[str, Raw]:
+    if "_meta" not in params or META.encode() not in bytes(params["_meta"]):
+        return params
+    meta = {key: value for key, value in jsonrpc.members(params["_meta"]).items() if key not in _REQUEST_KEYS}
+    out = {key: value for key, value in params.items() if key not in ("_meta", "inputResponses", "requestState")}
     if meta:
         out["_meta"] = Raw(jsonrpc.dump(meta))
     return out
@@ -226,6 +244,32 @@ def _stamp(gateway: str, capabilities: bytes) -> dict[str, Raw]:
         CAPABILITIES_KEY: Raw(capabilities),
         CLIENT_INFO_KEY: Raw(jsonrpc.dump(server_info(gateway))),
     }
+
+
+def log_level(params: dict[str, Raw]) -> str | None:
+    """From which level on the caller wants to be sent log messages with this request; None if it wants none."""
+    if "_meta" not in params or _LEVEL_KEY.encode() not in bytes(params["_meta"]):
+        return None
+    level = jsonrpc.text(jsonrpc.members(params["_meta"]).get(_LEVEL_KEY, UNSET))
+    return level if level in LOG_LEVELS else None
+
+
+def client_capabilities(params: dict[str, Raw]) -> bytes:
+    """What the client of a modern request has declared, as it is."""
+    meta = jsonrpc.members(params.get("_meta", UNSET))
+    return jsonrpc.one_line(bytes(meta.get(CAPABILITIES_KEY, b"{}")))
+
+
+def asking(capabilities: bytes) -> bytes:
+    """Of a client's capabilities those that a server can make use of by asking, however their JSON is written."""
+    declared = msgspec.json.decode(capabilities)
+    return msgspec.json.encode({name: declared[name] for name in _ASKS_FOR.values() if name in declared}, order="sorted")
+
+
+def can_be_asked(method: str, capabilities: bytes) -> bool:
+    """Whether a client with these capabilities has said that it answers such a request."""
+    needed = _ASKS_FOR.get(method)
+    return needed is not None and needed in jsonrpc.members(capabilities)
 
 
 def progress_token(params: dict[str, Raw]) -> bytes | None:

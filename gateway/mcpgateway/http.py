@@ -13,7 +13,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from . import jsonrpc
-from .calls import JSON, Exchange, Headers
+from .answer import JSON, Exchange, Headers
 from .router import Router
 
 HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
@@ -23,13 +23,37 @@ _MAX_HEADERS = 64 << 10
 _MAX_PIPELINED = 16
 _MAX_UNREAD = 1 << 20  # bytes of events that a client may leave unread before it gets no more
 _KEEP_ALIVE = 15.0  # seconds between comments on a stream
+_PLAIN_HEAD = STATUS_LINE[200] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _STREAM_HEAD = (
     b"content-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
 )
 
 
+class _Silent(asyncio.Event):
+    """uvicorn sets a cycle's event; an exchange has nobody who waits for it, and one for all will do."""
+
+    def set(self) -> None:
+        """Nothing to be told."""
+
+
+_SILENT = _Silent()
+
+
 class McpExchange:
     """One `POST /mcp`. It has the attributes of uvicorn's RequestResponseCycle that the protocol class touches."""
+
+    __slots__ = (
+        "_protocol",
+        "_streaming",
+        "chunks",
+        "complete",
+        "expect_continue",
+        "headers",
+        "keep_alive",
+        "message_event",
+        "on_disconnect",
+        "response_complete",
+    )
 
     def __init__(self, protocol: GatewayProtocol, headers: Headers, *, keep_alive: bool, expect_continue: bool) -> None:
         self._protocol = protocol
@@ -37,9 +61,8 @@ class McpExchange:
         self.keep_alive = keep_alive
         self.expect_continue = expect_continue
         self.on_disconnect: Callable[[], None] | None = None
-        self.message_event = asyncio.Event()
+        self.message_event = _SILENT  # nobody waits for this kind of cycle
         self.chunks: list[bytes] = []
-        self.size = 0
         self.complete = False
         self.response_complete = False
         self._streaming = False
@@ -47,7 +70,7 @@ class McpExchange:
     @property
     def body(self) -> bytes:
         """The whole body, once it is complete."""
-        return b"".join(self.chunks)
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     @property
     def disconnected(self) -> bool:
@@ -66,6 +89,7 @@ class McpExchange:
         if self.response_complete:
             return
         self.response_complete = True
+        self.on_disconnect = None  # it leads back here: without the circle there is nothing for the garbage collector
         if self._streaming:
             self._end_stream(body)
         else:
@@ -75,16 +99,17 @@ class McpExchange:
         self._protocol.on_response_complete()
 
     def _write_whole(self, status: int, body: bytes, headers: Headers) -> None:
-        head = [STATUS_LINE[status]]
-        head += [name + b": " + value + b"\r\n" for name, value in headers]
-        if not self.keep_alive:
-            head.append(b"connection: close\r\n")
-        head.append(b"content-length: %d\r\n\r\n" % len(body))
         transport = self._protocol.transport
-        if len(body) < 1 << 16:
-            transport.write(b"".join([*head, body]))
+        if status == 200 and headers is JSON and self.keep_alive:
+            head = _PLAIN_HEAD % len(body)
         else:
-            transport.write(b"".join(head))
+            lines = [name + b": " + value + b"\r\n" for name, value in headers]
+            close = b"" if self.keep_alive else b"connection: close\r\n"
+            head = STATUS_LINE[status] + b"".join(lines) + close + b"content-length: %d\r\n\r\n" % len(body)
+        if len(body) < 1 << 16:
+            transport.write(head + body)
+        else:
+            transport.write(head)
             transport.write(body)
 
     # --- stream -----------------------------------------------------------------------------------------------------------
@@ -145,6 +170,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._body_bytes = 0
         self._exchange: McpExchange | None = None  # the one whose body is being read
+        self._quiet_since = 0.0  # when the last response was complete
+        self._watching = False  # for being quiet too long
 
     # --- guard ------------------------------------------------------------------------------------------------------------
 
@@ -162,6 +189,32 @@ class GatewayProtocol(HttpToolsProtocol):
             self._disarm()
         elif self._deadline is None:
             self._arm(HEADER_DEADLINE)
+
+    def on_response_complete(self) -> None:
+        """uvicorn sets and clears a timer for each response; here one looks now and then whether it has been quiet."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._quiet_since = self.loop.time()
+        if not self._watching:
+            self._watching = True
+            self.loop.call_later(self.timeout_keep_alive, self._look_whether_quiet)
+
+    def _look_whether_quiet(self) -> None:
+        self._watching = False
+        if self.transport.is_closing():
+            return
+        quiet = 0.0 if self._reading or self._busy() else self.loop.time() - self._quiet_since
+        if quiet >= self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            self._watching = True
+            self.loop.call_later(max(1.0, self.timeout_keep_alive - quiet), self._look_whether_quiet)
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
@@ -187,7 +240,8 @@ class GatewayProtocol(HttpToolsProtocol):
     # --- parser callbacks -------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        # uvicorn makes an ASGI scope here; that is put off until it is known to be needed
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._reading = True
         self._header_bytes = self._body_bytes = 0
 
@@ -197,14 +251,17 @@ class GatewayProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self._refuse(431, f"headers over {_MAX_HEADERS} bytes")
             return
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._deadline is not None:
             self._arm(BODY_DEADLINE)
         if self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] != b"/mcp":
             self._exchange = None
-            super().on_headers_complete()
+            self._leave_to_asgi()
             return
         self.http_version = self.parser.get_http_version()
         keep_alive = self.http_version != "1.0" and self.parser.should_keep_alive()
@@ -217,6 +274,13 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._refuse(429, "too many pipelined requests")
             return
         self._begin(exchange)
+
+    def _leave_to_asgi(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

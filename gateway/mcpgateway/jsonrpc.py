@@ -128,6 +128,21 @@ def failure(id: bytes, code: int, message: str, data: Any = None) -> bytes:
     return error(id, dump(body))
 
 
+class _Code(msgspec.Struct, gc=False):
+    code: int = 0
+
+
+_code = msgspec.json.Decoder(_Code)
+
+
+def error_code(raw: bytes) -> int:
+    """The code of an error object; 0 where it has none."""
+    try:
+        return _code.decode(raw).code
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
+
+
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 

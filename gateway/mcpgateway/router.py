@@ -7,29 +7,37 @@ answer comes from the reply's callback, so that a call costs no task on the fast
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from msgspec import UNSET, Raw
 
 from . import catalog as catalogs
 from . import era as eras
-from . import jsonrpc
+from . import jsonrpc, paramheaders, parking
+from .answer import JSON, Answer, Exchange, Headers
 from .auth import TokenTable, host_allowed, joined, origin_allowed
-from .calls import JSON, Answer, Call, Exchange, Headers
-from .catalog import KindName, Listing
+from .calls import Call, Desk
+from .catalog import Item, KindName, Listing, Offer
 from .config import Config
+from .deadlines import Deadlines
 from .dialogue import Dialogues
 from .era import Era
 from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
-from .session import Session, Sessions
+from .parking import Parking
+from .session import KeyRing, Session, Sessions
 from .telemetry import Metrics
 from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection
 from .upstream.errors import UpstreamError
+from .upstream.subscription import Subscriber, Subscription
 
 SESSION_HEADER = b"mcp-session-id"
+_MAX_OWN_CATALOGS = 10_000
 
 
 class Denied(Exception):
@@ -40,36 +48,94 @@ class Denied(Exception):
         self.status, self.message, self.headers = status, message, headers or []
 
 
+@dataclass(slots=True)  # not frozen: that would cost a microsecond each
+class Request:
+    """One request that may be served."""
+
+    answer: Answer
+    params: dict[str, Raw]
+    caller: Caller
+    principal: str
+    headers: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionStream:
+    """A legacy session that wants to know of a resource."""
+
+    key: str
+    dialogues: Dialogues
+
+    def updated(self, params: Raw) -> None:
+        self.dialogues.post(self.key, jsonrpc.notification("notifications/resources/updated", params))
+
+
 class Router:
     """Holds what is in force now: configuration, backends, catalog, tokens."""
 
-    def __init__(self, *, config: Config, tokens: TokenTable, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(self, *, config: Config, tokens: TokenTable, keys: KeyRing, metrics: Metrics) -> None:
         self.config = config
         self.tokens = tokens
-        self.sessions = sessions
+        self.sessions = Sessions(keys)
         self.metrics = metrics
         self.backends: dict[str, Backend] = {}
         self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
         self.catalog_changed = asyncio.Event()  # replaced at each change
+        self._own: dict[str, catalogs.Catalog] = {}  # by the key of a process that has said that its lists change
         self.dialogues = Dialogues()
+        self.dialogues.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
+        self.parking = Parking(keys)
+        self._desk = Desk(
+            gateway=config.gateway,
+            calls=self.dialogues.calls,
+            parking=self.parking,
+            deadlines=Deadlines(),
+            level=self.dialogues.level,
+            ask=self.dialogues.ask,
+        )
+        self._subscribing: set[asyncio.Task[None]] = set()
 
     def rebuild(self) -> None:
         """Make a new catalog from what the backends know; clients are told only if something changed."""
-        known = [backend.snapshot for backend in self.backends.values()]
         absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
         fresh = catalogs.build(
-            [item for snapshot in known for item in snapshot.items],
+            [catalogs.shaped(backend.snapshot.offer, backend.server.tools) for backend in self.backends.values()],
             naming=self.config.tool_names,
             gateway=self.config.gateway,
             absent=absent,
         )
-        self.metrics.ready_servers.set(len(known) - len(absent))
+        self._own = dict.fromkeys(self._own, self.catalog)  # stale: made anew when they are asked for
+        self.metrics.ready_servers.set(len(self.backends) - len(absent))
         if fresh != self.catalog:
             self.listeners.changed(fresh.changed_since(self.catalog))
             self.catalog = fresh
             self.catalog_changed.set()
             self.catalog_changed = asyncio.Event()
+
+    def _own_lists_changed(self, key: str, capability: str) -> None:
+        self._own[key] = self.catalog
+        if len(self._own) > _MAX_OWN_CATALOGS:
+            del self._own[next(iter(self._own))]
+        self.listeners.changed([capability], key=key)
+
+    def _catalog(self, caller: Caller) -> catalogs.Catalog:
+        """What a caller is offered: everybody's lists, but of processes of its own that have said so those."""
+        if not self._own:
+            return self.catalog
+        key = caller.key if caller.key in self._own else caller.identity
+        if key not in self._own:
+            return self.catalog
+        if self._own[key] is self.catalog:
+            offers = []
+            for backend in self.backends.values():
+                link = backend.own_connection(caller)
+                offer = backend.snapshot.offer if link is None or link.offer is None else Offer(link.offer.items)
+                offers.append(catalogs.shaped(offer, backend.server.tools))
+            absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
+            naming, gateway = self.config.tool_names, self.config.gateway
+            self._own[key] = catalogs.build(offers, naming=naming, gateway=gateway, absent=absent)
+        return self._own[key]
 
     # --- who may ----------------------------------------------------------------------------------------------------------
 
@@ -100,8 +166,10 @@ class Router:
         """DELETE: the session's processes are released."""
         self.sessions.end(session)
         self.dialogues.forget(session.id)
+        self._own.pop(session.id, None)
         for backend in self.backends.values():
             backend.end_session(session.id)
+            backend.subscription.forget(_SessionStream(session.id, self.dialogues))
 
     # --- POST /mcp --------------------------------------------------------------------------------------------------------
 
@@ -126,7 +194,7 @@ class Router:
             id = b"null" if envelope.id is UNSET else bytes(envelope.id)
             era = eras.classify(envelope, headers)
         except ProtocolError as error:
-            self.metrics.requests.labels("invalid", "error").inc()
+            self.metrics.count("invalid", "error")
             body = jsonrpc.failure(id, error.code, error.message, error.data)
             exchange.reply(eras.HTTP_STATUS.get(error.code, 400), body, JSON)
             return
@@ -138,21 +206,39 @@ class Router:
             self._notified(envelope, session)
             exchange.reply(202)
             return
-        caller = Caller(session.id, session.capabilities) if session else Caller(f"principal:{principal}")
-        self._request(exchange, envelope, era=era, caller=caller)
+        self._request(exchange, envelope, era, session, principal, headers)
 
-    def _request(self, exchange: Exchange, envelope: Envelope, *, era: Era, caller: Caller) -> None:
+    def _request(
+        self,
+        exchange: Exchange,
+        envelope: Envelope,
+        era: Era,
+        session: Session | None,
+        principal: str,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
         assert isinstance(envelope.method, str)  # noqa: S101 - the caller has looked
         id = bytes(envelope.id) if envelope.id is not UNSET else b"null"
         handler = _METHODS[era].get(envelope.method)
-        method = envelope.method if handler else "unknown"
-        answer = Answer(exchange, metrics=self.metrics, id=id, era=era, method=method)
+        known = handler is not None or envelope.method in _OTHER_ERAS
+        answer = Answer(exchange, metrics=self.metrics, id=id, era=era, method=envelope.method)
+        answer.label = envelope.method if known else "unknown"
         try:
-            if handler is None:
-                raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"method {envelope.method[:80]!r} is not served here")
-            handler(self, answer, jsonrpc.members(envelope.params), caller)
+            params = jsonrpc.members(envelope.params)
+            request = Request(answer, params, _caller(session, principal, params), principal, headers)
+            if handler is not None:
+                handler(self, request)
+            else:
+                self._unknown(request)
         except ProtocolError as error:
             answer.fail(error.code, error.message, error.data)
+
+    def _unknown(self, request: Request) -> None:
+        """A method that is not ours to know passes, if there is no doubt for whom it is."""
+        method = request.answer.method
+        if len(self.backends) != 1 or method in _OTHER_ERAS:
+            raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"method {method[:80]!r} is not served here")
+        self._relay(request, next(iter(self.backends.values())), request.params)
 
     def _notified(self, envelope: Envelope, session: Session | None) -> None:
         """A notification or a response. Only a legacy client may send one that counts, and only for its own session."""
@@ -166,13 +252,13 @@ class Router:
             if call is not None:
                 call.cancel()
         elif envelope.method == "notifications/roots/list_changed":
-            for link in self._links(session.id):
+            for link in self._own_connections(_caller(session, session.principal, {})):
                 link.notify(envelope.method)
 
-    def _links(self, key: str, capability: str | None = None) -> list[Connection]:
-        """The connections to a session's own processes, of those servers that have a capability."""
+    def _own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
+        """The connections to a caller's own processes, of those servers that have a capability."""
         having = [b for b in self.backends.values() if capability is None or capability in b.capabilities]
-        return [link for backend in having if (link := backend.session_link(key)) is not None]
+        return [link for backend in having if (link := backend.own_connection(caller)) is not None]
 
     # --- methods ----------------------------------------------------------------------------------------------------------
 
@@ -193,9 +279,10 @@ class Router:
                 "protocolVersion": version,
                 "capabilities": self._capabilities("legacy"),
                 "serverInfo": eras.server_info(self.config.gateway),
+                **self._instructions(),
             }
         )
-        self.metrics.requests.labels("initialize", "ok").inc()
+        self.metrics.count("initialize", "ok")
         exchange.reply(200, jsonrpc.result(bytes(envelope.id), result), [*JSON, (SESSION_HEADER, token.encode())])
 
     def _capabilities(self, era: Era) -> dict[str, dict[str, bool]]:
@@ -204,15 +291,23 @@ class Router:
         offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
         plain = ["completions", *(["logging"] if era == "legacy" else [])]
         found = {name: {"listChanged": True} for name in offered}
-        if era == "legacy" and "resources.subscribe" in known:
+        if "resources.subscribe" in known:
             found["resources"]["subscribe"] = True
         return found | {name: {} for name in plain if name in known}
 
-    def _ping(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        answer.succeed(b"{}")
+    def _instructions(self) -> dict[str, str]:
+        """What the servers say of their use, each under its name where there are several."""
+        said = {backend.server.name: backend.instructions for backend in self.backends.values() if backend.instructions}
+        if not said:
+            return {}
+        alone = len(self.backends) == 1
+        return {"instructions": "\n\n".join(words if alone else f"{name}: {words}" for name, words in said.items())}
 
-    def _discover(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        answer.succeed(
+    def _ping(self, request: Request) -> None:
+        request.answer.succeed(b"{}")
+
+    def _discover(self, request: Request) -> None:
+        request.answer.succeed(
             jsonrpc.dump(
                 {
                     "resultType": "complete",
@@ -220,106 +315,184 @@ class Router:
                     "capabilities": self._capabilities("modern"),
                     "ttlMs": 0,
                     "cacheScope": "private",
+                    **self._instructions(),
                     "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
                 }
             )
         )
 
-    def _listen(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self.listeners.add(answer, params)
+    def _listen(self, request: Request) -> None:
+        def watch(uri: str, subscriber: Subscriber) -> Callable[[], None] | None:
+            return self._watch(uri, subscriber, request.caller)
 
-    def _list(self, answer: Answer, params: dict[str, Raw], kind: KindName) -> None:
-        if "cursor" in params and bytes(params["cursor"]) != b"null":
-            raise ProtocolError(jsonrpc.INVALID_PARAMS, "this cursor was not given by this gateway: its lists have one page")
-        listing = self.catalog.listings[kind]
-        answer.succeed(listing.modern if answer.era == "modern" else listing.legacy)
+        self.listeners.add(request.answer, request.params, key=request.caller.identity, watch=watch)
 
-    def _call_tool(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._by_name(answer, params, caller, self.catalog.listings["tools"], "tool")
+    def _list(self, request: Request, kind: KindName) -> None:
+        cursor = request.params.get("cursor", UNSET)
+        text = jsonrpc.text(cursor)
+        if text is None and cursor is not UNSET and bytes(cursor) != b"null":
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.cursor must be a string")
+        listing = self._catalog(request.caller).listings[kind]
+        request.answer.succeed(listing.page(text, modern=request.answer.era == "modern"))
 
-    def _get_prompt(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._by_name(answer, params, caller, self.catalog.listings["prompts"], "prompt")
+    def _call_tool(self, request: Request) -> None:
+        self._by_name(request, self._catalog(request.caller).listings["tools"], "tool")
 
-    def _by_name(self, answer: Answer, params: dict[str, Raw], caller: Caller, listing: Listing, what: str) -> None:
+    def _get_prompt(self, request: Request) -> None:
+        self._by_name(request, self._catalog(request.caller).listings["prompts"], "prompt")
+
+    def _by_name(self, request: Request, listing: Listing, what: str) -> None:
+        params = request.params
         name = jsonrpc.text(params.get("name", UNSET))
         if name is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.name must be a string: the {what}'s name")
         item = listing.items.get(name)
         if item is None:
-            self._absent(answer, listing, name, what)
+            self._absent(request, listing, name, what)
             return
-        if name != item.name:
-            params = {**params, "name": Raw(jsonrpc.dump(item.name))}
-        self._relay(answer, self.backends[item.server], params, caller)
+        if request.answer.era == "modern" and item.kind == "tools":
+            paramheaders.check(bytes(item.raw), bytes(params.get("arguments", b"")), request.headers)
+        sent = params if name == item.name else {**params, "name": Raw(jsonrpc.dump(item.name))}
+        self._relay(request, self.backends[item.server], sent, item=item)
 
-    def _absent(self, answer: Answer, listing: Listing, name: str, what: str) -> None:
+    def _absent(self, request: Request, listing: Listing, name: str, what: str) -> None:
         away = self.backends.get(listing.away.get(name, ""))
         if away is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown {what}: {name[:80]!r}")
-        answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
+        request.answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
 
-    def _read_resource(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        uri = jsonrpc.text(params.get("uri", UNSET))
+    def _read_resource(self, request: Request) -> None:
+        uri, backend = self._resource(request)
+        if backend is not None:
+            self._relay(request, backend, request.params)
+        else:
+            self._absent(request, self._catalog(request.caller).listings["resources"], uri, "resource")
+
+    def _resource(self, request: Request) -> tuple[str, Backend | None]:
+        """The URI that a request names, and who has it; None: a server that is away. Raises: ProtocolError for an unknown one."""
+        uri = jsonrpc.text(request.params.get("uri", UNSET))
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
-        backend = self._owner(uri)
-        if backend is not None:
-            self._relay(answer, backend, params, caller)
-        elif uri in self.catalog.listings["resources"].away:
-            self._absent(answer, self.catalog.listings["resources"], uri, "resource")
-        else:
-            code = jsonrpc.INVALID_PARAMS if answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
+        backend = self._owner(uri, request.caller)
+        if backend is None and uri not in self._catalog(request.caller).listings["resources"].away:
+            code = jsonrpc.INVALID_PARAMS if request.answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
             raise ProtocolError(code, f"unknown resource: {uri[:200]!r}", data={"uri": uri})
+        return uri, backend
 
-    def _owner(self, uri: str) -> Backend | None:
+    def _owner(self, uri: str, caller: Caller) -> Backend | None:
         """Who may know a URI. One that nobody lists may come from a link: then the only server with resources has it."""
-        name = self.catalog.owner(uri)
+        name = self._catalog(caller).owner(uri)
         if name is not None:
             return self.backends[name]
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
         return having[0] if len(having) == 1 and having[0].snapshot.available else None
 
-    def _complete(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        ref = jsonrpc.members(params.get("ref", UNSET))
+    def _complete(self, request: Request) -> None:
+        ref = jsonrpc.members(request.params.get("ref", UNSET))
         kind = jsonrpc.text(ref.get("type", UNSET))
         if kind == "ref/prompt":
-            listing, member, what = self.catalog.listings["prompts"], "name", "prompt"
+            listing, member, what = self._catalog(request.caller).listings["prompts"], "name", "prompt"
         elif kind == "ref/resource":
-            listing, member, what = self.catalog.listings["resourceTemplates"], "uri", "resource template"
+            listing, member, what = self._catalog(request.caller).listings["resourceTemplates"], "uri", "resource template"
         else:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.ref.type must be ref/prompt or ref/resource")
         name = jsonrpc.text(ref.get(member, UNSET)) or ""
         item = listing.items.get(name)
         if item is None:
-            self._absent(answer, listing, name, what)
+            self._absent(request, listing, name, what)
             return
         renamed = {**ref, member: Raw(jsonrpc.dump(item.name))}
-        self._relay(answer, self.backends[item.server], {**params, "ref": Raw(jsonrpc.dump(renamed))}, caller)
+        self._relay(request, self.backends[item.server], {**request.params, "ref": Raw(jsonrpc.dump(renamed))})
 
-    def _subscribe(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        self._read_resource(answer, params, caller)  # it goes to the same server, by the same URI
-
-    def _set_level(self, answer: Answer, params: dict[str, Raw], caller: Caller) -> None:
-        level = jsonrpc.text(params.get("level", UNSET))
+    def _set_level(self, request: Request) -> None:
+        level = jsonrpc.text(request.params.get("level", UNSET))
         if level not in eras.LOG_LEVELS:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.level must be one of {', '.join(eras.LOG_LEVELS)}")
-        body = jsonrpc.dump(params)
-        self.dialogues.set_level(caller.key, body)
-        for link in self._links(caller.key, "logging"):
-            link.send("logging/setLevel", body, lambda outcome, value: None)
-        answer.succeed(b"{}")
+        body = jsonrpc.dump(request.params)
+        self.dialogues.set_level(request.caller.key, body)
+        for link in self._own_connections(request.caller, "logging"):
+            link.set_level(body)
+        request.answer.succeed(b"{}")
 
-    def _relay(self, answer: Answer, backend: Backend, params: dict[str, Raw], caller: Caller) -> None:
+    # --- resources that are watched ---------------------------------------------------------------------------------------
+
+    def _subscribe(self, request: Request) -> None:
+        """A legacy client's: its own process is told, or ours is told once for everybody."""
+        uri, backend = self._resource(request)
+        if backend is None:
+            self._absent(request, self._catalog(request.caller).listings["resources"], uri, "resource")
+        elif backend.era == "legacy" and backend.snapshot.isolation in ("Session", "Principal"):
+            self._relay(request, backend, request.params)
+        elif "resources.subscribe" not in backend.capabilities:
+            raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"server {backend.server.name!r} does not tell of changed resources")
+        else:
+            subscriber = _SessionStream(request.caller.key, self.dialogues)
+            if request.answer.method == "resources/subscribe":
+                self._with_subscription(backend, request.caller, lambda known: known.add(uri, subscriber))
+            else:
+                self._with_subscription(backend, request.caller, lambda known: known.discard(uri, subscriber))
+            request.answer.succeed(b"{}")
+
+    def _watch(self, uri: str, subscriber: Subscriber, caller: Caller) -> Callable[[], None] | None:
+        """Let a subscriber hear of a resource; the answer undoes it. None: nobody has it, or tells of it."""
+        backend = self._owner(uri, caller)
+        if backend is None or "resources.subscribe" not in backend.capabilities:
+            return None
+        self._with_subscription(backend, caller, lambda known: known.add(uri, subscriber))
+        return lambda: self._with_subscription(backend, caller, lambda known: known.discard(uri, subscriber))
+
+    def _with_subscription(self, backend: Backend, caller: Caller, change: Callable[[Subscription], None]) -> None:
+        """Change what a caller's process, or everybody's, is asked to tell of; a process of its own is started for it."""
+        if backend.snapshot.isolation == "Shared":
+            change(backend.subscription)
+            return
+
+        async def later() -> None:
+            try:
+                connection = await backend.connection(caller)
+            except UpstreamError:
+                return  # the server is away: its own state says so
+            change(backend.subscription_of(connection))
+
+        task = asyncio.get_running_loop().create_task(later())
+        self._subscribing.add(task)
+        task.add_done_callback(self._subscribing.discard)
+
+    # --- to a server ------------------------------------------------------------------------------------------------------
+
+    def _relay(self, request: Request, backend: Backend, params: dict[str, Raw], *, item: Item | None = None) -> None:
         """Hand a request to a server; the answer comes when it comes."""
-        call = Call(answer, backend, caller=caller, talk=self.dialogues, began=time.perf_counter())
-        call.start(answer.method, params, gateway=self.config.gateway)
+        binding = ""
+        if request.answer.era == "modern" and backend.era == "legacy" and request.answer.method in eras.MULTI_ROUND:
+            binding = parking.binding(principal=request.principal, method=request.answer.method, params=request.params)
+            state = request.params.get("requestState", UNSET)
+            if state is not UNSET:
+                call = self.parking.take(jsonrpc.text(state) or "", binding)
+                call.resume(request.answer, request.params)
+                return
+        if backend.snapshot.isolation == "Principal":
+            self.dialogues.uses(request.caller.key, request.caller.identity)
+        Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item).start(params, binding=binding)
 
 
-_Handler = Callable[[Router, Answer, dict[str, Raw], Caller], None]
+def _caller(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
+    capabilities = session.capabilities if session else eras.client_capabilities(params)
+    identity = _identity(principal, capabilities)
+    return Caller(session.id if session else identity, identity, capabilities)
+
+
+@lru_cache(maxsize=1024)
+def _identity(principal: str, capabilities: bytes) -> str:
+    """A principal and what its client can be asked; clients say the same of themselves with every request."""
+    mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
+    return f"principal:{principal}:{mark}"
+
+
+_Handler = Callable[[Router, Request], None]
 
 
 def _lister(kind: KindName) -> _Handler:
-    return lambda router, answer, params, caller: router._list(answer, params, kind)
+    return lambda router, request: router._list(request, kind)
 
 
 _SHARED: Mapping[str, _Handler] = {
@@ -339,3 +512,5 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
     },
     "modern": {"server/discover": Router._discover, "subscriptions/listen": Router._listen, **_SHARED},
 }
+# What one era has and the other has not is unknown there, not somebody else's.
+_OTHER_ERAS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})

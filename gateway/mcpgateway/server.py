@@ -23,7 +23,7 @@ from .auth import TokenTable
 from .config import Binding, Config, ConfigError, addresses_of, read_binding, read_config
 from .http import protocol_class
 from .router import Router
-from .session import KeyRing, Sessions
+from .session import KeyRing
 from .status import Report, StatusBoard, server_status
 from .telemetry import Metrics
 from .upstream.backend import Backend
@@ -73,7 +73,7 @@ class Gateway:
         self.router = Router(
             config=self.config,
             tokens=TokenTable(self.config.auth),
-            sessions=Sessions(KeyRing.load(self.settings.keys)),
+            keys=KeyRing.load(self.settings.keys),
             metrics=self.metrics,
         )
         self._closing: set[asyncio.Task[None]] = set()

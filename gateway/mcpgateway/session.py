@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HEAD = struct.Struct(">16s8sQ10s")  # random id, principal, issued at (Unix seconds), protocol version
+_PURPOSE = b"mcp-session"
 _MAX_ENDED = 100_000
 _MAX_CAPABILITIES = 600  # bytes: a token has at most 1 KiB
 
@@ -42,12 +43,12 @@ class KeyRing:
         files = sorted(folder.iterdir()) if folder and folder.is_dir() else []
         return cls({f.name: f.read_bytes() for f in files if f.is_file() and not f.name.startswith(".")})
 
-    def sign(self, payload: bytes) -> str:
-        """`<key id>.<payload>.<signature>`, each of visible ASCII."""
-        return ".".join((self._current, _b64(payload), _b64(self._mac(self._current, payload))))
+    def sign(self, payload: bytes, purpose: bytes) -> str:
+        """`<key id>.<payload>.<signature>`, each of visible ASCII; good for one purpose only."""
+        return ".".join((self._current, _b64(payload), _b64(self._mac(self._current, payload, purpose))))
 
-    def verify(self, token: str) -> bytes | None:
-        """The payload of a token that one of our keys signed, else None."""
+    def verify(self, token: str, purpose: bytes) -> bytes | None:
+        """The payload of a token that one of our keys signed for this purpose, else None."""
         key, _, rest = token.partition(".")
         body, _, signature = rest.partition(".")
         if key not in self._keys or len(token) > 1024:
@@ -56,10 +57,10 @@ class KeyRing:
             payload, mac = _unb64(body), _unb64(signature)
         except ValueError:
             return None
-        return payload if hmac.compare_digest(mac, self._mac(key, payload)) else None
+        return payload if hmac.compare_digest(mac, self._mac(key, payload, purpose)) else None
 
-    def _mac(self, key: str, payload: bytes) -> bytes:
-        return hmac.digest(self._keys[key], b"mcp-session\0" + payload, "sha256")
+    def _mac(self, key: str, payload: bytes, purpose: bytes) -> bytes:
+        return hmac.digest(self._keys[key], purpose + b"\0" + payload, "sha256")
 
 
 class Sessions:
@@ -72,11 +73,11 @@ class Sessions:
     def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
         """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them."""
         payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
-        return self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"))
+        return self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"), _PURPOSE)
 
     def find(self, token: str, *, principal: str, now: float) -> Session | None:
         """The session of a token; None if it is foreign, forged, expired, ended or another principal's."""
-        payload = self._ring.verify(token)
+        payload = self._ring.verify(token, _PURPOSE)
         if payload is None or len(payload) < _HEAD.size:
             return None
         random, owner, issued, version = _HEAD.unpack_from(payload)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .catalog import Catalog
+from .catalog import Catalog, server_digest
 from .upstream.backend import Backend
 
 
@@ -20,6 +20,9 @@ class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     protocol_version: str = ""
     isolation: str = ""
     tools: int = 0
+    prompts: int = 0
+    resources: int = 0
+    digest: str = ""
     processes: int = 0
     restarts: int = 0
     last_error: dict[str, str] | None = None
@@ -47,8 +50,11 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         state=known.state,
         era=known.profile.era if known.profile else "",
         protocol_version=known.profile.version if known.profile else "",
-        isolation=("Shared" if known.shared else "Session") if known.profile else "",
+        isolation=known.isolation if known.profile else "",
         tools=catalog.count(backend.server.name),
+        prompts=catalog.count(backend.server.name, "prompts"),
+        resources=catalog.count(backend.server.name, "resources"),
+        digest=server_digest(known.offer),
         processes=known.processes,
         restarts=known.restarts,
         last_error={"reason": error.reason, "message": error.message} if error else None,

@@ -135,6 +135,45 @@ class Resources(Model):
     limits: ResourceList = Field(default_factory=ResourceList, description="What the container may use at most.")
 
 
+Glob = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^\S+$")]
+
+
+class ToolOverride(Model):
+    """What clients see of one tool in place of the server's own words."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.rename) || has(self.description)",
+                "tools.overrides needs rename or description: without either it changes nothing",
+            )
+        )
+    )
+    name: str = Field(min_length=1, max_length=128, description="The tool's name at its server.")
+    rename: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Its name for clients, before any prefix.",
+    )
+    description: str | None = Field(None, min_length=1, max_length=4096, description="Its description for clients.")
+
+
+class ToolRules(Model):
+    """Which tools of a server clients see, and as what."""
+
+    allow: tuple[Glob, ...] = Field(
+        (), max_length=64, json_schema_extra=ATOMIC, description="Names or globs of the tools that are offered; empty: all."
+    )
+    deny: tuple[Glob, ...] = Field(
+        (), max_length=64, json_schema_extra=ATOMIC, description="Names or globs of tools that are not offered, also if allowed."
+    )
+    overrides: tuple[ToolOverride, ...] = Field(
+        (), max_length=64, json_schema_extra=list_map("name"), description="Other names or descriptions for single tools."
+    )
+
+
 class Server(Model):
     """One MCP server: an ordinary stdio program in an ordinary image."""
 
@@ -180,12 +219,23 @@ class Server(Model):
     resources: Resources = Field(
         default_factory=Resources, description="Resources of the server's container; what is left out has a default."
     )
-    isolation: Literal["Auto", "Shared", "Session"] = Field(
+    isolation: Literal["Auto", "Shared", "Session", "Principal", "Call"] = Field(
         "Auto",
         description="Which process serves a call. Shared: one for all clients. Session: one for each client session. "
+        "Principal: one for each identity that connects. Call: one for each call. "
         "Auto: Shared for a server of the 2026-07-28 protocol, which is stateless, else Session.",
     )
+    pool: int = Field(1, ge=1, le=16, description="Processes that share the calls of a Shared server.")
+    warm: int = Field(0, ge=0, le=16, description="Processes kept started ahead, for servers that take long to start.")
+    max_processes: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="Most processes of a server that is not Shared; who comes after that waits for one.",
+    )
+    idle_timeout: Duration = Field("30m", description="How long a process of a session or identity is kept without use.")
     call_timeout: Duration = Field("60s", description="Longest time that one call may take.")
+    tools: ToolRules = Field(default_factory=ToolRules, description="Which tools of the server clients see, and as what.")
     state: Literal["Enabled", "Disabled"] = Field("Enabled", description="Disabled: as if the server were not listed.")
 
 
@@ -319,8 +369,11 @@ class ServerState(Model):
     state: str = Field(max_length=32, description="Ready, Connecting, Restarting, Failed, Quarantined or Unknown.")
     era: str | None = Field(None, max_length=16, description="legacy (initialize) or modern (2026-07-28 and later).")
     protocol_version: str | None = Field(None, max_length=32, description="Protocol version spoken with the server.")
-    isolation: str | None = Field(None, max_length=16, description="Shared or Session.")
+    isolation: str | None = Field(None, max_length=16, description="Shared, Session, Principal or Call.")
     tools: int = Field(0, description="Tools offered.")
+    prompts: int = Field(0, description="Prompts offered.")
+    resources: int = Field(0, description="Resources offered.")
+    digest: str | None = Field(None, max_length=80, description="Hash of all tools as the server describes them.")
     processes: int = Field(0, description="Processes running now.")
     restarts: int = Field(0, description="Processes that ended unexpectedly since the gateway started.")
     last_error: LastError | None = Field(None, description="The last thing that went wrong; kept after recovery.")

@@ -19,6 +19,7 @@ from . import naming
 from .api import API_VERSION, KIND, Resources, Server, Spec, seconds
 
 REFS = "/run/mcpgateway/refs"
+BRIDGE_PROCESSES = 256  # that a bridge holds without being told
 TOKENS = "/etc/mcpgateway/tokens"
 _SERVER_RESOURCES = ({"cpu": "10m", "memory": "64Mi"}, {"memory": "512Mi"})
 _GATEWAY_RESOURCES = ({"cpu": "50m", "memory": "64Mi"}, {"memory": "256Mi"})
@@ -162,7 +163,7 @@ class _Renderer:
             listen, health = f":{naming.BRIDGE_PORT}", f":{naming.HEALTH_PORT}"
         else:
             listen, health = f"127.0.0.1:{naming.BRIDGE_PORT + index}", f"127.0.0.1:{naming.HEALTH_PORT + index}"
-        flags = ["serve", f"--listen={listen}", f"--health={health}", *bridge_environment(server)]
+        flags = ["serve", f"--listen={listen}", f"--health={health}", *bridge_processes(server), *bridge_environment(server)]
         return {
             "name": server.name,
             "child": naming.child(self.context.name, server.name),
@@ -218,6 +219,35 @@ def bridge_environment(server: Server) -> list[str]:
         elif origin.config_map_key_ref:
             flags.append(f"--env={variable.name}=@configmaps/{origin.config_map_key_ref.name}/{origin.config_map_key_ref.key}")
     return [f"--refs={REFS}", *flags] if any("@" in flag or flag.startswith("--env-from") for flag in flags) else flags
+
+
+def bridge_processes(server: Server) -> list[str]:
+    """The bridge's flags for how many processes it holds: also the sessions of a gateway that has just died count there."""
+    most = 2 * server.max_processes + server.pool + server.warm
+    flags = [f"--warm={server.warm}"] if server.warm else []
+    return [*flags, f"--max-processes={most}"] if most > BRIDGE_PROCESSES else flags
+
+
+def server_config(server: Server, *, addresses: tuple[str, ...] = (), fallback: str = "") -> gateway_config.Server:
+    """What the gateway has to know of a server."""
+    return gateway_config.Server(
+        name=server.name,
+        isolation=server.isolation,
+        addresses=addresses,
+        fallback=fallback,
+        call_timeout=seconds(server.call_timeout),
+        pool=server.pool,
+        max_processes=server.max_processes,
+        idle_timeout=seconds(server.idle_timeout),
+        tools=gateway_config.ToolRules(
+            allow=server.tools.allow,
+            deny=server.tools.deny,
+            overrides=tuple(
+                gateway_config.ToolOverride(name=o.name, rename=o.rename or "", description=o.description or "")
+                for o in server.tools.overrides
+            ),
+        ),
+    )
 
 
 def references(server: Server) -> dict[tuple[str, str], set[str] | None]:
@@ -284,12 +314,10 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
     return gateway_config.Config(
         gateway=context.name,
         servers=tuple(
-            gateway_config.Server(
-                name=server.name,
-                isolation=server.isolation,
+            server_config(
+                server,
                 addresses=context.addresses.get(server.name, ()) if multi_pod else (),
                 fallback=_by_name(context, server) if multi_pod else "",
-                call_timeout=seconds(server.call_timeout),
             )
             for server in servers
         ),

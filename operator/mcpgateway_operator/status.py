@@ -158,10 +158,12 @@ def _server(
         "name": server.name,
         "state": state,
         "tools": row.get("tools", 0),
+        "prompts": row.get("prompts", 0),
+        "resources": row.get("resources", 0),
         "processes": row.get("processes", 0),
         "restarts": row.get("restarts", 0),
     }
-    out |= {key: row[key] for key in ("era", "protocolVersion", "isolation") if row.get(key)}
+    out |= {key: row[key] for key in ("era", "protocolVersion", "isolation", "digest") if row.get(key)}
     if error:
         out["lastError"] = _dated(error, server.name, previous, now)
     return out

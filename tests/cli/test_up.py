@@ -134,7 +134,7 @@ def test_edits_of_the_file_are_followed_and_mistakes_change_nothing(stack: ExitS
     running = stack.enter_context(up(str(file), f"--port={free_port()}", state=tmp_path))
     running.connected()
     file.write_text(yaml.safe_dump(resource("a", "b")))
-    until("the second server", lambda: "b  ready: 14 tools" in running.log)
+    until("the second server", lambda: "b  ready: 16 tools" in running.log)
     file.write_text("spec: [")
     until("the complaint", lambda: "cannot be used, so nothing changes" in running.log)
     assert running.process.poll() is None

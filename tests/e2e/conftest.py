@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Space
+from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
 from tests.support import cluster as clusters
 from tests.support import images, tools
 from tests.support.cluster import SYSTEM, Cluster

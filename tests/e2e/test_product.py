@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -12,7 +14,9 @@ import pytest
 import yaml
 
 from tests.api.conftest import Space
-from tests.e2e.conftest import TOKEN, await_ready, await_server
+from tests.conformance import suite
+from tests.conformance.suite import Report
+from tests.e2e.conftest import CLIENT, TOKEN, await_ready, await_server
 from tests.support.bridges import free_port
 from tests.support.cluster import SYSTEM
 from tests.support.kubectl import eventually
@@ -247,27 +251,50 @@ def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any
     assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
 
 
+@contextlib.contextmanager
+def forward(space: Space, name: str) -> Iterator[str]:
+    """A gateway's URL on this machine, once it answers."""
+    port = free_port()
+    command = [space.kubectl.program, "-n", space.name, "port-forward", f"service/{name}", f"{port}:8811"]
+    environment = {**os.environ, "KUBECONFIG": str(space.kubectl.kubeconfig)}
+
+    def answers() -> bool:
+        try:
+            return httpx2.get(f"http://127.0.0.1:{port}/health", timeout=10).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually("the forward", answers)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.terminate()
+
+
 def test_a_laptop_reaches_it_by_port_forward(space: Space) -> None:
     """The README's way: kubectl port-forward, then a client on this machine."""
     space.apply(resource("forwarded", TIME))
     await_ready(space, "forwarded")
-    port = free_port()
-    command = [space.kubectl.program, "-n", space.name, "port-forward", "service/forwarded", f"{port}:8811"]
-    environment = {**os.environ, "KUBECONFIG": str(space.kubectl.kubeconfig)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
-        try:
-            ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
-            headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+    with forward(space, "forwarded") as there:
+        answer = httpx2.post(there, json=ask, headers=headers, timeout=10)
+    assert answer.json()["result"]["serverInfo"]["name"] == "forwarded"
 
-            def answered() -> Any:
-                try:
-                    return httpx2.post(f"http://127.0.0.1:{port}/mcp", json=ask, headers=headers, timeout=10)
-                except httpx2.TransportError:
-                    return None
 
-            assert eventually("the forward", answered).json()["result"]["serverInfo"]["name"] == "forwarded"
-        finally:
-            forward.terminate()
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
+def test_the_conformance_suite_passes_as_without_a_gateway(space: Space, mode: str, baseline: dict[str, Report]) -> None:
+    name = f"conformance-{mode.lower()}"
+    fixture = {"name": "fixture", "image": CLIENT, "command": ["/opt/venv/bin/python", "/fixture.py"]}
+    spec = {"auth": {"allowUnauthenticated": True}, "toolNames": {"prefix": "Never"}, "mode": mode}
+    space.apply(resource(name, fixture, **spec))
+    await_ready(space, name)
+    with forward(space, name) as there:
+        for run, flags in suite.RUNS.items():
+            assert suite.run(there, *flags).missing(baseline[run]) == {}, run
+    space.delete("mcpgateway", name)
 
 
 def test_a_new_operator_writes_nothing_in_an_unchanged_world(space: Space) -> None:

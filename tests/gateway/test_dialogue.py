@@ -82,7 +82,8 @@ async def call(client: Client, tool: str, server: str = "old", **arguments: Any)
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("mode", "server"), [("legacy", "old"), ("legacy", "new"), ("2026-07-28", "new")])
+@pytest.mark.parametrize("server", ["old", "new"])
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World, mode: str, server: str) -> None:
     async with connected(world, Person(), mode) as client:
         elicited = await call(client, "ask", server, method="elicitation/create", params=FORM)
@@ -93,12 +94,13 @@ async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World, mo
 
 
 @pytest.mark.anyio
-async def test_many_clients_are_asked_each_for_its_own(world: World) -> None:
+@pytest.mark.parametrize("server", ["old", "new"])
+async def test_many_clients_are_asked_each_for_its_own(world: World, server: str) -> None:
     async def one(number: int) -> None:
         async with connected(world, Person()) as client:
             for turn in range(3):
                 form = {**FORM, "message": f"{number}/{turn}"}
-                answer = await call(client, "ask", method="elicitation/create", params=form)
+                answer = await call(client, "ask", server, method="elicitation/create", params=form)
                 assert answer["content"]["name"] == f"answer to {number}/{turn}"
 
     await asyncio.gather(*(one(number) for number in range(8)))
@@ -114,24 +116,28 @@ async def test_a_server_knows_what_its_client_can(world: World, server: str) -> 
 
 
 @pytest.mark.anyio
-async def test_log_messages_arrive_from_the_level_on_that_the_session_wants(world: World) -> None:
+@pytest.mark.parametrize("server", ["old", "new"])
+async def test_log_messages_arrive_from_the_level_on_that_the_session_wants(world: World, server: str) -> None:
     person = Person()
     async with connected(world, person) as client:
         await client.set_logging_level("warning")  # before the server's process is there
-        await call(client, "log", level="info", data="unwanted")
-        await call(client, "log", level="error", data={"wanted": 1})
+        await call(client, "log", server, level="info", data="unwanted")
+        await call(client, "log", server, level="error", data={"wanted": 1})
         await client.set_logging_level("debug")
-        await call(client, "log", level="debug", data="now wanted")
+        await call(client, "log", server, level="debug", data="now wanted")
     assert [(entry.level, entry.data) for entry in person.logged] == [("error", {"wanted": 1}), ("debug", "now wanted")]
 
 
 @pytest.mark.anyio
-async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: World) -> None:
+@pytest.mark.parametrize("server", ["legacy", "modern"])
+async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: World, server: str) -> None:
     person = Person()
     async with connected(world, person) as client:
-        await client.subscribe_resource("memo://legacy/all")
+        await call(client, "echo", "old")  # the session's GET stream is open by then
+        await client.subscribe_resource(f"memo://{server}/all")
         async with asyncio.timeout(20):
             await person.updated.wait()
+        await client.unsubscribe_resource(f"memo://{server}/all")
 
 
 class Raw:

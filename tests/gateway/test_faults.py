@@ -99,7 +99,7 @@ def test_it_starts_with_no_server_reachable_and_heals(lab: Lab) -> None:
     assert failed["servers"][0]["lastError"]["reason"] == "Unreachable"
     assert running.modern("tools/list").json()["result"]["tools"] == []
     lab.bridge(port=port)
-    assert running.await_ready("late")["toolCount"] == 14
+    assert running.await_ready("late")["toolCount"] == 16
     assert "lastError" not in running.server("late")
 
 
@@ -117,12 +117,12 @@ def test_a_server_that_goes_takes_its_tools_along_and_a_call_says_why(lab: Lab) 
     running = lab.gateway(server("s", gone), server("stays", lab.bridge()))
     running.await_ready()
     gone.stop()
-    running.await_status("its tools to go", lambda status: status["toolCount"] == 14)
+    running.await_status("its tools to go", lambda status: status["toolCount"] == 16)
     error = running.call("s_echo")["error"]
     assert (error["data"]["server"], error["data"]["reason"] in ("Unreachable", "Draining")) == ("s", True)
     assert running.text("stays_echo") == "{}"
     lab.bridge(port=port)
-    assert running.await_ready("s")["toolCount"] == 28
+    assert running.await_ready("s")["toolCount"] == 32
 
 
 def test_a_command_that_does_not_start_is_named(lab: Lab) -> None:
@@ -208,7 +208,7 @@ def test_a_modern_client_that_listens_is_told_of_changes_and_of_the_end(lab: Lab
     running = lab.gateway(server("a", first))
     running.await_ready()
     meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-    wanted = {"toolsListChanged": True, "promptsListChanged": False, "resourceSubscriptions": ["memo://a"]}
+    wanted = {"toolsListChanged": True, "promptsListChanged": False}
     body = {"jsonrpc": "2.0", "id": "L", "method": "subscriptions/listen", "params": {"notifications": wanted, "_meta": meta}}
     headers = {
         "Authorization": f"Bearer {TOKEN}",

@@ -132,7 +132,7 @@ def test_a_connection_is_used_again_after_a_stream(world: World) -> None:
         ("resources/read", {"uri": None}, "params.uri must be a string: the resource's URI"),
         ("completion/complete", {"ref": {"type": "ref/other"}}, "params.ref.type must be ref/prompt or ref/resource"),
         ("completion/complete", {"ref": []}, "params must be an object"),
-        ("prompts/list", {"cursor": "made up"}, "this cursor was not given by this gateway"),
+        ("prompts/list", {"cursor": "made up"}, "params.cursor is not of this list"),
     ],
 )
 def test_wrong_params_are_named(world: World, method: str, params: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN
 
 TOOLS: tuple[str, ...] = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
-TOOLS += ("progress", "ask", "log", "capabilities")
+TOOLS += ("progress", "ask", "log", "capabilities", "flaky", "flaky_write")
 
 
 @pytest.mark.anyio

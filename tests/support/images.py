@@ -51,7 +51,7 @@ ALL = (
     Image("operator", "operator/Dockerfile", (*_PACKAGES, "requirements/operator.txt")),
     Image("example-time", "examples/images/time/Dockerfile", ("examples/images/time",)),
     Image("example-everything", "examples/images/everything/Dockerfile", ("examples/images/everything",)),
-    Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image",)),
+    Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image", "tests/conformance/fixture.py")),
     Image("test-scratch", "tests/e2e/image/scratch.Dockerfile", ("tests/bench/server.go",)),
 )
 

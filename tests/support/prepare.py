@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from . import cluster, images, tools
+from . import cluster, images, npm, tools
 from .controlplane import PROGRAMS
 
 
 def prepare() -> None:
     """Build what the api and e2e levels need on this machine. Raises: CannotRunError."""
+    npm.modules()
     tools.module("helm")
     for name in PROGRAMS:
         tools.component(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from mcpgateway import auth, catalog, config
+from mcpgateway import auth, catalog, config, jsonrpc
 from mcpgateway.app import parse_wait
 from mcpgateway.catalog import Item, KindName
 from mcpgateway.session import KeyRing, Sessions
@@ -131,13 +131,13 @@ class TestCatalog:
         return self.item("tools", server, name, **more)
 
     def build(self, *items: Item, prefix: config.PrefixPolicy = "Always", absent: tuple[str, ...] = ()) -> catalog.Catalog:
-        return catalog.build(items, naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
+        return catalog.build([catalog.Offer(items)], naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
 
     def names(self, prefix: config.PrefixPolicy, *tools: Item, absent: tuple[str, ...] = ()) -> list[str]:
         built = self.build(*tools, prefix=prefix, absent=absent)
-        listed = [tool["name"] for tool in json.loads(built.listings["tools"].legacy)["tools"]]
+        listed = [tool["name"] for tool in json.loads(built.listings["tools"].page(None, modern=False))["tools"]]
         assert listed == list(built.tools)
-        assert json.loads(built.listings["tools"].modern)["resultType"] == "complete"
+        assert json.loads(built.listings["tools"].page(None, modern=True))["resultType"] == "complete"
         return listed
 
     def test_prefixes(self) -> None:
@@ -158,7 +158,8 @@ class TestCatalog:
     def test_everything_but_the_name_is_the_servers_own(self) -> None:
         big, vendor = 2**70, {"deep": [1.50, "ü", None]}
         built = self.build(self.tool("x", "get", vendor=vendor, big=big))
-        assert json.loads(built.listings["tools"].legacy)["tools"] == [{"name": "x_get", "vendor": vendor, "big": big}]
+        listed = json.loads(built.listings["tools"].page(None, modern=False))
+        assert listed == {"tools": [{"name": "x_get", "vendor": vendor, "big": big}]}
 
     def test_prompts_are_named_like_tools_and_beside_them(self) -> None:
         built = self.build(self.tool("x", "get"), self.item("prompts", "x", "get"), self.item("prompts", "y", "get"))
@@ -167,7 +168,7 @@ class TestCatalog:
 
     def test_a_uri_stays_as_it_is_and_belongs_to_the_first_who_lists_it(self) -> None:
         built = self.build(self.item("resources", "x", "file:///a"), self.item("resources", "y", "file:///a"))
-        assert json.loads(built.listings["resources"].legacy) == {"resources": [{"uri": "file:///a"}]}
+        assert json.loads(built.listings["resources"].page(None, modern=False)) == {"resources": [{"uri": "file:///a"}]}
         assert built.listings["resources"].hidden == ("y/file:///a",)
         assert built.owner("file:///a") == "x"
 
@@ -186,6 +187,71 @@ class TestCatalog:
     def test_a_uri_that_a_template_makes_belongs_to_its_server(self, template: str, uri: str, matches: bool) -> None:
         built = self.build(self.item("resourceTemplates", "x", template))
         assert built.owner(uri) == ("x" if matches else None)
+
+    def test_long_lists_come_in_pages_that_make_the_whole(self) -> None:
+        built = self.build(*(self.tool("x", f"t{n}") for n in range(2 * catalog.PAGE + 1)))
+        listing, cursor, names = built.listings["tools"], None, []
+        for size in (catalog.PAGE, catalog.PAGE, 1):
+            page = json.loads(listing.page(cursor, modern=True))
+            assert len(page["tools"]) == size
+            names += [tool["name"] for tool in page["tools"]]
+            cursor = page.get("nextCursor")
+        assert (cursor, names) == (None, list(built.tools))
+
+    @pytest.mark.parametrize(
+        "cursor", ["", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"]
+    )
+    def test_a_cursor_of_something_else_is_refused(self, cursor: str) -> None:
+        listing = self.build(*(self.tool("x", f"t{n}") for n in range(catalog.PAGE + 1))).listings["tools"]
+        with pytest.raises(jsonrpc.ProtocolError, match="start without a cursor"):
+            listing.page(cursor, modern=False)
+
+    def test_rules_choose_rename_and_describe_tools(self) -> None:
+        rules = config.ToolRules(
+            allow=("get_*", "put"),
+            deny=("*_secret",),
+            overrides=(
+                config.ToolOverride(name="put", rename="store", description="ü"),
+                config.ToolOverride(name="absent"),
+            ),
+        )
+        tools = tuple(self.tool("x", name, description="d") for name in ("get_a", "get_secret", "put", "other"))
+        offer = catalog.shaped(catalog.Offer((*tools, self.item("prompts", "x", "other"))), rules)
+        built = catalog.build([offer], naming=config.ToolNames(), gateway="gw")
+        listed = json.loads(built.listings["tools"].page(None, modern=False))["tools"]
+        assert listed == [{"name": "x_get_a", "description": "d"}, {"name": "x_store", "description": "ü"}]
+        assert built.tools["x_store"].name == "put"
+        assert list(built.listings["prompts"].items) == ["x_other"]
+
+    def test_the_strictest_server_says_how_long_a_list_may_be_kept(self) -> None:
+        def page(*hints: catalog.Hint | None) -> tuple[int, str]:
+            offers = [
+                catalog.Offer((self.tool(f"s{n}", "t"),), {} if hint is None else {"tools": hint}) for n, hint in enumerate(hints)
+            ]
+            listing = catalog.build(offers, naming=config.ToolNames(), gateway="gw").listings["tools"]
+            found = json.loads(listing.page(None, modern=True))
+            return found["ttlMs"], found["cacheScope"]
+
+        kept, longer, private = catalog.Hint(100, True), catalog.Hint(200, True), catalog.Hint(300, False)
+        assert page(kept, longer) == (100, "public")
+        assert page(longer, private) == (200, "private")
+        assert page(longer, None) == (0, "private")
+        assert page() == (0, "private")
+
+    def test_hints_that_make_no_sense_mean_not_at_all(self) -> None:
+        for raw in (b"{}", b'{"ttlMs":-1}', b'{"ttlMs":"5"}', b'{"ttlMs":1.5,"cacheScope":7}', b'{"ttlMs":99999999999999}'):
+            assert catalog.parse_hint(Raw(raw)) == catalog.Hint()
+        assert catalog.parse_hint(Raw(b'{"ttlMs":5,"cacheScope":"public"}')) == catalog.Hint(5, True)
+
+    def test_a_digest_is_of_what_a_tool_says_and_not_of_how_it_is_written(self) -> None:
+        def digest(raw: bytes) -> str:
+            return catalog.digest(Item("tools", "x", "t", Raw(raw)))
+
+        assert digest(b'{"name":"t","n":1}') == digest(b'{ "n" : 1, "name":"t"}') != digest(b'{"name":"t","n":2}')
+        a, b = self.tool("x", "a"), self.tool("x", "b")
+        of = catalog.server_digest
+        assert of(catalog.Offer((a, b))) == of(catalog.Offer((b, a))) != of(catalog.Offer((a,)))
+        assert of(catalog.Offer()) == ""
 
     def test_what_has_changed_is_said_by_capability(self) -> None:
         tool, prompt, resource = self.tool("x", "t"), self.item("prompts", "x", "p"), self.item("resources", "x", "u:1")

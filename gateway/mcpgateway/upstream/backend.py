@@ -6,6 +6,8 @@ A backend heals by itself for ever: nothing that a server does ends its supervis
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +16,15 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Raw, UnsetType
 
-from ..catalog import KINDS, Item
-from ..config import Server
+from ..catalog import KINDS, Offer
+from ..config import Isolation, Server
 from ..era import Era
 from . import handshake
 from .connection import Connection, Control, connect
 from .errors import Exit, UpstreamError
 from .handshake import Profile
+from .processes import Processes
+from .subscription import Subscription
 
 State = Literal["Connecting", "Ready", "Restarting", "Failed"]
 
@@ -28,10 +32,8 @@ _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
 _MISSES = 2  # at known addresses before the fallback's turn
-_SESSION_IDLE = 30 * 60.0
-_MAX_SESSIONS = 1000
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
-_LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
+LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
 
@@ -41,8 +43,8 @@ class Snapshot:
 
     state: State = "Connecting"
     profile: Profile | None = None
-    shared: bool = True
-    items: tuple[Item, ...] = ()  # what it offers: the last known state, also while the server is away
+    isolation: Isolation = "Shared"
+    offer: Offer = field(default_factory=Offer)  # the last known one, also while the server is away
     processes: int = 0
     restarts: int = 0
     last_error: UpstreamError | None = None
@@ -53,33 +55,26 @@ class Snapshot:
         return self.state in ("Ready", "Restarting")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one a request
 class Caller:
-    """Who a request is for, as far as servers may tell: a session, or a principal without one."""
+    """Who a request is for, as far as servers may tell."""
 
-    key: str
+    key: str  # a session; a modern client has none, there it is the identity
+    identity: str  # a principal, together with what its client can be asked: a process is told that once
     capabilities: bytes = b"{}"  # what the client can be asked, a JSON object
 
 
 class Peer(Protocol):
-    """Who listens to what a session's own process says by itself."""
+    """Who listens to what servers say by themselves."""
 
-    def asks(self, key: str, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
-        """It asks the client something."""
+    def asks(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
+        """A server asks the client something; only over a connection that belongs to one key."""
 
-    def says(self, key: str, connection: Connection, method: str, params: Raw | UnsetType) -> None:
-        """It tells the client something."""
+    def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+        """A server tells something."""
 
     def level(self, key: str) -> bytes | None:
         """The params of the session's last logging/setLevel."""
-
-
-@dataclass(slots=True)
-class _Link:
-    """A session's own connection, or the attempt to open it."""
-
-    opening: asyncio.Task[Connection]
-    used: float = field(default=0.0)
 
 
 class _Watch:
@@ -106,8 +101,11 @@ class Backend:
         self._gateway = gateway
         self._on_change = on_change
         self._peer = peer
-        self._shared: Connection | None = None
-        self._links: dict[str, _Link] = {}
+        self.subscription = Subscription(gateway=gateway)  # of the shared connection
+        self._shared: list[Connection] = []  # the first is the one whose end ends this life
+        self._processes = Processes(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
+        self._calls = itertools.count(1)
+        self._relisting: set[asyncio.Task[None]] = set()
         self._usable = asyncio.Event()  # Ready, and for a shared server connected
         self._settled = asyncio.Event()  # not in the middle of a restart
         self._settled.set()
@@ -125,115 +123,131 @@ class Backend:
         return self.snapshot.profile.era if self.snapshot.profile else "legacy"
 
     @property
+    def instructions(self) -> str:
+        """What the server says of its use."""
+        return self.snapshot.profile.instructions if self.snapshot.profile else ""
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """What the server says that it has; empty as long as it is not known."""
         return self.snapshot.profile.capabilities if self.snapshot.profile else frozenset()
 
-    def ready_connection(self) -> Connection | None:
-        """The shared connection if there is one now: the fast path."""
-        return self._shared if self._connected() and self.snapshot.shared else None
+    def ready_connection(self, caller: Caller) -> Connection | None:
+        """A connection that is there now: the fast path."""
+        if not self._connected():
+            return None
+        if self.snapshot.isolation == "Shared":
+            return self._shared[0] if len(self._shared) == 1 else min(self._shared, key=lambda one: one.in_flight)
+        return self._processes.find(self._key(caller)) if self.snapshot.isolation != "Call" else None
 
     async def connection(self, caller: Caller) -> Connection:
         """A connection for a caller, waiting while the server restarts. Raises: UpstreamError."""
         if not self._connected():
             await self._await_usable()
-        if self.snapshot.shared:
-            if self._shared is None:
+        if self.snapshot.isolation == "Shared":
+            if not self._shared:
                 raise self._away()
-            return self._shared
-        return await self._session_connection(caller)
+            return self._shared[0]
+        key = self._key(caller)
+        return await self._processes.get(key, partial(self._open, key, caller))
 
-    def session_link(self, key: str) -> Connection | None:
-        """The connection to a session's own process, if there is one now."""
-        link = self._links.get(key)
-        if link is None or not link.opening.done() or link.opening.cancelled() or link.opening.exception() is not None:
-            return None
-        return link.opening.result()
+    def release(self, connection: Connection) -> None:
+        """A call is over: its process ends if it was its own."""
+        if self.snapshot.isolation == "Call" and connection.key:
+            self._processes.end(connection.key)
+
+    def _key(self, caller: Caller) -> str:
+        if self.snapshot.isolation == "Call":
+            return f"call-{next(self._calls)}"
+        return caller.identity if self.snapshot.isolation == "Principal" else caller.key
+
+    def own_connection(self, caller: Caller) -> Connection | None:
+        """The connection to a process that serves this caller and not everybody, if there is one now."""
+        return None if self.snapshot.isolation in ("Shared", "Call") else self._processes.find(self._key(caller))
+
+    def subscription_of(self, connection: Connection) -> Subscription:
+        """What the server behind a connection has been asked to tell of."""
+        return connection.subscription or self.subscription
 
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         """Take a changed configuration; the connection stays if its address does."""
         self.server = server
         self._addresses = tuple(addresses)
+        self._processes.limit, self._processes.idle_timeout = server.max_processes, server.idle_timeout
         self._retry.set()
 
     def end_session(self, key: str) -> None:
         """A client ended its session: release its process."""
-        link = self._links.pop(key, None)
-        if link is not None:
-            self._release(link)
+        if self.snapshot.isolation == "Session":
+            self._processes.end(key)
 
     async def close(self) -> None:
         """Stop supervising and close everything."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        for key in list(self._links):
-            self.end_session(key)
-        if self._shared is not None:
-            self._shared.close()
+        self._processes.end_all()
+        for connection in self._shared:
+            connection.close()
 
-    # --- sessions ---------------------------------------------------------------------------------------------------------
+    # --- processes of their own -------------------------------------------------------------------------------------------
 
-    async def _session_connection(self, caller: Caller) -> Connection:
-        key = caller.key
-        now = asyncio.get_running_loop().time()
-        self._evict(now)
-        link = self._links.get(key)
-        if link is None:
-            if len(self._links) >= _MAX_SESSIONS:
-                raise UpstreamError(self.server.name, "Overloaded", f"{_MAX_SESSIONS} sessions are open")
-            link = self._links[key] = _Link(asyncio.get_running_loop().create_task(self._open_session(caller)))
-        link.used = now
-        try:
-            # shielded: the first caller may go away while others wait for the same process
-            connection = await asyncio.shield(link.opening)
-        except UpstreamError:
-            self._links.pop(key, None)
-            raise
-        if connection.closed.done():
-            self._links.pop(key, None)
-            return await self._session_connection(caller)
-        return connection
-
-    async def _open_session(self, caller: Caller) -> Connection:
+    async def _open(self, key: str, caller: Caller) -> Connection:
+        """Start a key's process, or find the one that its bridge still holds. Raises: UpstreamError."""
         assert self.snapshot.profile is not None  # noqa: S101 - usable means discovered
-        key = caller.key
-        greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
-        connection = await connect(self.server.name, self._pick(), greeting)
-        connection.on_request = partial(self._peer.asks, key, connection)
-        connection.on_notification = partial(self._peer.says, key, connection)
+        profile = self.snapshot.profile
+        if self.snapshot.isolation == "Call":
+            greeting = {"mode": "direct", "tag": key}
+        else:
+            greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
+        connection = await connect(self.server.name, self._place(key), greeting)
+        connection.key = key
+        connection.on_request = partial(self._peer.asks, connection)
+        connection.on_notification = partial(self._on_own_notification, connection)
+        connection.subscription = Subscription(gateway=self._gateway)
         accepted = connection.accepted.result()
-        if self.snapshot.profile.era == "legacy" and not (accepted.resumed and accepted.memo):
+        if profile.era == "legacy" and not (accepted.resumed and accepted.memo):
             try:
                 profile = await handshake.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
             except BaseException:
                 connection.close()
                 raise
-            connection.control({"memo": profile.version})
-            level = self._peer.level(key)
+            if self.snapshot.isolation != "Call":
+                connection.control({"memo": profile.version})
+            level = self._peer.level(caller.key)
             if level is not None and "logging" in profile.capabilities:
-                connection.send("logging/setLevel", level, lambda outcome, value: None)
-        connection.closed.add_done_callback(lambda lost: self._session_lost(key, lost.result()))
+                connection.set_level(level)
+        connection.subscription.attach(connection, profile)
+        connection.closed.add_done_callback(lambda lost: self._own_lost(lost.result()))
         return connection
 
-    def _session_lost(self, key: str, error: UpstreamError) -> None:
-        link = self._links.get(key)
-        if link is not None and link.opening.done():
-            self._links.pop(key, None)
+    def _place(self, key: str) -> str:
+        """The bridge of a key: rendezvous hashing, so that a change of the addresses moves as few as possible."""
+        if len(self._addresses) < 2:
+            return self._pick()
+        return max(self._addresses, key=lambda address: hashlib.sha256(f"{address} {key}".encode()).digest())
+
+    def _on_own_notification(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+        if method in LIST_CHANGED:
+            task = asyncio.get_running_loop().create_task(self._relist_own(connection, method, params))
+            self._relisting.add(task)
+            task.add_done_callback(self._relisting.discard)
+            return
+        if method == "notifications/resources/updated" and connection.subscription is not None:
+            connection.subscription.updated(params)
+        self._peer.says(connection, method, params)
+
+    async def _relist_own(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+        """From here on this process's clients get its own lists; they are told once these are known."""
+        assert self.snapshot.profile is not None  # noqa: S101 - a process of somebody's own comes after discovery
+        try:
+            connection.offer = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
+        except UpstreamError:
+            return  # the next call says what is wrong with it
+        self._peer.says(connection, method, params)
+
+    def _own_lost(self, error: UpstreamError) -> None:
         if error.reason == "Exited" and not self._clean(error.exit):
             self._note(replace(self.snapshot, restarts=self.snapshot.restarts + 1, last_error=error))
-
-    def _evict(self, now: float) -> None:
-        for key in [key for key, link in self._links.items() if now - link.used > _SESSION_IDLE]:
-            self.end_session(key)
-
-    @staticmethod
-    def _release(link: _Link) -> None:
-        def end(task: asyncio.Task[Connection]) -> None:
-            if not task.cancelled() and task.exception() is None:
-                task.result().control({"end": True})
-                task.result().retire()
-
-        link.opening.add_done_callback(end)
 
     @staticmethod
     def _clean(exit: Exit | None) -> bool:
@@ -267,12 +281,17 @@ class Backend:
         try:
             await self._await_references(watching, watch)
             connection = await self._discover()
+            spares = [asyncio.ensure_future(self._spare()) for _ in range(self._pool() - 1)]
             try:
                 await self._hold(watching, watch, connection)
             finally:
                 self._usable.clear()
-                self._shared = None
-                connection.retire()
+                for spare in spares:
+                    spare.cancel()
+                self.subscription.detach()
+                self._shared, retiring = [], self._shared or [connection]
+                for one in retiring:
+                    one.retire()
         finally:
             watching.close()
 
@@ -296,32 +315,64 @@ class Backend:
         connection = await connect(self.server.name, self._address, greeting)
         try:
             profile = await handshake.probe(connection, gateway=self._gateway)
-            items = await handshake.list_all(connection, profile, gateway=self._gateway)
+            offer = await handshake.list_all(connection, profile, gateway=self._gateway)
         except BaseException:
             connection.close()
             raise
         isolation = self.server.isolation
-        shared = isolation == "Shared" or (isolation == "Auto" and profile.era == "modern")
-        if shared:
-            self._shared = connection
-            connection.on_notification = self._on_notification
+        if isolation == "Auto":
+            isolation = "Shared" if profile.era == "modern" else "Session"
+        if isolation == "Shared":
+            self._shared = [connection]
+            connection.on_notification = partial(self._on_notification, connection)
+            self.subscription.attach(connection, profile)
         else:  # listing needs no process from here on: the catalog has the list
             connection.close()
         known = replace(
-            self.snapshot, state="Ready", profile=profile, shared=shared, items=items, last_error=self._lasting_error()
+            self.snapshot, state="Ready", profile=profile, isolation=isolation, offer=offer, last_error=self._lasting_error()
         )
         self._usable.set()
         self._note(known)
         return connection
+
+    def _pool(self) -> int:
+        return self.server.pool if self.snapshot.isolation == "Shared" else 1
 
     def _lasting_error(self) -> UpstreamError | None:
         """What is still worth knowing once a server answers: not that it took a moment to come."""
         error = self.snapshot.last_error
         return None if error is None or error.reason in _PASSING else error
 
-    def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
-        if method in _LIST_CHANGED:
+    def _on_notification(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
+        """What a shared connection says: it is for everybody, or for those who have subscribed."""
+        if method in LIST_CHANGED:
             self._relist.set()
+        elif method == "notifications/resources/updated":
+            self.subscription.updated(params)
+        else:
+            self._peer.says(connection, method, params)
+
+    async def _spare(self) -> None:
+        """Keep one more shared connection open, for a pool of several."""
+        while True:
+            try:
+                connection = await connect(self.server.name, self._address, {"mode": "direct", "tag": "shared"})
+                try:
+                    if self.era == "legacy":
+                        await handshake.initialize(connection, gateway=self._gateway)
+                    connection.on_notification = partial(self._on_notification, connection)
+                    self._shared.append(connection)
+                    await asyncio.wait([connection.closed])
+                finally:
+                    if connection in self._shared:
+                        self._shared.remove(connection)
+                        connection.retire()
+                    else:
+                        connection.close()
+                self._own_lost(connection.closed.result())
+            except UpstreamError as error:
+                self._own_lost(error)
+            await asyncio.sleep(_BACKOFF[1])
 
     async def _hold(self, watching: Connection, watch: _Watch, connection: Connection) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
@@ -335,7 +386,10 @@ class Backend:
             waits: set[asyncio.Future[Any]] = {
                 asyncio.ensure_future(event.wait()) for event in (watch.news, self._relist, self._retry)
             }
-            ends: set[asyncio.Future[Any]] = {watching.closed, *([connection.closed] if self.snapshot.shared else [])}
+            ends: set[asyncio.Future[Any]] = {
+                watching.closed,
+                *([connection.closed] if self.snapshot.isolation == "Shared" else []),
+            }
             try:
                 done, _ = await asyncio.wait({*waits, *ends}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -344,7 +398,7 @@ class Backend:
             for end in ends:
                 if end.done():
                     raise end.result()
-            self._evict(loop.time())
+            self._processes.evict()
             if not done:
                 raise self._draining() if leave is not None else self._silent()
             if watch.news.is_set():
@@ -370,16 +424,15 @@ class Backend:
         if control.draining and any(address != self._address for address in self._addresses):
             raise self._draining()
         if control.references != references:
-            for key in list(self._links):
-                self.end_session(key)
+            self._processes.end_all()
             raise UpstreamError(self.server.name, "ReferencesChanged", "a Secret or ConfigMap that it uses has changed")
         if control.processes != self.snapshot.processes:
             self._note(replace(self.snapshot, processes=control.processes))
 
     async def _refresh(self, connection: Connection) -> None:
         assert self.snapshot.profile is not None  # noqa: S101 - held means discovered
-        items = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
-        self._note(replace(self.snapshot, items=items))
+        offer = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
+        self._note(replace(self.snapshot, offer=offer))
 
     async def _news(self, watching: Connection, watch: _Watch) -> None:
         watch.news.clear()
@@ -422,7 +475,7 @@ class Backend:
 
     def _connected(self) -> bool:
         """Whether a call can go out now. A process may have died in this very moment, before its supervisor woke up."""
-        if self._usable.is_set() and self._shared is not None and self._shared.closed.done():
+        if self._usable.is_set() and self._shared and self._shared[0].closed.done():
             self._usable.clear()
             self._settled.clear()
         return self._usable.is_set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -16,6 +16,10 @@ from msgspec import UNSET, Raw, UnsetType
 from .. import jsonrpc
 from .errors import Exit, UpstreamError, exited
 from .framing import LineSplitter, LineTooLong
+
+if TYPE_CHECKING:
+    from ..catalog import Offer
+    from .subscription import Subscription
 
 MAGIC = b"MCP-BRIDGE/1 "
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -73,15 +77,21 @@ class Connection(asyncio.Protocol):
         self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
+        self.key = ""  # whose process it is; empty where it is everybody's
+        self.subscription: Subscription | None = None  # of a process that is somebody's
+        self.offer: Offer | None = None  # what that process offers, if it has said that this changes
         self.junk = 0  # lines that were no message
+        self._level = b""
         self._on_control = on_control
         self._lines = LineSplitter()
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
+        self._standing: set[bytes] = set()  # requests that stay open as long as the connection
         self._prefix = secrets.token_hex(3)
         self._next = 0
         self._consumed: _Consumed | None = None  # of a resumable connection
         self._retired = False
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
 
     # --- requests ---------------------------------------------------------------------------------------------------------
@@ -92,11 +102,19 @@ class Connection(asyncio.Protocol):
         return f"{self._prefix}-{self._next}"
 
     def send(
-        self, method: str, params: bytes, on_reply: OnReply, *, id: str | None = None, on_progress: OnProgress | None = None
+        self,
+        method: str,
+        params: bytes,
+        on_reply: OnReply,
+        *,
+        id: str | None = None,
+        on_progress: OnProgress | None = None,
+        standing: bool = False,
     ) -> str:
         """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id.
 
-        `on_progress` gets the params of each progress notification whose token is the id.
+        `on_progress` gets the params of each progress notification whose token is the id. A `standing` request stays open as
+        long as the connection, and does not count as in flight.
         """
         id = id or self.reserve()
         if self._transport is None or self._transport.is_closing():
@@ -109,18 +127,32 @@ class Connection(asyncio.Protocol):
         self._pending[key] = on_reply
         if on_progress is not None:
             self._progress[key] = on_progress
-        self._transport.write(jsonrpc.request(id, method, params))
+        if standing:
+            self._standing.add(key)
+        self._write(jsonrpc.request(id, method, params))
         return id
 
     def notify(self, method: str, params: bytes | None = None) -> None:
         """Send one notification."""
         self._write(jsonrpc.notification(method, params) + b"\n")
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for a reply."""
+        return len(self._pending) - len(self._standing)
+
+    def set_level(self, params: bytes) -> None:
+        """Tell a legacy server from which level on it is to log, unless it knows."""
+        if params != self._level:
+            self._level = params
+            self.send("logging/setLevel", params, lambda outcome, value: None)
+
     def forget(self, id: str) -> None:
         """A late reply to this id is dropped."""
         key = b'"' + id.encode() + b'"'
         self._pending.pop(key, None)
         self._progress.pop(key, None)
+        self._standing.discard(key)
         self._close_if_done()
 
     async def call(self, method: str, params: bytes, *, timeout: float) -> Raw:  # noqa: ASYNC109 - it names the server
@@ -151,6 +183,12 @@ class Connection(asyncio.Protocol):
         """Send one control line; only for mode attach."""
         self._write(MAGIC + jsonrpc.dump(message) + b"\n")
 
+    def end(self) -> None:
+        """The process is not needed any more: its bridge ends it once nothing is in flight."""
+        if self.accepted.done() and self.accepted.exception() is None and self.accepted.result().epoch:
+            self.control({"end": True})
+        self.retire()
+
     def retire(self) -> None:
         """Close as soon as nothing is in flight."""
         self._retired = True
@@ -158,16 +196,24 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close now; what is in flight fails."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
     def _close_if_done(self) -> None:
-        if self._retired and not self._pending:
+        if self._retired and not self.in_flight:
             self.close()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        """Lines of one turn of the loop leave together: a system call costs more than all that is done for a line."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent) if len(unsent) > 1 else unsent[0])
 
     # --- asyncio.Protocol -------------------------------------------------------------------------------------------------
 
@@ -212,6 +258,8 @@ class Connection(asyncio.Protocol):
             return
         key = b"" if message.id is UNSET else bytes(message.id)
         on_reply = self._pending.pop(key, None)
+        if self._standing:
+            self._standing.discard(key)
         if self._progress:
             self._progress.pop(key, None)
         if on_reply is None:  # an unknown id, a second reply, or one that came too late
@@ -294,6 +342,7 @@ class Connection(asyncio.Protocol):
         if self._consumed is not None:
             self._consumed.stop()
         self._progress.clear()
+        self._standing.clear()
         pending, self._pending = self._pending, {}
         for on_reply in pending.values():
             on_reply("lost", error)

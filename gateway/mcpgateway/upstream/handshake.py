@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, Raw
 
 from .. import era, jsonrpc
-from ..catalog import KINDS, Item, Kind, parse_page
+from ..catalog import KINDS, Hint, Item, Kind, KindName, Offer, parse_hint, parse_page
 from ..era import Era
 from .connection import Connection
 from .errors import UpstreamError
@@ -19,6 +19,7 @@ PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have
 INITIALIZE_TIMEOUT = 30.0
 LIST_TIMEOUT = 30.0
 _MAX_PAGES = 100
+_MAX_INSTRUCTIONS = 16 << 10  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Profile:
     era: Era
     version: str
     capabilities: frozenset[str]
+    instructions: str = ""
 
 
 async def probe(connection: Connection, *, gateway: str) -> Profile:
@@ -42,7 +44,7 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
             raise
     else:
         fields = jsonrpc.members(found)
-        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields))
+        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields))
     return await initialize(connection, gateway=gateway)
 
 
@@ -65,45 +67,59 @@ async def initialize(connection: Connection, *, gateway: str, capabilities: byte
         raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
     connection.notify("notifications/initialized")
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
-    return Profile("legacy", version, _capabilities(fields))
+    return Profile("legacy", version, _capabilities(fields), _instructions(fields))
+
+
+def _instructions(fields: dict[str, Raw]) -> str:
+    return (jsonrpc.text(fields.get("instructions", UNSET)) or "")[:_MAX_INSTRUCTIONS]
 
 
 def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:
-    """Names, and `resources.subscribe` for what one has inside it."""
+    """Names, and such as `resources.subscribe` for what is true inside them."""
     found = jsonrpc.members(fields.get("capabilities", UNSET))
-    inner = jsonrpc.members(found.get("resources", UNSET))
-    subscribe = {"resources.subscribe"} if bytes(inner.get("subscribe", Raw(b""))) == b"true" else set()
-    return frozenset({*found, *subscribe})
+    inner = {f"{name}.{flag}" for name, raw in found.items() for flag in _flags(raw)}
+    return frozenset({*found, *inner})
 
 
-async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> tuple[Item, ...]:
+def _flags(raw: Raw) -> list[str]:
+    try:
+        return [name for name, value in jsonrpc.members(raw).items() if bytes(value) == b"true"]
+    except jsonrpc.ProtocolError:
+        return []
+
+
+async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> Offer:
     """Everything that a server offers. Raises: UpstreamError."""
     items: list[Item] = []
+    hints: dict[KindName, Hint] = {}
     for kind in KINDS.values():
         if kind.capability in profile.capabilities:
-            items += await _list(connection, profile, kind, gateway=gateway)
-    return tuple(items)
+            found, hints[kind.name] = await _list(connection, profile, kind, gateway=gateway)
+            items += found
+    return Offer(tuple(items), hints)
 
 
-async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway: str) -> list[Item]:
-    """All pages of one list."""
+async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway: str) -> tuple[list[Item], Hint]:
+    """All pages of one list; what the last one says of keeping goes for all."""
     items: list[Item] = []
     seen: set[bytes] = set()
     cursor: Raw | None = None
+    hint = Hint()
     for _ in range(_MAX_PAGES):
         try:
             page = await connection.call(kind.method, _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
             items += parse_page(connection.server, kind, page)
+            hint = parse_hint(page)
         except jsonrpc.ProtocolError as error:
             if error.code == jsonrpc.METHOD_NOT_FOUND and kind.name == "resourceTemplates":
-                return []  # many servers with resources have no templates, and say it this way
+                return [], Hint()  # many servers with resources have no templates, and say it this way
             raise UpstreamError(connection.server, "ProtocolError", f"{kind.method} failed: {error}") from error
         following = jsonrpc.members(page).get("nextCursor")
         if following is None or bytes(following) == b"null" or bytes(following) in seen:
-            return items
+            break
         seen.add(bytes(following))
         cursor = following
-    return items
+    return items, hint
 
 
 def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:

