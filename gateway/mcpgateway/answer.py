@@ -8,10 +8,13 @@ from typing import Any, Protocol
 from . import era as eras
 from . import jsonrpc
 from .era import Era
+from .replay import Replay, Stream
+from .session import Session
 from .telemetry import Metrics
 from .upstream.errors import UpstreamError
 
 Headers = list[tuple[bytes, bytes]]
+_PRIMED = "2025-11-25"  # from this version on clients expect a stream to begin with an event that has only an id
 JSON: Headers = [(b"content-type", b"application/json")]
 
 
@@ -22,39 +25,83 @@ class Exchange(Protocol):
     body: bytes
     on_disconnect: Callable[[], None] | None
 
-    def reply(self, status: int, body: bytes = b"", headers: Headers = ...) -> None:
-        """Answer; a second answer, or one to a client that is gone, is dropped."""
+    @property
+    def takes_streams(self) -> bool:
+        """Whether its client reads streams of events."""
 
-    def notify(self, message: bytes) -> bool:
-        """Send a message before the answer, which makes the response a stream. False: the client does not take it."""
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The legacy versions that `initialize` may agree on over this transport."""
+
+    def reply(self, status: int, body: bytes = b"", headers: Headers = ..., *, event: str = "") -> None:
+        """Answer; a second answer, or one to a client that is gone, is dropped. `event` is the id of its event in a stream."""
+
+    def notify(self, message: bytes, event: str = "") -> bool:
+        """Send a message before the answer, which makes the response a stream. False: the client does not take it.
+
+        An empty message is an event with nothing but its id.
+        """
 
 
 class Answer:
     """The way back to one caller, in its own era."""
 
-    __slots__ = ("era", "exchange", "id", "label", "method", "metrics")
+    __slots__ = ("_replay", "_session", "_stream", "era", "exchange", "id", "label", "method", "metrics")
 
-    def __init__(self, exchange: Exchange, *, metrics: Metrics, id: bytes, era: Era, method: str) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        metrics: Metrics,
+        id: bytes,
+        era: Era,
+        method: str,
+        session: Session | None = None,
+        replay: Replay | None = None,
+    ) -> None:
         self.exchange, self.metrics, self.id, self.era, self.method = exchange, metrics, id, era, method
         self.label = method  # for metrics; what a client makes up must not become one
+        self._session, self._replay = session, replay  # where a legacy session can come back for what it has missed
+        self._stream: Stream | None = None
+
+    def notify(self, message: bytes) -> bool:
+        """Send the caller a message before the answer. False: it does not take one."""
+        if self._session is None or self._replay is None:
+            return self.exchange.notify(message)
+        if self._stream is None:
+            if not self.exchange.takes_streams:
+                return False
+            self._stream = self._replay.open(self._session.id)
+            if self._session.version >= _PRIMED:
+                self.exchange.notify(b"", self._stream.event_id(0))
+        self.exchange.notify(message, self._stream.add(message))
+        return True
+
+    def _reply(self, status: int, body: bytes) -> None:
+        if self._stream is None:
+            self.exchange.reply(status, body, JSON)
+            return
+        event = self._stream.add(jsonrpc.one_line(body))
+        self._stream.finish()
+        self.exchange.reply(status, body, JSON, event=event)
 
     def succeed(self, raw: bytes) -> None:
         """A result, already in the caller's era."""
         self.metrics.count(self.label, "ok")
-        self.exchange.reply(200, jsonrpc.result(self.id, raw), JSON)
+        self._reply(200, jsonrpc.result(self.id, raw))
 
     def relay_error(self, raw: bytes) -> None:
         """A server's own error object, in the client's era."""
         self.metrics.count(self.label, "error")
         error = eras.error_to_client(raw, client=self.era)
         status = eras.HTTP_STATUS.get(jsonrpc.error_code(error), 200) if self.era == "modern" else 200
-        self.exchange.reply(status, jsonrpc.error(self.id, error), JSON)
+        self._reply(status, jsonrpc.error(self.id, error))
 
     def fail(self, code: int, message: str, data: Any = None) -> None:
         """An error of our own."""
         self.metrics.count(self.label, "error")
         status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
-        self.exchange.reply(status, jsonrpc.failure(self.id, code, message, data), JSON)
+        self._reply(status, jsonrpc.failure(self.id, code, message, data))
 
     def unavailable(self, error: UpstreamError) -> None:
         """A server that cannot answer: the error names it, the cause and the exit code."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
@@ -11,14 +10,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from . import jsonrpc
 from .auth import joined
-from .catalog import KINDS
+from .replay import Stream, events
 from .router import Denied, Router
+from .sse import denied_response
+from .sse import routes as sse_routes
 from .status import StatusBoard
 
 _KEEP_ALIVE = 15.0  # seconds between comments on an idle stream
 _MAX_WAIT = 300.0
+_STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
 
 class Health(Protocol):
@@ -28,19 +29,9 @@ class Health(Protocol):
     def ready(self) -> bool:
         """Whether new clients should come here."""
 
-    @property
-    def stopping(self) -> asyncio.Event:
-        """Set when streams must end."""
 
-
-def _deny(denied: Denied) -> Response:
-    body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, denied.message)
-    headers = {name.decode(): value.decode() for name, value in denied.headers}
-    return Response(body, status_code=denied.status, media_type="application/json", headers=headers)
-
-
-def client_app(router: Router, health: Health) -> Starlette:
-    """GET and DELETE of /mcp for legacy sessions, and /health."""
+def client_app(router: Router) -> Starlette:
+    """GET and DELETE of /mcp for legacy sessions, the transport of 2024-11-05, and /health."""
 
     async def mcp(request: Request) -> Response:
         try:
@@ -50,53 +41,30 @@ def client_app(router: Router, health: Health) -> Starlette:
                 return Response(status_code=405, headers={"allow": "POST"})
             session = router.session(headers, principal)
         except Denied as denied:
-            return _deny(denied)
+            return denied_response(denied)
         if request.method == "DELETE":
             router.end_session(session)
             return Response(status_code=204)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            return _deny(Denied(406, "the header Accept must list text/event-stream"))
-        stream = _changes(router, session.id, health.stopping)
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+            return denied_response(Denied(406, "the header Accept must list text/event-stream"))
+        stream, number = router.dialogues.open(session.id, request.headers.get("last-event-id", ""))
+        messages = _messages(router, stream, number)
+        return StreamingResponse(messages, media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    return Starlette(routes=[Route("/mcp", mcp, methods=["GET", "DELETE"]), Route("/health", alive)])
+    return Starlette(routes=[Route("/mcp", mcp, methods=["GET", "DELETE"]), Route("/health", alive), *sse_routes(router)])
 
 
-async def _changes(router: Router, key: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    """A legacy session's stream: what has changed, what its servers say outside of calls, and comments that keep it open."""
-    stream = router.dialogues.open(key)
-    known = router.catalog
+async def _messages(router: Router, stream: Stream, number: int) -> AsyncIterator[bytes]:
+    """A stream of a legacy session, for as long as its client reads."""
     try:
         yield b": open\n\n"
-        while not stopping.is_set():
-            events = (router.catalog_changed, stream.news)  # before looking: what comes after it is not missed
-            known, before = router.catalog, known
-            messages = [_LIST_CHANGED[name] for name in known.changed_since(before)] + stream.take()
-            if messages:
-                yield b"".join(b"event: message\ndata: " + message + b"\n\n" for message in messages)
-            elif not await _any(*events, stopping, timeout=_KEEP_ALIVE):
-                yield b": keep-alive\n\n"
+        async for event in events(stream, number, keep_alive=_KEEP_ALIVE):
+            yield event
     finally:
-        router.dialogues.close(key, stream)
-
-
-async def _any(*events: asyncio.Event, timeout: float) -> bool:  # noqa: ASYNC109 - not an error, but a turn
-    """Wait for one of several events. Returns: whether one came in time."""
-    waiting = {asyncio.ensure_future(event.wait()) for event in events}
-    try:
-        done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for one in waiting:
-            one.cancel()
-    return bool(done)
-
-
-_LIST_CHANGED = {
-    kind.capability: jsonrpc.notification(f"notifications/{kind.capability}/list_changed") for kind in KINDS.values()
-}
+        router.dialogues.close(stream)
 
 
 def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes]) -> Starlette:

@@ -116,7 +116,7 @@ class Call:
 
     def notify(self, message: bytes) -> bool:
         """Send the caller a message before the answer. False: it does not take one."""
-        return not self._done and not self._parked_as and self._answer.exchange.notify(message)
+        return not self._done and not self._parked_as and self._answer.notify(message)
 
     # --- time -------------------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,8 @@ is taken, and the GET streams of the sessions that use it if there is none.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,31 +20,11 @@ from . import jsonrpc
 from .calls import Call, Registry
 from .jsonrpc import Envelope
 from .parking import Question
+from .replay import Replay, Stream
 from .upstream.connection import Connection
 
-_MAX_QUEUED = 1000  # messages that wait for a stream which is not read; then the oldest goes
 _MAX_ASKED = 10_000
 _MAX_LEVELS = 10_000
-
-
-class Stream:
-    """A session's GET stream: what waits for it."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[bytes] = deque(maxlen=_MAX_QUEUED)
-        self.news = asyncio.Event()
-
-    def put(self, message: bytes) -> None:
-        """Add a message."""
-        self._waiting.append(message)
-        self.news.set()
-
-    def take(self) -> list[bytes]:
-        """All messages that wait."""
-        found = list(self._waiting)
-        self._waiting.clear()
-        self.news.clear()
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +43,8 @@ class Dialogues:
     def __init__(self) -> None:
         self.calls = Registry()
         self.on_list_changed: Callable[[str, str], None] = lambda key, capability: None  # of a process with this key
-        self._streams: dict[str, list[Stream]] = {}
+        self.replay = Replay()
+        self._streams: OrderedDict[str, list[Stream]] = OrderedDict()  # the GET streams
         self._asked: OrderedDict[tuple[str, bytes], _Asked] = OrderedDict()
         self._levels: OrderedDict[str, bytes] = OrderedDict()
         self._users: OrderedDict[str, dict[str, None]] = OrderedDict()  # the sessions that use a connection's key
@@ -72,19 +52,37 @@ class Dialogues:
 
     # --- streams ----------------------------------------------------------------------------------------------------------
 
-    def open(self, key: str) -> Stream:
-        """A new GET stream of a session; the newest gets its messages."""
-        stream = Stream()
-        self._streams.setdefault(key, []).append(stream)
-        return stream
+    def open(self, key: str, last_event: str = "") -> tuple[Stream, int]:
+        """A session's GET stream: a new one, or one of its own that it comes back to.
 
-    def close(self, key: str, stream: Stream) -> None:
-        """It has ended."""
-        streams = self._streams.get(key, [])
-        if stream in streams:
-            streams.remove(stream)
-        if not streams:
-            self._streams.pop(key, None)
+        Returns: the stream, and the number of the last event that its client has seen.
+        """
+        found = self.replay.find(key, last_event)
+        if found is not None:
+            found[0].attached = True
+            return found
+        stream = self.replay.open(key)
+        stream.attached = True
+        known = [one for one in self._streams.pop(key, ()) if one.attached]
+        self._streams[key] = [*known, stream]
+        if len(self._streams) > _MAX_LEVELS:
+            self._streams.popitem(last=False)
+        return stream, 0
+
+    def close(self, stream: Stream) -> None:
+        """Nobody reads it now. Its session may come back: until it opens another one, messages are kept for it."""
+        stream.attached = False
+
+    def tell_all(self, message: bytes) -> None:
+        """A message for all sessions that have a GET stream."""
+        for key in list(self._streams):
+            self._post(key, message)
+
+    def finish(self) -> None:
+        """End all GET streams: their clients come back elsewhere."""
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.finish()
 
     def uses(self, key: str, shared_key: str) -> None:
         """A session uses the process of an identity: what that says is for the session, too."""
@@ -93,24 +91,28 @@ class Dialogues:
         if len(self._users) > _MAX_LEVELS:
             self._users.popitem(last=False)
 
-    def _deliver(self, connection: Connection, message: bytes) -> bool:
+    def _deliver(self, connection: Connection, message: bytes, *, keep: bool = True) -> bool:
         call = self.calls.latest(connection)
-        return (call is not None and call.notify(message)) or self._broadcast(connection, message)
+        return (call is not None and call.notify(message)) or self._broadcast(connection, message, keep=keep)
 
-    def _broadcast(self, connection: Connection, message: bytes) -> bool:
+    def _broadcast(self, connection: Connection, message: bytes, *, keep: bool = True) -> bool:
         """To the GET streams of all sessions that use a process."""
-        heard = [self._post(key, message) for key in (connection.key, *self._users.get(connection.key, ()))]
+        heard = [self._post(key, message, keep=keep) for key in (connection.key, *self._users.get(connection.key, ()))]
         return any(heard)
 
     def post(self, key: str, message: bytes) -> None:
         """To a session's GET stream, if it has one."""
         self._post(key, message)
 
-    def _post(self, key: str, message: bytes) -> bool:
+    def _post(self, key: str, message: bytes, *, keep: bool = True) -> bool:
+        """To one GET stream of a session; whether somebody reads it. `keep` it for a session that is away for the moment."""
         streams = self._streams.get(key)
-        if streams:
-            streams[-1].put(message)
-        return bool(streams)
+        if not streams:
+            return False
+        stream = next((one for one in reversed(streams) if one.attached), streams[-1])
+        if keep or stream.attached:
+            stream.add(message)
+        return stream.attached
 
     # --- what servers say -------------------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class Dialogues:
                 connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has not declared that it answers this")
             return
         ours = self._new_id(connection.server)
-        if not self._deliver(connection, jsonrpc.request_raw(ours, method, body)):
+        if not self._deliver(connection, jsonrpc.request_raw(ours, method, body), keep=False):
             connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
             return
         key = connection.key if call is None else call.key
@@ -221,6 +223,8 @@ class Dialogues:
 
     def forget(self, key: str) -> None:
         """The session is over."""
+        self._streams.pop(key, None)
+        self.replay.forget(key)
         self._levels.pop(key, None)
 
 

@@ -24,6 +24,7 @@ LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"
 LATEST_LEGACY: Final = LEGACY_VERSIONS[-1]
 # What initialize may agree on. 2025-03-26 would oblige us to take batches, 2024-11-05 is for another transport.
 OFFERED_LEGACY: Final = ("2025-06-18", "2025-11-25")
+OFFERED_SSE: Final = ("2024-11-05", *OFFERED_LEGACY)  # over that other transport, HTTP with SSE
 
 META: Final = "io.modelcontextprotocol/"
 VERSION_KEY: Final = META + "protocolVersion"
@@ -164,9 +165,9 @@ def decode_header_value(raw: bytes) -> str | None:
         return None
 
 
-def negotiate(requested: object) -> str:
+def negotiate(requested: object, offered: tuple[str, ...] = OFFERED_LEGACY) -> str:
     """The version that initialize agrees on: the asked one if it is offered, else the latest legacy one."""
-    return requested if isinstance(requested, str) and requested in OFFERED_LEGACY else LATEST_LEGACY
+    return requested if isinstance(requested, str) and requested in offered else LATEST_LEGACY
 
 
 # --- towards clients ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from . import era as eras
 from . import jsonrpc
 from .answer import JSON, Exchange, Headers
 from .router import Router
@@ -22,6 +23,7 @@ BODY_RATE = 256 << 10  # bytes
 _MAX_HEADERS = 64 << 10
 _MAX_PIPELINED = 16
 _MAX_UNREAD = 1 << 20  # bytes of events that a client may leave unread before it gets no more
+_RETRY = 1000  # ms after which a client comes back to a stream that was cut
 _KEEP_ALIVE = 15.0  # seconds between comments on a stream
 _PLAIN_HEAD = STATUS_LINE[200] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _STREAM_HEAD = (
@@ -84,14 +86,23 @@ class McpExchange:
             if self.on_disconnect is not None:
                 self.on_disconnect()
 
-    def reply(self, status: int, body: bytes = b"", headers: Headers = []) -> None:  # noqa: B006 - never changed
+    offered = eras.OFFERED_LEGACY
+
+    def reply(
+        self,
+        status: int,
+        body: bytes = b"",
+        headers: Headers = [],  # noqa: B006 - never changed
+        *,
+        event: str = "",
+    ) -> None:
         """Write the response; a second one, or one to a client that is gone, is dropped."""
         if self.response_complete:
             return
         self.response_complete = True
         self.on_disconnect = None  # it leads back here: without the circle there is nothing for the garbage collector
         if self._streaming:
-            self._end_stream(body)
+            self._end_stream(body, event)
         else:
             self._write_whole(status, body, headers)
         if not self.keep_alive:
@@ -114,29 +125,35 @@ class McpExchange:
 
     # --- stream -----------------------------------------------------------------------------------------------------------
 
-    def notify(self, message: bytes) -> bool:
+    def notify(self, message: bytes, event: str = "") -> bool:
         """Send a message before the response, which becomes a stream of events by it (HTML standard, "Server-sent events").
 
         Returns: False for a client that does not take streams, or does not read the one it has: then it is dropped.
         """
         transport = self._protocol.transport
-        if self.response_complete or not self._takes_streams() or transport.get_write_buffer_size() > _MAX_UNREAD:
+        if self.response_complete or not self.takes_streams or transport.get_write_buffer_size() > _MAX_UNREAD:
             return False
         if not self._streaming:
             self._streaming = True
             connection = b"" if self.keep_alive else b"connection: close\r\n"
             transport.write(STATUS_LINE[200] + _STREAM_HEAD + connection + b"\r\n")
             self._keep_open()
-        self._write_event(message)
+        self._write_event(message, event)
         return True
 
-    def _takes_streams(self) -> bool:
+    @property
+    def takes_streams(self) -> bool:
+        """Whether its client reads streams of events."""
         return self._protocol.http_version != "1.0" and any(
             name == b"accept" and (b"text/event-stream" in value or b"*/*" in value) for name, value in self.headers
         )
 
-    def _write_event(self, message: bytes) -> None:
-        self._write_chunk(b"event: message\ndata: " + jsonrpc.one_line(message) + b"\n\n")
+    def _write_event(self, message: bytes, event: str) -> None:
+        if event and not message:
+            self._write_chunk(b"id: %b\nretry: %d\ndata:\n\n" % (event.encode(), _RETRY))
+            return
+        id = b"id: %b\n" % event.encode() if event else b""
+        self._write_chunk(b"event: message\n" + id + b"data: " + jsonrpc.one_line(message) + b"\n\n")
 
     def _write_chunk(self, data: bytes) -> None:
         self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -151,9 +168,9 @@ class McpExchange:
             self._write_chunk(b": keep-alive\n\n")
             self._keep_open()
 
-    def _end_stream(self, body: bytes) -> None:
+    def _end_stream(self, body: bytes, event: str) -> None:
         if body:
-            self._write_event(body)
+            self._write_event(body, event)
         self._protocol.transport.write(b"0\r\n\r\n")
 
 

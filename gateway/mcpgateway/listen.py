@@ -46,7 +46,7 @@ class _Listener:
         fields = jsonrpc.members(params)
         meta = {**jsonrpc.members(fields.get("_meta", UNSET)), **self.stamp()}
         body = jsonrpc.dump({**fields, "_meta": meta})
-        self.answer.exchange.notify(jsonrpc.notification("notifications/resources/updated", body))
+        self.answer.notify(jsonrpc.notification("notifications/resources/updated", body))
 
 
 class Listeners:
@@ -77,7 +77,7 @@ class Listeners:
                 stop()
 
         answer.exchange.on_disconnect = end
-        if not answer.exchange.notify(acknowledged):
+        if not answer.notify(acknowledged):
             end()
             raise ProtocolError(jsonrpc.INVALID_REQUEST, "the header Accept must list text/event-stream")
 
@@ -86,7 +86,7 @@ class Listeners:
         for name in capabilities:
             for listener in [one for one in self._open if name in one.wanted and key in ("", one.key)]:
                 body = jsonrpc.dump({"_meta": listener.stamp()})
-                listener.answer.exchange.notify(jsonrpc.notification(f"notifications/{name}/list_changed", body))
+                listener.answer.notify(jsonrpc.notification(f"notifications/{name}/list_changed", body))
 
     def close(self) -> None:
         """End all streams with their result: the client listens anew elsewhere."""

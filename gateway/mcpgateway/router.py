@@ -80,7 +80,6 @@ class Router:
         self.metrics = metrics
         self.backends: dict[str, Backend] = {}
         self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
-        self.catalog_changed = asyncio.Event()  # replaced at each change
         self._own: dict[str, catalogs.Catalog] = {}  # by the key of a process that has said that its lists change
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
@@ -108,10 +107,11 @@ class Router:
         self._own = dict.fromkeys(self._own, self.catalog)  # stale: made anew when they are asked for
         self.metrics.ready_servers.set(len(self.backends) - len(absent))
         if fresh != self.catalog:
-            self.listeners.changed(fresh.changed_since(self.catalog))
+            changed = fresh.changed_since(self.catalog)
             self.catalog = fresh
-            self.catalog_changed.set()
-            self.catalog_changed = asyncio.Event()
+            self.listeners.changed(changed)
+            for capability in changed:
+                self.dialogues.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
 
     def _own_lists_changed(self, key: str, capability: str) -> None:
         self._own[key] = self.catalog
@@ -221,7 +221,15 @@ class Router:
         id = bytes(envelope.id) if envelope.id is not UNSET else b"null"
         handler = _METHODS[era].get(envelope.method)
         known = handler is not None or envelope.method in _OTHER_ERAS
-        answer = Answer(exchange, metrics=self.metrics, id=id, era=era, method=envelope.method)
+        answer = Answer(
+            exchange,
+            metrics=self.metrics,
+            id=id,
+            era=era,
+            method=envelope.method,
+            session=session,
+            replay=self.dialogues.replay,
+        )
         answer.label = envelope.method if known else "unknown"
         try:
             params = jsonrpc.members(envelope.params)
@@ -271,7 +279,7 @@ class Router:
         except ProtocolError as error:
             exchange.reply(200, jsonrpc.failure(bytes(envelope.id), error.code, error.message), JSON)
             return
-        version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)))
+        version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
         token = self.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
         result = jsonrpc.dump(

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -65,7 +65,6 @@ class Gateway:
     config_error: str = ""
     ready: bool = False
     draining: bool = False
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -166,7 +165,7 @@ class Gateway:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        clients = self._server(self.settings.listen, client_app(self.router, self), fast=True)
+        clients = self._server(self.settings.listen, client_app(self.router), fast=True)
         internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), fast=False)
 
         def on_signal() -> None:
@@ -224,7 +223,7 @@ class Gateway:
         self.ready, self.draining = False, True
         self.publish()
         await asyncio.sleep(self.settings.drain_delay)
-        self.stopping.set()
+        self.router.dialogues.finish()
         self.router.listeners.close()
         clients.should_exit = True
         await serving

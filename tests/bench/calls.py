@@ -1,4 +1,4 @@
-"""Tool calls through the gateway, beside the same server by plain TCP: every answer checked."""
+"""The gateway beside the same server by plain TCP and beside a minimal relay: every answer checked, rounds interleaved."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,105 +20,230 @@ import uvloop
 
 from mcpgateway import config as gateway_config
 from tests.support import tools
-from tests.support.bridges import bridge
+from tests.support.bridges import bridge, free_port, until
 from tests.support.gateways import TOKEN, configuration, gateway
+from tests.support.processes import end
 
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 1.5
-TEXT = "x" * 1024
+SMALL, LARGE = 1 << 10, 1 << 20
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 SERVER = Path(__file__).with_name("server.go")
+RELAY = Path(__file__).with_name("relay.py")
+DIRECT, MINIMAL, OURS, LEGACY = "plain TCP to the server", "minimal relay", "gateway", "gateway, legacy client"
+SESSIONS = 500
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to the server."""
+
+    name: str
+    port: int
+    call: Callable[[int, float, int, int], Awaitable[list[float]]]  # port, end, number, size → latencies
+    pid: int = 0
 
 
 def measure() -> dict[str, list[dict[str, Any]]]:
-    """Calls a second, latency and the gateway's CPU a call at 1, 16 and 64 callers."""
+    """Calls a second, latency, CPU a call; throughput; sessions; start and memory."""
     uvloop.install()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         tools.run_go(["build", "-o", str(folder / "server"), str(SERVER)], folder)
-        with bridge(tools.bridge(), folder, str(folder / "server")) as running:
-            server = gateway_config.Server(name="s", addresses=(f"127.0.0.1:{running.port}",))
-            with gateway(folder, configuration(server, folder=folder)) as ours:
-                ours.await_ready()
-                return {"1 KiB tool calls": _rounds(running.port, ours.port, ours.process.pid)}
+        running = stack.enter_context(bridge(tools.bridge(), folder, str(folder / "server")))
+        server = gateway_config.Server(name="s", addresses=(f"127.0.0.1:{running.port}",))
+        began = time.perf_counter()
+        ours = stack.enter_context(gateway(folder, configuration(server, folder=folder)))
+        healthy = (time.perf_counter() - began) * 1e3
+        ours.await_ready()
+        idle = _memory(ours.process.pid) / 1024
+        relay, relay_pid = stack.enter_context(_relay(running.port))
+        ways = [
+            Way(DIRECT, running.port, _line),
+            Way(MINIMAL, relay, _plain, relay_pid),
+            Way(OURS, ours.port, _modern, ours.process.pid),
+            Way(LEGACY, ours.port, _legacy, ours.process.pid),
+        ]
+        return {
+            "1 KiB tool calls": _rounds(ways, SMALL, (1, 16, 64)),
+            "1 MiB tool calls": _rounds(ways, LARGE, (1,)),
+            "start and sessions": [
+                _sessions(ours.port, ours.process.pid) | {"healthy ms": healthy * 1e3, "idle MiB": idle / 1024}
+            ],
+        }
 
 
-def _rounds(plain: int, port: int, pid: int) -> list[dict[str, Any]]:
-    samples: dict[tuple[str, int], list[tuple[float, float, float, float]]] = {}
+@contextmanager
+def _relay(bridge_port: int) -> Iterator[tuple[int, int]]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(RELAY), str(port), str(bridge_port)])
+
+    def answers() -> bool:
+        try:
+            asyncio.run(_plain(port, time.perf_counter() + 0.01, 0, SMALL))
+        except OSError:
+            return False
+        return True
+
+    try:
+        until("the relay", answers)
+        yield port, process.pid
+    finally:
+        end(process)
+
+
+def _rounds(ways: list[Way], size: int, callers: tuple[int, ...]) -> list[dict[str, Any]]:
+    samples: dict[tuple[int, str], list[dict[str, float]]] = {}
     for _ in range(ROUNDS):
-        for callers in (1, 16, 64):
-            for way, target in (("plain TCP to the server", plain), ("through the gateway", port)):
-                before = _cpu(pid)
-                latencies = asyncio.run(_load(way, target, callers))
-                cpu = (_cpu(pid) - before) / len(latencies) * 1e6
-                latencies.sort()
-                row = (len(latencies) / SECONDS, latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)], cpu)
-                samples.setdefault((way, callers), []).append(row)
+        for count in callers:
+            for way in ways:
+                samples.setdefault((count, way.name), []).append(_sample(way, size, count))
     rows = []
-    for (way, callers), found in sorted(samples.items(), key=lambda item: (item[0][1], item[0][0])):
-        rate, p50, p99, cpu = (statistics.median(values) for values in zip(*found, strict=True))
-        rows.append(
-            {
-                "callers": callers,
-                "way": way,
-                "calls/s": rate,
-                "p50 ms": p50 * 1e3,
-                "p99 ms": p99 * 1e3,
-                "gateway CPU µs/call": cpu if "gateway" in way else 0.0,
-            }
-        )
+    for (count, name), found in samples.items():
+        median = {key: statistics.median(sample[key] for sample in found) for key in found[0]}
+        relays = [sample["calls/s"] for sample in samples[count, MINIMAL]]
+        ratio = statistics.median(mine["calls/s"] / theirs for mine, theirs in zip(found, relays, strict=True))
+        rows.append({"callers": count, "way": name, **median, "of the relay": ratio})
     return rows
 
 
+def _sample(way: Way, size: int, callers: int) -> dict[str, float]:
+    before = _cpu(way.pid)
+    latencies = sorted(asyncio.run(_load(way, size, callers)))
+    count = len(latencies)
+    return {
+        "calls/s": count / SECONDS,
+        "MB/s": count * size / SECONDS / 1e6,
+        "p50 ms": latencies[count // 2] * 1e3,
+        "p99 ms": latencies[int(count * 0.99)] * 1e3,
+        "CPU µs/call": (_cpu(way.pid) - before) / count * 1e6,
+    }
+
+
+async def _load(way: Way, size: int, callers: int) -> list[float]:
+    stop = time.perf_counter() + SECONDS
+    found = await asyncio.gather(*(way.call(way.port, stop, number, size) for number in range(callers)))
+    return [latency for latencies in found for latency in latencies]
+
+
 def _cpu(pid: int) -> float:
+    if not pid:
+        return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _load(way: str, port: int, callers: int) -> list[float]:
-    end = time.perf_counter() + SECONDS
-    one = _http if "gateway" in way else _line
-    found = await asyncio.gather(*(one(port, end, number) for number in range(callers)))
-    return [latency for latencies in found for latency in latencies]
+def _memory(pid: int) -> int:
+    """KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-def _body(id: str, tool: str) -> bytes:
-    params = {"name": tool, "arguments": {"text": TEXT}, "_meta": META}
+# --- callers --------------------------------------------------------------------------------------------------------------
+
+
+def _body(id: str, tool: str, text: str, *, modern: bool = True) -> bytes:
+    params = {"name": tool, "arguments": {"text": text}, **({"_meta": META} if modern else {})}
     return json.dumps({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).encode()
 
 
-def _check(answer: bytes, id: str) -> None:
-    if id.encode() not in answer or TEXT.encode() not in answer:
+def _check(answer: bytes, id: str, text: str) -> None:
+    if id.encode() not in answer[:200] or text.encode() not in answer:
         raise AssertionError(f"a wrong answer: {answer[:200]!r}")
 
 
-async def _http(port: int, end: float, number: int) -> list[float]:
+async def _modern(port: int, stop: float, number: int, size: int) -> list[float]:
+    headers = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: s_echo\r\n"
+    return await _http(port, stop, number, size, headers)
+
+
+async def _legacy(port: int, stop: float, number: int, size: int) -> list[float]:
+    return await _http(port, stop, number, size, await _initialize(port), modern=False)
+
+
+async def _plain(port: int, stop: float, number: int, size: int) -> list[float]:
+    return await _http(port, stop, number, size, "")
+
+
+async def _http(port: int, stop: float, number: int, size: int, headers: str, *, modern: bool = True) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
+    latencies: list[float] = []
+    text = "x" * size
+    while not latencies or time.perf_counter() < stop:
+        id = f"{number}-{len(latencies)}"
+        began = time.perf_counter()
+        answer, _ = await _post(reader, writer, _body(id, "s_echo", text, modern=modern), headers)
+        latencies.append(time.perf_counter() - began)
+        _check(answer, id, text)
+    writer.close()
+    return latencies
+
+
+async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes, headers: str) -> tuple[bytes, bytes]:
+    head = (
+        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+        f"Accept: application/json, text/event-stream\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    answered = await reader.readuntil(b"\r\n\r\n")
+    length = int(answered.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    return await reader.readexactly(length), answered
+
+
+async def _initialize(port: int) -> str:
+    """The headers of a new legacy session."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    _, head = await _post(
+        reader, writer, json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode(), ""
+    )
+    writer.close()
+    lines = head.decode().split("\r\n")
+    token = next(line.partition(": ")[2] for line in lines if line.lower().startswith("mcp-session-id"))
+    return f"Mcp-Session-Id: {token}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+
+
+async def _line(port: int, stop: float, number: int, size: int) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
     latencies: list[float] = []
-    while (began := time.perf_counter()) < end:
+    text = "x" * size
+    while not latencies or time.perf_counter() < stop:
         id = f"{number}-{len(latencies)}"
-        body = _body(id, "s_echo")
-        head = (
-            f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
-            "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n"
-            f"Mcp-Name: s_echo\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        answered = await reader.readuntil(b"\r\n\r\n")
-        length = int(answered.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        _check(await reader.readexactly(length), id)
+        began = time.perf_counter()
+        writer.write(_body(id, "echo", text) + b"\n")
+        answer = await reader.readline()
         latencies.append(time.perf_counter() - began)
+        _check(answer, id, text)
     writer.close()
     return latencies
 
 
-async def _line(port: int, end: float, number: int) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    latencies: list[float] = []
-    while (began := time.perf_counter()) < end:
-        id = f"{number}-{len(latencies)}"
-        writer.write(_body(id, "echo") + b"\n")
-        _check(await reader.readline(), id)
-        latencies.append(time.perf_counter() - began)
-    writer.close()
-    return latencies
+def _sessions(port: int, pid: int) -> dict[str, float]:
+    """From a new connection to its first tools/list, beside a plain call; and what an idle session costs."""
+    before = _memory(pid)
+    firsts, calls, kept = asyncio.run(_open_sessions(port, pid))
+    return {
+        "new session to first tools/list, p50 ms": statistics.median(firsts) * 1e3,
+        "first tools/list over a call, ms": (statistics.median(firsts) - statistics.median(calls)) * 1e3,
+        "KiB a session": (kept - before) / SESSIONS,
+    }
+
+
+async def _open_sessions(port: int, pid: int) -> tuple[list[float], list[float], int]:
+    ask = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+    firsts, calls, writers = [], [], []
+    for number in range(SESSIONS):
+        headers = await _initialize(port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = time.perf_counter()
+        await _post(reader, writer, ask, headers)
+        firsts.append(time.perf_counter() - began)
+        if number % 10 == 0:
+            began = time.perf_counter()
+            await _post(reader, writer, _body("1", "s_echo", "x", modern=False), headers)
+            calls.append(time.perf_counter() - began)
+        writers.append(writer)
+    kept = _memory(pid)
+    for writer in writers:
+        writer.close()
+    return firsts, calls, kept

@@ -42,17 +42,13 @@ def test_what_is_late_expires_and_what_has_ended_does_not() -> None:
 
 
 def test_a_connection_that_is_quiet_for_long_is_closed() -> None:
-    class Health:
-        ready = True
-        stopping = asyncio.Event()
-
     async def run() -> None:
         settings = config.Config(gateway="g", auth=config.Auth(allow_unauthenticated=True))
         router = Router(config=settings, tokens=TokenTable(settings.auth), keys=KeyRing({}), metrics=Metrics())
         port = free_port()
         server = uvicorn.Server(
             uvicorn.Config(
-                client_app(router, Health()),
+                client_app(router),
                 port=port,
                 http=protocol_class(router),
                 lifespan="off",

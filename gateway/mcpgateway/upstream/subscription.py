@@ -15,6 +15,8 @@ from .connection import Connection, Outcome
 from .handshake import Profile
 
 _PAUSE: Final = 1.0  # seconds before a stream that the server has ended is opened anew
+_MAX_RESOURCES: Final = 1000
+_MAX_SUBSCRIBERS: Final = 10_000  # of one resource
 _LISTS: Final = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 
 
@@ -54,6 +56,10 @@ class Subscription:
         """Someone wants to know of a resource."""
         known = self._subscribers.setdefault(uri, {})
         known[subscriber] = None
+        if len(known) > _MAX_SUBSCRIBERS:  # sessions may go without a word: the oldest make room
+            del known[next(iter(known))]
+        if len(self._subscribers) > _MAX_RESOURCES:
+            del self._subscribers[next(iter(self._subscribers))]
         if len(known) == 1:
             self._changed("resources/subscribe", uri)
 

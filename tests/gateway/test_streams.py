@@ -1,0 +1,177 @@
+"""Streams that a legacy client comes back to, and the transport of 2024-11-05."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.sse import sse_client
+
+from mcpgateway import replay
+from mcpgateway.replay import Replay
+from tests.gateway.conftest import World
+from tests.gateway.test_dialogue import FORM, Person
+from tests.gateway.test_dialogue import Raw as Session
+from tests.support.bridges import until
+from tests.support.gateways import TOKEN
+
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+
+
+def events(response: httpx2.Response) -> Iterator[dict[str, str]]:
+    """Server-sent events as their fields; comments are left out."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        name, colon, value = line.partition(":")
+        if not line and fields:
+            yield fields
+            fields = {}
+        elif colon and name:
+            fields[name] = value.removeprefix(" ")
+
+
+@contextmanager
+def opened(world: World, session: Session, last: str = "") -> Iterator[Iterator[dict[str, str]]]:
+    headers = {**AUTHORIZED, **session.headers} | ({"Last-Event-ID": last} if last else {})
+    with httpx2.stream("GET", world.gateway.url, headers=headers, timeout=20) as response:
+        assert response.status_code == 200
+        yield events(response)
+
+
+@contextmanager
+def asked(world: World, session: Session) -> Iterator[Iterator[dict[str, str]]]:
+    params = {"name": "old_ask", "arguments": {"method": "elicitation/create", "params": FORM}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    with httpx2.stream("POST", world.gateway.url, json=body, headers={**AUTHORIZED, **session.headers}, timeout=20) as response:
+        yield events(response)
+
+
+def test_a_client_that_lost_a_calls_stream_gets_the_rest_by_its_last_event(world: World) -> None:
+    session = Session(world)
+    with asked(world, session) as stream:
+        primed, question = next(stream), next(stream)
+    assert (primed["data"], int(primed["retry"]) > 0) == ("", True)
+    assert session.post(id=json.loads(question["data"])["id"], result={"action": "decline"}).status_code == 202
+    for last, count in ((question["id"], 1), (primed["id"], 2)):
+        with opened(world, session, last) as stream:
+            found = [json.loads(event["data"]) for event in stream]
+        assert len(found) == count
+        assert json.loads(found[-1]["result"]["content"][0]["text"]) == {"action": "decline"}
+
+
+def test_another_sessions_events_are_not_replayed(world: World) -> None:
+    mine, other = Session(world), Session(world)
+    with asked(world, mine) as stream:
+        next(stream)
+        question = next(stream)
+    mine.post(id=json.loads(question["data"])["id"], result={"action": "decline"})
+    for last in (question["id"], "s1-0", "nonsense", "s1-" + "9" * 30):
+        with opened(world, other, last) as stream:
+            other.post(id=1, method="resources/subscribe", params={"uri": "memo://legacy/all"})
+            assert json.loads(next(stream)["data"])["method"] == "notifications/resources/updated"
+
+
+def test_what_a_session_is_told_while_its_stream_is_cut_waits_for_it(world: World) -> None:
+    session = Session(world)
+
+    def subscribe() -> None:
+        assert "result" in session.post(id=1, method="resources/subscribe", params={"uri": "memo://legacy/all"}).json()
+
+    with opened(world, session) as stream:
+        subscribe()
+        first = next(stream)
+    until("the cut to be noticed", lambda: "result" in session.post(id=2, method="ping").json())
+    subscribe()
+    with opened(world, session, first["id"]) as stream:
+        second = next(stream)
+        assert (second["data"], second["id"] != first["id"]) == (first["data"], True)
+
+
+class TestReplay:
+    def test_one_stream_keeps_so_many_events_and_all_together_so_many_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(replay, "_MAX_EVENTS", 3)
+        monkeypatch.setattr(replay, "_MAX_BYTES", 100)
+        kept = Replay()
+        first, second = kept.open("a"), kept.open("b")
+        ids = [first.add(b"x" * 10) for _ in range(5)]
+        assert [id for id, _ in first.after(0)] == ids[2:]
+        assert kept.find("a", ids[4]) == (first, 5)
+        second.add(b"x" * 90)
+        assert kept.find("a", ids[4]) is None
+        assert kept.find("b", second.event_id(0)) == (second, 0)
+        first.add(b"y" * 1000)  # it is not kept any more, and counts for nothing
+        assert kept.find("b", second.event_id(1)) == (second, 1)
+
+    def test_so_many_streams_are_kept_and_none_of_a_session_that_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(replay, "_MAX_STREAMS", 2)
+        kept = Replay()
+        streams = [kept.open("a") for _ in range(3)]
+        assert [kept.find("a", stream.event_id(0)) is None for stream in streams] == [True, False, False]
+        kept.forget("a")
+        assert kept.find("a", streams[2].event_id(0)) is None
+
+
+class Steps:
+    """A call's progress."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    async def heard(self, progress: float, total: float | None, message: str | None) -> None:
+        self.seen.append(progress)
+
+
+class TestSse:
+    @staticmethod
+    def url(world: World) -> str:
+        return world.gateway.url.replace("/mcp", "/sse")
+
+    @pytest.mark.anyio
+    async def test_an_sdk_client_lists_calls_and_is_asked(self, world: World) -> None:
+        person = Person()
+        transport = sse_client(self.url(world), headers={"Authorization": f"Bearer {TOKEN}"})
+        async with Client(transport, mode="legacy", elicitation_callback=person.elicit, logging_callback=person.log) as client:
+            assert {"new_echo", "old_echo"} <= {tool.name for tool in (await client.list_tools()).tools}
+            for server in ("new", "old"):
+                result = await client.call_tool(f"{server}_ask", {"method": "elicitation/create", "params": FORM})
+                assert json.loads(result.content[0].text)["action"] == "accept"  # type: ignore[union-attr]
+                steps = Steps()
+                await client.call_tool(f"{server}_progress", {}, progress_callback=steps.heard)
+                assert steps.seen == [1, 2]
+
+    def test_the_oldest_version_is_spoken_there_and_the_session_ends_with_its_stream(self, world: World) -> None:
+        with httpx2.stream("GET", self.url(world), headers=AUTHORIZED, timeout=20) as response:
+            told = events(response)
+            target = next(told)
+            assert target["event"] == "endpoint"
+            url = self.url(world).removesuffix("/sse") + target["data"]
+
+            def post(body: Any, token: str = TOKEN) -> httpx2.Response:
+                content = body if isinstance(body, bytes) else json.dumps(body)
+                headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+                return httpx2.post(url, content=content, headers=headers)
+
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2024-11-05"}}
+            assert post(asked).status_code == 202
+            assert json.loads(next(told)["data"])["result"]["protocolVersion"] == "2024-11-05"
+            assert post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "old_pid"}}).status_code == 202
+            assert "result" in json.loads(next(told)["data"])
+            assert post(b"{").status_code == 400
+            assert post(asked, token="wrong").status_code == 401
+            before = len(world.legacy.children())
+        until("its process to end", lambda: len(world.legacy.children()) < before)
+        assert post(asked).status_code == 404
+
+    def test_it_is_guarded_like_the_other_transport(self, world: World) -> None:
+        assert httpx2.get(self.url(world)).status_code == 401
+        assert httpx2.get(self.url(world), headers={**AUTHORIZED, "Origin": "https://evil.com"}).status_code == 403
+        assert httpx2.get(self.url(world), headers={**AUTHORIZED, "Host": "evil.com"}).status_code == 421
+        messages = self.url(world) + "/messages?id=x"
+        assert httpx2.post(messages, content=b"{}", headers={**AUTHORIZED, "Origin": "https://evil.com"}).status_code == 403
+        assert httpx2.post(messages, content=b"{}", headers=AUTHORIZED).status_code == 404
