@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -225,8 +226,10 @@ def to_server(
     meta = jsonrpc.members(params.get("_meta", UNSET))
     if VERSION_KEY in meta:
         return params
-    stamp = _stamp(gateway, capabilities) | ({} if level is None else {_LEVEL_KEY: level})
-    return {**params, "_meta": Raw(jsonrpc.dump({**meta, **stamp}))}
+    stamped = {**meta, **_stamp(gateway, capabilities)}
+    if level is not None:
+        stamped[_LEVEL_KEY] = level
+    return {**params, "_meta": Raw(jsonrpc.dump(stamped))}
 
 
 def _without_request_keys(params: dict[str, Raw]) -> dict[str, Raw]:
@@ -239,7 +242,8 @@ def _without_request_keys(params: dict[str, Raw]) -> dict[str, Raw]:
     return out
 
 
-def _stamp(gateway: str, capabilities: bytes) -> dict[str, Raw]:
+@lru_cache(maxsize=1024)
+def _stamp(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
     return {
         VERSION_KEY: Raw(jsonrpc.dump(MODERN_VERSIONS[-1])),
         CAPABILITIES_KEY: Raw(capabilities),

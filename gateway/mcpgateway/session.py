@@ -17,6 +17,7 @@ from pathlib import Path
 _HEAD = struct.Struct(">16s8sQ10s")  # random id, principal, issued at (Unix seconds), protocol version
 _PURPOSE = b"mcp-session"
 _MAX_ENDED = 100_000
+_MAX_KNOWN = 10_000
 _MAX_CAPABILITIES = 600  # bytes: a token has at most 1 KiB
 
 
@@ -28,6 +29,17 @@ class Session:
     principal: str
     version: str
     capabilities: bytes = b"{}"  # the client's, a JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What a token whose signature was good says."""
+
+    id: str
+    owner: bytes  # digest of the principal
+    issued: int  # Unix seconds
+    version: str
+    capabilities: bytes
 
 
 class KeyRing:
@@ -69,6 +81,7 @@ class Sessions:
     def __init__(self, ring: KeyRing, *, ttl: float = 24 * 3600) -> None:
         self._ring, self._ttl = ring, ttl
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, _Token] = OrderedDict()  # tokens whose signature has been seen to be good
 
     def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
         """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them."""
@@ -77,15 +90,25 @@ class Sessions:
 
     def find(self, token: str, *, principal: str, now: float) -> Session | None:
         """The session of a token; None if it is foreign, forged, expired, ended or another principal's."""
+        known = self._known.get(token)
+        if known is None:
+            known = self._verified(token)
+            if known is None:
+                return None
+            self._known[token] = known
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        if not hmac.compare_digest(known.owner, _digest(principal)) or now - known.issued > self._ttl:
+            return None
+        session = Session(id=known.id, principal=principal, version=known.version, capabilities=known.capabilities)
+        return None if session.id in self._ended else session
+
+    def _verified(self, token: str) -> _Token | None:
         payload = self._ring.verify(token, _PURPOSE)
         if payload is None or len(payload) < _HEAD.size:
             return None
         random, owner, issued, version = _HEAD.unpack_from(payload)
-        if not hmac.compare_digest(owner, _digest(principal)) or now - issued > self._ttl:
-            return None
-        capabilities = payload[_HEAD.size :] or b"{}"
-        session = Session(id=random.hex(), principal=principal, version=version.decode(), capabilities=capabilities)
-        return None if session.id in self._ended else session
+        return _Token(random.hex(), owner, issued, version.decode(), payload[_HEAD.size :] or b"{}")
 
     def end(self, session: Session) -> None:
         """Remember that a session was ended by its client."""

@@ -67,9 +67,7 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         return {
             "1 KiB tool calls": _rounds(ways, SMALL, (1, 16, 64)),
             "1 MiB tool calls": _rounds(ways, LARGE, (1,)),
-            "start and sessions": [
-                _sessions(ours.port, ours.process.pid) | {"healthy ms": healthy * 1e3, "idle MiB": idle / 1024}
-            ],
+            "start and sessions": [_sessions(ours.port, ours.process.pid) | {"healthy ms": healthy, "idle MiB": idle}],
         }
 
 
