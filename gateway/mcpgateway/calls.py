@@ -19,6 +19,7 @@ from .deadlines import Deadlines
 from .jsonrpc import Envelope, ProtocolError
 from .parking import PATIENCE, Parking, Question
 from .rounds import Rounds
+from .tasks import Tasks, under
 from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
@@ -46,6 +47,7 @@ class Desk:
     calls: Registry
     parking: Parking
     deadlines: Deadlines
+    tasks: Tasks
     level: Callable[[str], bytes | None]  # the params of a session's last logging/setLevel
     ask: Callable[[Call, str, bytes, Callable[[Envelope], None]], bool]  # a legacy client; False: it cannot be asked
 
@@ -54,6 +56,7 @@ class Call:
     """A request on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
 
     __slots__ = (
+        "_about",
         "_answer",
         "_backend",
         "_began",
@@ -79,8 +82,11 @@ class Call:
         "level",
     )
 
-    def __init__(self, answer: Answer, backend: Backend, *, caller: Caller, desk: Desk, item: Item | None = None) -> None:
+    def __init__(
+        self, answer: Answer, backend: Backend, *, caller: Caller, desk: Desk, item: Item | None = None, task: str = ""
+    ) -> None:
         self._answer, self._backend, self._caller, self._desk, self._item = answer, backend, caller, desk, item
+        self._about = task  # the name of the task that the request is about
         self._began = time.perf_counter()
         self._params: dict[str, Raw] = {}  # the client's, with the server's own names in them
         self._sent = self._params  # in the server's era
@@ -252,7 +258,12 @@ class Call:
         elif outcome == "result":
             answer = self._answer
             cacheable = answer.method in eras.CACHEABLE
-            answer.succeed(eras.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable))
+            result = eras.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable)
+            if self._about:
+                result = under(result, self._about)
+            elif self._item is not None:
+                result = self._desk.tasks.renamed(result, self.server, principal=self._caller.principal)
+            answer.succeed(result)
         else:
             self._answer.relay_error(bytes(value))
 

@@ -58,7 +58,12 @@ HTTP_STATUS: Final[Mapping[int, int]] = {
 }
 
 # Which body member the header Mcp-Name repeats, by method.
-_NAMED_BY: Final[Mapping[str, Literal["name", "uri"]]] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED_BY: Final[Mapping[str, Literal["name", "uri", "task_id"]]] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "task_id"),
+}
 
 
 class _Meta(msgspec.Struct, gc=False):
@@ -70,6 +75,7 @@ class _Params(msgspec.Struct, gc=False):
     meta: _Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
     name: Raw | UnsetType = UNSET
     uri: Raw | UnsetType = UNSET
+    task_id: Raw | UnsetType = msgspec.field(default=UNSET, name="taskId")
 
 
 _params = msgspec.json.Decoder(_Params)
@@ -132,7 +138,7 @@ def _check_modern(method: str, version: str, params: _Params | None, headers: Ma
     _same("Mcp-Method", _header(headers, b"mcp-method"), method)
     member = _NAMED_BY.get(method)
     if member is not None and params is not None:
-        value = params.name if member == "name" else params.uri
+        value: Raw | UnsetType = getattr(params, member)
         _same("Mcp-Name", _header(headers, b"mcp-name"), None if value is UNSET else _string(value))
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from msgspec import UNSET, Raw
 
@@ -30,6 +31,7 @@ from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
 from .parking import Parking
 from .session import KeyRing, Session, Sessions
+from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
 from .upstream.backend import Backend, Caller
 from .upstream.connection import Connection
@@ -80,7 +82,7 @@ class Router:
         self.metrics = metrics
         self.backends: dict[str, Backend] = {}
         self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
-        self._own: dict[str, catalogs.Catalog] = {}  # by the key of a process that has said that its lists change
+        self._own: dict[str, catalogs.Catalog | None] = {}  # by the key of a process that says that its lists change; None: stale
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
@@ -90,6 +92,7 @@ class Router:
             calls=self.dialogues.calls,
             parking=self.parking,
             deadlines=Deadlines(),
+            tasks=Tasks(keys),
             level=self.dialogues.level,
             ask=self.dialogues.ask,
         )
@@ -104,7 +107,7 @@ class Router:
             gateway=self.config.gateway,
             absent=absent,
         )
-        self._own = dict.fromkeys(self._own, self.catalog)  # stale: made anew when they are asked for
+        self._own = dict.fromkeys(self._own)  # stale: made anew when they are asked for
         self.metrics.ready_servers.set(len(self.backends) - len(absent))
         if fresh != self.catalog:
             changed = fresh.changed_since(self.catalog)
@@ -114,7 +117,7 @@ class Router:
                 self.dialogues.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
 
     def _own_lists_changed(self, key: str, capability: str) -> None:
-        self._own[key] = self.catalog
+        self._own[key] = None
         if len(self._own) > _MAX_OWN_CATALOGS:
             del self._own[next(iter(self._own))]
         self.listeners.changed([capability], key=key)
@@ -126,7 +129,8 @@ class Router:
         key = caller.key if caller.key in self._own else caller.identity
         if key not in self._own:
             return self.catalog
-        if self._own[key] is self.catalog:
+        known = self._own[key]
+        if known is None:
             offers = []
             for backend in self.backends.values():
                 link = backend.own_connection(caller)
@@ -134,8 +138,8 @@ class Router:
                 offers.append(catalogs.shaped(offer, backend.server.tools))
             absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
             naming, gateway = self.config.tool_names, self.config.gateway
-            self._own[key] = catalogs.build(offers, naming=naming, gateway=gateway, absent=absent)
-        return self._own[key]
+            known = self._own[key] = catalogs.build(offers, naming=naming, gateway=gateway, absent=absent)
+        return known
 
     # --- who may ----------------------------------------------------------------------------------------------------------
 
@@ -293,15 +297,18 @@ class Router:
         self.metrics.count("initialize", "ok")
         exchange.reply(200, jsonrpc.result(bytes(envelope.id), result), [*JSON, (SESSION_HEADER, token.encode())])
 
-    def _capabilities(self, era: Era) -> dict[str, dict[str, bool]]:
+    def _capabilities(self, era: Era) -> dict[str, dict[str, Any]]:
         """What works now: tools always, the rest as soon as a server has it."""
         known = {name for backend in self.backends.values() for name in backend.capabilities}
         offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
         plain = ["completions", *(["logging"] if era == "legacy" else [])]
-        found = {name: {"listChanged": True} for name in offered}
+        found: dict[str, dict[str, Any]] = {name: {"listChanged": True} for name in offered}
         if "resources.subscribe" in known:
             found["resources"]["subscribe"] = True
-        return found | {name: {} for name in plain if name in known}
+        extensions: dict[str, Any] = {}
+        for backend in self.backends.values():
+            extensions = {**backend.extensions, **extensions}
+        return found | {name: {} for name in plain if name in known} | ({"extensions": extensions} if extensions else {})
 
     def _instructions(self) -> dict[str, str]:
         """What the servers say of their use, each under its name where there are several."""
@@ -395,6 +402,20 @@ class Router:
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
         return having[0] if len(having) == 1 and having[0].snapshot.available else None
 
+    def _task(self, request: Request) -> None:
+        """Tasks extension: the task's name says whose it is."""
+        if not any(EXTENSION in backend.extensions for backend in self.backends.values()):
+            raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, "no server here has the extension for tasks")
+        insist(request.caller.capabilities)
+        name = jsonrpc.text(request.params.get("taskId", UNSET))
+        if name is None:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.taskId must be a string: the task's id")
+        server, id = self._desk.tasks.find(name, principal=request.principal)
+        backend = self.backends.get(server)
+        if backend is None:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown task: its server {server!r} is not here any more")
+        self._relay(request, backend, {**request.params, "taskId": Raw(jsonrpc.dump(id))}, task=name)
+
     def _complete(self, request: Request) -> None:
         ref = jsonrpc.members(request.params.get("ref", UNSET))
         kind = jsonrpc.text(ref.get("type", UNSET))
@@ -468,25 +489,28 @@ class Router:
 
     # --- to a server ------------------------------------------------------------------------------------------------------
 
-    def _relay(self, request: Request, backend: Backend, params: dict[str, Raw], *, item: Item | None = None) -> None:
+    def _relay(
+        self, request: Request, backend: Backend, params: dict[str, Raw], *, item: Item | None = None, task: str = ""
+    ) -> None:
         """Hand a request to a server; the answer comes when it comes."""
         binding = ""
         if request.answer.era == "modern" and backend.era == "legacy" and request.answer.method in eras.MULTI_ROUND:
             binding = parking.binding(principal=request.principal, method=request.answer.method, params=request.params)
             state = request.params.get("requestState", UNSET)
             if state is not UNSET:
-                call = self.parking.take(jsonrpc.text(state) or "", binding)
-                call.resume(request.answer, request.params)
+                parked = self.parking.take(jsonrpc.text(state) or "", binding)
+                parked.resume(request.answer, request.params)
                 return
         if backend.snapshot.isolation == "Principal":
             self.dialogues.uses(request.caller.key, request.caller.identity)
-        Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item).start(params, binding=binding)
+        call = Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item, task=task)
+        call.start(params, binding=binding)
 
 
 def _caller(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
     capabilities = session.capabilities if session else eras.client_capabilities(params)
     identity = _identity(principal, capabilities)
-    return Caller(session.id if session else identity, identity, capabilities)
+    return Caller(session.id if session else identity, principal, identity, capabilities)
 
 
 @lru_cache(maxsize=1024)
@@ -518,7 +542,12 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
         "resources/unsubscribe": Router._subscribe,
         **_SHARED,
     },
-    "modern": {"server/discover": Router._discover, "subscriptions/listen": Router._listen, **_SHARED},
+    "modern": {
+        "server/discover": Router._discover,
+        "subscriptions/listen": Router._listen,
+        **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), Router._task),
+        **_SHARED,
+    },
 }
 # What one era has and the other has not is unknown there, not somebody else's.
 _OTHER_ERAS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})

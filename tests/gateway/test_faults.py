@@ -203,6 +203,25 @@ def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(l
     until("its processes to end", lambda: first.children() == [])
 
 
+def test_a_session_with_lists_of_its_own_follows_the_configuration(lab: Lab) -> None:
+    """Its process has said that its lists change: from then on they come from that process, and still from nowhere else."""
+    first, second = lab.bridge(*ECHO, "legacy"), lab.bridge(*ECHO, "legacy")
+    running = lab.gateway(server("a", first), server("b", second))
+    running.await_ready()
+    opened = running.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}})
+    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+
+    def listed() -> set[str]:
+        answer = running.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=session).json()
+        return {tool["name"][0] for tool in answer["result"]["tools"]}
+
+    params = {"name": "b_echo", "arguments": {"tell": "notifications/tools/list_changed"}}
+    assert "result" in running.post({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=session).json()
+    assert listed() == {"a", "b"}
+    running.configure(configuration(server("a", first), folder=lab.folder))
+    until("the other server's tools to go", lambda: listed() == {"a"})
+
+
 def test_a_modern_client_that_listens_is_told_of_changes_and_of_the_end(lab: Lab) -> None:
     first, second = lab.bridge(), lab.bridge()
     running = lab.gateway(server("a", first))

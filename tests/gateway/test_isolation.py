@@ -102,11 +102,15 @@ async def _at_once(ours: Gateway, count: int, tool: str, **arguments: Any) -> li
 def test_a_pool_spreads_the_calls_of_a_shared_server(bridge_program: Path, tmp_path: Path) -> None:
     with world(bridge_program, tmp_path, "legacy", isolation="Shared", pool=3) as ours:
         until("the pool", lambda: ours.server("s")["processes"] == 3)
-        assert len({answer["result"]["content"][0]["text"] for answer in asyncio.run(_at_once(ours, 30, "pid"))}) == 3
+        assert (
+            len({answer["result"]["content"][0]["text"] for answer in asyncio.run(_at_once(ours, 30, "pid", seconds=0.05))}) == 3
+        )
         pid = Client(ours, "alice", "modern").text("pid")
         Client(ours, "alice", "modern").call("die")
         until("its replacement", lambda: ours.server("s")["processes"] == 3 and ours.server("s")["state"] == "Ready")
-        assert pid not in {answer["result"]["content"][0]["text"] for answer in asyncio.run(_at_once(ours, 30, "pid"))}
+        assert pid not in {
+            answer["result"]["content"][0]["text"] for answer in asyncio.run(_at_once(ours, 30, "pid", seconds=0.05))
+        }
 
 
 def test_who_comes_when_all_processes_are_taken_waits_for_one(bridge_program: Path, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_initialize_offers_what_works(world: World) -> None:
         "resources": {**changing, "subscribe": True},
         "completions": {},
         "logging": {},
+        "extensions": {"io.modelcontextprotocol/tasks": {}, "vendor/x": {"n": 1.5}},
     }
 
 

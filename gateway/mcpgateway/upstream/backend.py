@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -60,6 +60,7 @@ class Caller:
     """Who a request is for, as far as servers may tell."""
 
     key: str  # a session; a modern client has none, there it is the identity
+    principal: str
     identity: str  # a principal, together with what its client can be asked: a process is told that once
     capabilities: bytes = b"{}"  # what the client can be asked, a JSON object
 
@@ -126,6 +127,11 @@ class Backend:
     def instructions(self) -> str:
         """What the server says of its use."""
         return self.snapshot.profile.instructions if self.snapshot.profile else ""
+
+    @property
+    def extensions(self) -> Mapping[str, Raw]:
+        """The extensions that the server offers, with their settings."""
+        return self.snapshot.profile.extensions if self.snapshot.profile else {}
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -5,7 +5,8 @@ Source: MCP specification 2026-07-28, "Versioning": probe with server/discover; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from msgspec import UNSET, Raw
 
@@ -30,6 +31,7 @@ class Profile:
     version: str
     capabilities: frozenset[str]
     instructions: str = ""
+    extensions: Mapping[str, Raw] = field(default_factory=dict)
 
 
 async def probe(connection: Connection, *, gateway: str) -> Profile:
@@ -44,7 +46,7 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
             raise
     else:
         fields = jsonrpc.members(found)
-        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields))
+        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields), _extensions(fields))
     return await initialize(connection, gateway=gateway)
 
 
@@ -67,11 +69,17 @@ async def initialize(connection: Connection, *, gateway: str, capabilities: byte
         raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
     connection.notify("notifications/initialized")
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
-    return Profile("legacy", version, _capabilities(fields), _instructions(fields))
+    return Profile("legacy", version, _capabilities(fields), _instructions(fields), _extensions(fields))
 
 
 def _instructions(fields: dict[str, Raw]) -> str:
     return (jsonrpc.text(fields.get("instructions", UNSET)) or "")[:_MAX_INSTRUCTIONS]
+
+
+def _extensions(fields: dict[str, Raw]) -> dict[str, Raw]:
+    offered = jsonrpc.members(fields.get("capabilities", UNSET))
+    found = jsonrpc.members(offered.get("extensions", UNSET))
+    return {name: Raw(jsonrpc.one_line(bytes(settings))) for name, settings in found.items()}
 
 
 def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:

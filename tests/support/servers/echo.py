@@ -79,6 +79,10 @@ def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, s
         time.sleep(float(arguments["seconds"]))
     if name == "junk":
         sys.stdout.write("this is no message\n\n{half\n" + '{"jsonrpc":"2.0","id":"stray-1","result":{}}\n')
+    if "tell" in arguments:
+        tell(arguments["tell"])
+    if name == "pid" and "seconds" in arguments:
+        time.sleep(arguments["seconds"])
     if name == "count":
         counted += 1
         return str(counted)
@@ -124,7 +128,13 @@ def handle(message: dict[str, Any]) -> None:
             result={
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}, "prompts": {}, "resources": {"subscribe": True}, "completions": {}},
+                "capabilities": {
+                    "tools": {},
+                    "prompts": {},
+                    "resources": {"subscribe": True},
+                    "completions": {},
+                    "extensions": {"io.modelcontextprotocol/tasks": {}, "vendor/x": {"n": 1.50}},
+                },
                 "ttlMs": 0,
                 "cacheScope": "private",
             },
@@ -139,6 +149,16 @@ def handle(message: dict[str, Any]) -> None:
     elif method in ("resources/subscribe", "resources/unsubscribe") and ERA == "legacy":
         answer(id, result={})
         tell("notifications/resources/updated", uri=params["uri"])
+    elif str(method).startswith("tasks/") and ERA == "modern":
+        if params["taskId"] != "t-1":
+            answer(id, error={"code": -32602, "message": "no such task"})
+        elif method == "tasks/get":
+            result = {"content": [{"type": "text", "text": "done"}]}
+            answer(id, result={"resultType": "complete", "taskId": "t-1", "status": "completed", "result": result})
+        else:
+            answer(id, result={"resultType": "complete"})
+    elif method == "tools/call" and params.get("arguments", {}).get("as") == "task":
+        answer(id, result={"resultType": "task", "taskId": "t-1", "status": "working", "ttlMs": 60000, "pollIntervalMs": 50})
     elif method == "subscriptions/listen" and ERA == "modern":
         stamp = {"_meta": {"io.modelcontextprotocol/subscriptionId": id}}
         tell("notifications/subscriptions/acknowledged", notifications=params["notifications"], **stamp)
