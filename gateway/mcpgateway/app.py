@@ -13,13 +13,11 @@ from starlette.routing import Route
 from .auth import joined
 from .replay import Stream, events
 from .router import Denied, Router
-from .sse import denied_response
+from .sse import STREAM_HEADERS, denied_response
 from .sse import routes as sse_routes
 from .status import StatusBoard
 
-_KEEP_ALIVE = 15.0  # seconds between comments on an idle stream
 _MAX_WAIT = 300.0
-_STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
 
 class Health(Protocol):
@@ -49,7 +47,7 @@ def client_app(router: Router) -> Starlette:
             return denied_response(Denied(406, "the header Accept must list text/event-stream"))
         stream, number = router.dialogues.open(session.id, request.headers.get("last-event-id", ""))
         messages = _messages(router, stream, number)
-        return StreamingResponse(messages, media_type="text/event-stream", headers=_STREAM_HEADERS)
+        return StreamingResponse(messages, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -61,7 +59,7 @@ async def _messages(router: Router, stream: Stream, number: int) -> AsyncIterato
     """A stream of a legacy session, for as long as its client reads."""
     try:
         yield b": open\n\n"
-        async for event in events(stream, number, keep_alive=_KEEP_ALIVE):
+        async for event in events(stream, number):
             yield event
     finally:
         router.dialogues.close(stream)

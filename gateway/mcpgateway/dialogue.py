@@ -76,7 +76,7 @@ class Dialogues:
     def tell_all(self, message: bytes) -> None:
         """A message for all sessions that have a GET stream."""
         for key in list(self._streams):
-            self._post(key, message)
+            self.post(key, message)
 
     def finish(self) -> None:
         """End all GET streams: their clients come back elsewhere."""
@@ -97,14 +97,10 @@ class Dialogues:
 
     def _broadcast(self, connection: Connection, message: bytes, *, keep: bool = True) -> bool:
         """To the GET streams of all sessions that use a process."""
-        heard = [self._post(key, message, keep=keep) for key in (connection.key, *self._users.get(connection.key, ()))]
+        heard = [self.post(key, message, keep=keep) for key in (connection.key, *self._users.get(connection.key, ()))]
         return any(heard)
 
-    def post(self, key: str, message: bytes) -> None:
-        """To a session's GET stream, if it has one."""
-        self._post(key, message)
-
-    def _post(self, key: str, message: bytes, *, keep: bool = True) -> bool:
+    def post(self, key: str, message: bytes, *, keep: bool = True) -> bool:
         """To one GET stream of a session; whether somebody reads it. `keep` it for a session that is away for the moment."""
         streams = self._streams.get(key)
         if not streams:
@@ -174,7 +170,7 @@ class Dialogues:
         if params is UNSET:
             return
         message = jsonrpc.notification("notifications/message", params)
-        calls = self.calls.on(connection)
+        calls = list(self.calls.on(connection))
         if connection.key and not any(call.modern for call in calls):  # a legacy server keeps to the level itself
             self._deliver(connection, message)
             return

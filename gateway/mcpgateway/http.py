@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from . import era as eras
 from . import jsonrpc
 from .answer import JSON, Exchange, Headers
+from .replay import KEEP_ALIVE
 from .router import Router
 
 HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
@@ -24,7 +25,6 @@ _MAX_HEADERS = 64 << 10
 _MAX_PIPELINED = 16
 _MAX_UNREAD = 1 << 20  # bytes of events that a client may leave unread before it gets no more
 _RETRY = 1000  # ms after which a client comes back to a stream that was cut
-_KEEP_ALIVE = 15.0  # seconds between comments on a stream
 _PLAIN_HEAD = STATUS_LINE[200] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _STREAM_HEAD = (
     b"content-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
@@ -161,7 +161,7 @@ class McpExchange:
     def _keep_open(self) -> None:
         """Comments keep middleboxes from closing a stream on which nothing happens."""
         if not self.response_complete:
-            self._protocol.loop.call_later(_KEEP_ALIVE, self._comment)
+            self._protocol.loop.call_later(KEEP_ALIVE, self._comment)
 
     def _comment(self) -> None:
         if not self.response_complete:

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from typing import Final
 
+KEEP_ALIVE: Final = 15.0  # seconds between comments on an idle stream: middleboxes close what is silent
 _MAX_EVENTS: Final = 1000  # of one stream; then the oldest goes
 _MAX_BYTES: Final = 64 << 20  # of all streams together; then the oldest stream goes
 _MAX_STREAMS: Final = 20_000
@@ -105,7 +106,7 @@ class Replay:
         self._size -= stream.size
 
 
-async def events(stream: Stream, number: int, *, keep_alive: float) -> AsyncIterator[bytes]:
+async def events(stream: Stream, number: int, *, keep_alive: float = KEEP_ALIVE) -> AsyncIterator[bytes]:
     """A stream from after an event on, as server-sent events, with comments while nothing happens."""
     while True:
         for id, message in stream.after(number):

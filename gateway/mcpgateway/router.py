@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -86,11 +86,10 @@ class Router:
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
-        self.parking = Parking(keys)
         self._desk = Desk(
             gateway=config.gateway,
             calls=self.dialogues.calls,
-            parking=self.parking,
+            parking=Parking(keys),
             deadlines=Deadlines(),
             tasks=Tasks(keys),
             level=self.dialogues.level,
@@ -100,15 +99,9 @@ class Router:
 
     def rebuild(self) -> None:
         """Make a new catalog from what the backends know; clients are told only if something changed."""
-        absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
-        fresh = catalogs.build(
-            [catalogs.shaped(backend.snapshot.offer, backend.server.tools) for backend in self.backends.values()],
-            naming=self.config.tool_names,
-            gateway=self.config.gateway,
-            absent=absent,
-        )
+        fresh = self._merged(lambda backend: backend.snapshot.offer)
         self._own = dict.fromkeys(self._own)  # stale: made anew when they are asked for
-        self.metrics.ready_servers.set(len(self.backends) - len(absent))
+        self.metrics.ready_servers.set(sum(backend.snapshot.available for backend in self.backends.values()))
         if fresh != self.catalog:
             changed = fresh.changed_since(self.catalog)
             self.catalog = fresh
@@ -131,15 +124,17 @@ class Router:
             return self.catalog
         known = self._own[key]
         if known is None:
-            offers = []
-            for backend in self.backends.values():
-                link = backend.own_connection(caller)
-                offer = backend.snapshot.offer if link is None or link.offer is None else Offer(link.offer.items)
-                offers.append(catalogs.shaped(offer, backend.server.tools))
-            absent = {name for name, backend in self.backends.items() if not backend.snapshot.available}
-            naming, gateway = self.config.tool_names, self.config.gateway
-            known = self._own[key] = catalogs.build(offers, naming=naming, gateway=gateway, absent=absent)
+            known = self._own[key] = self._merged(partial(_own_offer, caller))
         return known
+
+    def _merged(self, offer: Callable[[Backend], Offer]) -> catalogs.Catalog:
+        """The catalog of all servers, of each of which `offer` says what it offers."""
+        return catalogs.build(
+            [catalogs.shaped(offer(backend), backend.server.tools) for backend in self.backends.values()],
+            naming=self.config.tool_names,
+            gateway=self.config.gateway,
+            absent={name for name, backend in self.backends.items() if not backend.snapshot.available},
+        )
 
     # --- who may ----------------------------------------------------------------------------------------------------------
 
@@ -456,10 +451,8 @@ class Router:
             raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"server {backend.server.name!r} does not tell of changed resources")
         else:
             subscriber = _SessionStream(request.caller.key, self.dialogues)
-            if request.answer.method == "resources/subscribe":
-                self._with_subscription(backend, request.caller, lambda known: known.add(uri, subscriber))
-            else:
-                self._with_subscription(backend, request.caller, lambda known: known.discard(uri, subscriber))
+            change = Subscription.add if request.answer.method == "resources/subscribe" else Subscription.discard
+            self._with_subscription(backend, request.caller, lambda known: change(known, uri, subscriber))
             request.answer.succeed(b"{}")
 
     def _watch(self, uri: str, subscriber: Subscriber, caller: Caller) -> Callable[[], None] | None:
@@ -498,13 +491,19 @@ class Router:
             binding = parking.binding(principal=request.principal, method=request.answer.method, params=request.params)
             state = request.params.get("requestState", UNSET)
             if state is not UNSET:
-                parked = self.parking.take(jsonrpc.text(state) or "", binding)
+                parked = self._desk.parking.take(jsonrpc.text(state) or "", binding)
                 parked.resume(request.answer, request.params)
                 return
         if backend.snapshot.isolation == "Principal":
             self.dialogues.uses(request.caller.key, request.caller.identity)
         call = Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item, task=task)
         call.start(params, binding=binding)
+
+
+def _own_offer(caller: Caller, backend: Backend) -> Offer:
+    """What a caller's own process offers, if it has said that its lists change; nobody else may keep those."""
+    link = backend.own_connection(caller)
+    return backend.snapshot.offer if link is None or link.offer is None else Offer(link.offer.items)
 
 
 def _caller(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:

@@ -19,10 +19,11 @@ from . import era as eras
 from . import jsonrpc
 from .answer import Headers
 from .auth import joined
-from .replay import Stream, events
+from .replay import KEEP_ALIVE, Stream, events
 from .router import SESSION_HEADER, Denied, Router
 
-_KEEP_ALIVE: Final = 15.0  # seconds between comments on an idle stream
+STREAM_HEADERS: Final = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+_MAX_WAITING: Final = 1000  # messages that a client may leave unread
 _MAX_OPEN: Final = 10_000
 _BODY_DEADLINE: Final = 10.0  # seconds
 
@@ -42,9 +43,6 @@ class _Client:
         except asyncio.QueueFull:
             return False
         return True
-
-
-_MAX_WAITING: Final = 1000  # messages that a client may leave unread
 
 
 class _Posted:
@@ -104,7 +102,7 @@ def routes(router: Router) -> list[Route]:
                 del clients[id]
                 _end(router, client)
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return StreamingResponse(stream(), media_type="text/event-stream", headers=STREAM_HEADERS)
 
     async def post(request: Request) -> Response:
         try:
@@ -137,7 +135,7 @@ async def _events(router: Router, id: str, client: _Client) -> AsyncIterator[byt
     try:
         while True:
             try:
-                async with asyncio.timeout(_KEEP_ALIVE):
+                async with asyncio.timeout(KEEP_ALIVE):
                     event = await client.outgoing.get()
             except TimeoutError:
                 event = b": keep-alive\n\n"
