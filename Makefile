@@ -89,11 +89,12 @@ images: tools ## Build all images into build/images/
 	python -m tests.support.images
 
 .PHONY: lock
-lock: tools ## Resolve requirements/ anew from pyproject.toml
+lock: tools ## Resolve all lock files anew
 	@for extra in gateway operator; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
+	python -m tests.support.npm
 
 ##@ Cluster
 

@@ -139,11 +139,11 @@ func noDescriptors(err error) *refusal {
 // startFailed logs a failure once, not at each attempt.
 func (s *server) startFailed(err error) *refusal {
 	r := startRefusal(err)
-	before, _ := s.board.read()
-	if !before.Failure.same(r) {
+	known := false
+	s.board.update(func(st *state) { known, st.Failure = st.Failure.same(r), r })
+	if !known {
 		s.log.printf("cannot start: %s: %s", r.Reason, r.Message)
 	}
-	s.board.update(func(st *state) { st.Failure = r })
 	return r
 }
 

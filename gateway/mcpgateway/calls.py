@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,13 +31,13 @@ _LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
 class Registry(dict[tuple[str, bytes], "Call"]):
     """The calls on their way, by session and id."""
 
+    def on(self, connection: Connection) -> Iterator[Call]:
+        """All calls on a connection, the newest first."""
+        return (call for call in reversed(self.values()) if call.connection is connection)
+
     def latest(self, connection: Connection) -> Call | None:
         """The newest call on a connection."""
-        return next((call for call in reversed(self.values()) if call.connection is connection), None)
-
-    def on(self, connection: Connection) -> list[Call]:
-        """All calls on a connection, the newest first."""
-        return [call for call in reversed(self.values()) if call.connection is connection]
+        return next(self.on(connection), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Call:
         "_id",
         "_item",
         "_late",
+        "_numbers",
         "_params",
         "_parked_as",
         "_patience",
@@ -92,6 +94,7 @@ class Call:
         self._sent = self._params  # in the server's era
         self._binding = ""
         self._rounds: Rounds | None = None
+        self._numbers = itertools.count(1)  # of questions: an answered one's is not given again
         self._questions: dict[str, Question] = {}  # a legacy server's, that its modern client has not answered
         self._parked_as = ""
         self._late: tuple[Outcome, Raw | UpstreamError] | None = None  # came while the call was parked
@@ -279,7 +282,7 @@ class Call:
         """The server asks in the middle of this call: its client is told, and comes back. False: it cannot be asked."""
         if self._done or not self._binding or not eras.can_be_asked(question.method, self._caller.capabilities):
             return False
-        self._questions[f"{question.method.partition('/')[0]}-{len(self._questions) + 1}"] = question
+        self._questions[f"{question.method.partition('/')[0]}-{next(self._numbers)}"] = question
         if not self._parked_as:
             self._park()
         return True

@@ -137,6 +137,7 @@ def test_a_command_that_cannot_start_is_refused_with_the_reason(
     assert {(a["error"], a["reason"]) for a in answers} == {("start", reason)}
     status, text = running.get("/readyz")
     assert (status, reason in text) == (503, True)
+    until("the line", lambda: "cannot start" in running.log.read_text())  # the bridge does not wait for its log
     assert running.log.read_text().count("cannot start") == 1
 
 

@@ -25,6 +25,10 @@ def test_what_the_server_passes_the_gateway_passes(name: str, behind: tuple[str,
     url, way = behind
     assert baseline[name].passed.total() > 70
     missing = run(url, *RUNS[name]).missing(baseline[name])
+    for _ in range(2):
+        if missing:  # the suite gives 0.6 s for some answers, and a busy machine may not: what fails must fail each time
+            again = run(url, *RUNS[name]).missing(baseline[name])
+            missing = {key: words for key, words in missing.items() if key in again}
     if way == "legacy":
         missing = {key: words for key, words in missing.items() if key not in BEYOND_LEGACY_SERVERS}
     assert missing == {}

@@ -35,13 +35,27 @@ def modules() -> Path:
         folder.mkdir(parents=True)
         for name in _FILES:
             shutil.copy(_SOURCES / name, folder)
-        script = _HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        command = [str(node()), str(script), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        command = [*_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise tools.CannotRunError(f"npm ci failed: {done.stderr[-1000:]}")
         (folder / "complete").touch()
     return folder / "node_modules"
+
+
+def lock() -> None:
+    """Resolve the lock file anew, without the packages' links to where their authors take money."""
+    command = [*_npm(), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(command, cwd=_SOURCES, env=environment(), check=True)
+    file = _SOURCES / "package-lock.json"
+    locked = json.loads(file.read_text())
+    for package in locked["packages"].values():
+        package.pop("funding", None)
+    file.write_text(json.dumps(locked, indent=2, ensure_ascii=False) + "\n")
+
+
+def _npm() -> list[str]:
+    return [str(node()), str(_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def environment() -> dict[str, str]:
@@ -56,3 +70,7 @@ def program(package: str) -> list[str]:
     programs = described["bin"]
     script = programs if isinstance(programs, str) else next(iter(programs.values()))
     return [str(node()), str(folder / script)]
+
+
+if __name__ == "__main__":
+    lock()
