@@ -219,7 +219,9 @@ class Call:
         if self._token is not None:
             params = eras.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
-        connection.send(self._answer.method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress)
+        connection.send(
+            self._answer.method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress, item=self._item
+        )
 
     # --- from the server --------------------------------------------------------------------------------------------------
 
@@ -243,8 +245,10 @@ class Call:
             self._conclude(outcome, value)
 
     def _may_retry(self, error: UpstreamError) -> bool:
-        """Once, and only what does no harm when it is done twice (MCP specification, "Tool Annotations")."""
-        return not self._retried and error.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
+        """Once, and only what was not begun, or does no harm when it is done twice (MCP specification, "Tool Annotations")."""
+        if self._retried or error.reason == "SessionLost":
+            return not self._retried
+        return error.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
 
     def _needs_input(self, value: Raw) -> bool:
         """Whether a modern server's result is a question to a legacy client, which then is asked."""

@@ -62,13 +62,24 @@ class ToolRules(_Model, frozen=True):
     overrides: tuple[ToolOverride, ...] = ()
 
 
+class Header(_Model, frozen=True):
+    """A header of all requests to a remote server: its value, or the file where a secret one is mounted."""
+
+    name: str
+    value: str = ""
+    file: str = ""
+    reference: str = ""  # what the file comes from, "secret/key", for messages
+
+
 class Server(_Model, frozen=True):
-    """One MCP server behind a bridge."""
+    """One MCP server: behind a bridge, or remote at a URL."""
 
     name: str
     isolation: Isolation = "Auto"
     addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
     fallback: str = ""  # HOST:PORT by name, when no address is known yet
+    url: str = ""  # of a remote server
+    headers: tuple[Header, ...] = ()
     call_timeout: float = 60.0  # seconds
     pool: int = 1  # processes of a shared server
     max_processes: int = 16  # of a server that is not shared

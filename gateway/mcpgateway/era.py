@@ -142,6 +142,12 @@ def _check_modern(method: str, version: str, params: _Params | None, headers: Ma
         _same("Mcp-Name", _header(headers, b"mcp-name"), None if value is UNSET else _string(value))
 
 
+def name_of(method: str, params: Mapping[str, Raw]) -> str | None:
+    """What the header `Mcp-Name` of a request has to say, if it has to be there."""
+    member = _NAMED_BY.get(method)
+    return None if member is None else jsonrpc.text(params.get("taskId" if member == "task_id" else member, UNSET))
+
+
 def _same(header: str, sent: str | None, body: str | None) -> None:
     if sent is None or sent != body:
         raise ProtocolError(jsonrpc.HEADER_MISMATCH, f"the header {header} is missing or differs from the body")

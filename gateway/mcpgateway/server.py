@@ -20,13 +20,15 @@ from starlette.applications import Starlette
 from . import __version__
 from .app import client_app, internal_app
 from .auth import TokenTable
-from .config import Binding, Config, ConfigError, addresses_of, read_binding, read_config
+from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
 from .http import protocol_class
 from .router import Router
 from .session import KeyRing
 from .status import Report, StatusBoard, server_status
 from .telemetry import Metrics
 from .upstream.backend import Backend
+from .upstream.bridges import Bridges
+from .upstream.reach import Reach
 
 log = structlog.get_logger()
 
@@ -107,19 +109,20 @@ class Gateway:
         """Make the backends those of the configuration; the ones that stay keep their connections."""
         wanted = {server.name: server for server in self.config.servers}
         if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
-            wanted = {name: server for name, server in wanted.items() if name in self.binding.addresses}
+            wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
         current = self.router.backends
         for name in [name for name in current if name not in wanted]:
             self._retire(current.pop(name))
         for name, server in wanted.items():
             addresses = addresses_of(server, self.binding)
             known = current.get(name)
-            if known is not None and known.server.isolation != server.isolation:
+            if known is not None and not _goes_on(known.server, server):
                 self._retire(current.pop(name))
                 known = None
             if known is None:
                 peer = self.router.dialogues
-                current[name] = Backend(server, addresses, gateway=self.config.gateway, on_change=self.changed, peer=peer)
+                reach = _reach(server, addresses, gateway=self.config.gateway)
+                current[name] = Backend(server, reach, gateway=self.config.gateway, on_change=self.changed, peer=peer)
             else:
                 known.update(server, addresses)
         self.router.backends = {name: current[name] for name in wanted}
@@ -243,6 +246,19 @@ class Gateway:
         for backend in self.router.backends.values():
             self._retire(backend)
         await asyncio.gather(*self._closing)
+
+
+def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Reach:
+    if not server.url:
+        return Bridges(server, addresses, gateway=gateway)
+    from .upstream.remote import Remote
+
+    return Remote(server)
+
+
+def _goes_on(known: Server, server: Server) -> bool:
+    """Whether a changed server can keep its connections."""
+    return (known.isolation, known.url, known.headers) == (server.isolation, server.url, server.headers)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

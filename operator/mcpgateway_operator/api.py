@@ -1,16 +1,30 @@
 """MCPGateway v1alpha1: the single source of the CRD, and what a stored object is parsed into.
 
 Names and shapes follow the Kubernetes API conventions. Field descriptions are the reference manual (`kubectl explain`).
-`cel` and `list_map` put Kubernetes' own keywords into the schema; `crd.py` carries them over.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, ValidationError
+
+from .schema import (
+    ATOMIC,
+    MAX_SERVERS,
+    Duration,
+    ImageReference,
+    KeySelector,
+    Model,
+    ObjectName,
+    ObjectSelector,
+    Origin,
+    PullPolicy,
+    Quantity,
+    RemoteURL,
+    cel,
+    list_map,
+)
 
 GROUP = "mcpgateway.dev"
 VERSION = "v1alpha1"
@@ -18,58 +32,18 @@ KIND = "MCPGateway"
 PLURAL = "mcpgateways"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-MAX_SERVERS = 64
 MAX_ENV = 64
+RESERVED_HEADERS = (
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "last-event-id",
+    "transfer-encoding",
+    "upgrade",
+)
 RESERVED_SERVER_NAMES = ("gateway", "peers", "config", "keys", "bridge")
-
-
-def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """`x-kubernetes-validations` from (rule, message) pairs; a message names the field and the fix."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
-
-
-def list_map(*keys: str) -> dict[str, Any]:
-    """A list whose items are told apart by these keys: merged by server-side apply, duplicates refused."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
-
-
-ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
-
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")]
-_QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-
-
-def _quantity(value: int | str) -> int | str:
-    if not re.match(_QUANTITY, str(value)):
-        raise ValueError(f"{value!r} is not a quantity: write for example 100m, 0.5 or 256Mi")
-    return value
-
-
-Quantity = Annotated[int | str, AfterValidator(_quantity), Field(json_schema_extra={"pattern": _QUANTITY, "maxLength": 32})]
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", max_length=32)]
-Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/\s]+$")]
-PullPolicy = Literal["Always", "IfNotPresent", "Never"]
-
-
-class Model(BaseModel):
-    """Strict about what is in it, so that `mcpgw` refuses what the API server would."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class KeySelector(Model):
-    """One key of a Secret or ConfigMap in the same namespace."""
-
-    name: ObjectName = Field(description="Name of the Secret or ConfigMap, in the gateway's own namespace.")
-    key: DataKey = Field(description="The key whose value is used.")
-
-
-class ObjectSelector(Model):
-    """A whole Secret or ConfigMap in the same namespace."""
-
-    name: ObjectName = Field(description="Name of the Secret or ConfigMap, in the gateway's own namespace.")
 
 
 class EnvVarSource(Model):
@@ -119,6 +93,28 @@ class EnvFromSource(Model):
     prefix: str = Field("", max_length=64, pattern=r"^([-._a-zA-Z][-._a-zA-Z0-9]*)?$", description="Put before each name.")
     secret_ref: ObjectSelector | None = Field(None, description="A Secret.")
     config_map_ref: ObjectSelector | None = Field(None, description="A ConfigMap.")
+
+
+class Header(Model):
+    """One header of all requests to a remote server."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.value) != has(self.valueFrom)",
+                "headers needs exactly one of value and valueFrom; what is secret belongs into valueFrom",
+            ),
+            (
+                "!(self.name.lowerAscii() in " + str(list(RESERVED_HEADERS)) + ") && !self.name.lowerAscii().startsWith('mcp-')",
+                "headers may not set what the protocol itself sets (mcp-…, " + ", ".join(RESERVED_HEADERS) + "): remove it",
+            ),
+        )
+    )
+    name: str = Field(min_length=1, max_length=128, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="Name of the header.")
+    value: str | None = Field(None, max_length=4096, pattern=r"^[\x20-\x7e]*$", description="Its value.")
+    value_from: EnvVarSource | None = Field(
+        None, description="Take the value from a Secret or a ConfigMap; a changed one is used within seconds."
+    )
 
 
 class ResourceList(Model):
@@ -175,12 +171,24 @@ class ToolRules(Model):
 
 
 class Server(Model):
-    """One MCP server: an ordinary stdio program in an ordinary image."""
+    """One MCP server: an ordinary stdio program in an ordinary image, or a remote one at a URL."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                "has(self.command) && size(self.command) > 0",
+                "has(self.image) != has(self.url)",
+                "a server needs exactly one of image (a program in a container) and url (a remote server)",
+            ),
+            (
+                "!has(self.url) || !(has(self.command) || size(self.args) + size(self.env) + size(self.envFrom) > 0)",
+                "command, args, env and envFrom belong to a container: remove them, or url",
+            ),
+            (
+                "has(self.url) || size(self.headers) == 0",
+                "headers belong to a remote server: remove them, or give url in place of image",
+            ),
+            (
+                "has(self.url) || (has(self.command) && size(self.command) > 0)",
                 "command is required with image, because the bridge starts the program itself: take the image's own, which "
                 "`docker image inspect -f '{{json .Config.Entrypoint}} {{json .Config.Cmd}}' IMAGE` shows",
             ),
@@ -196,7 +204,14 @@ class Server(Model):
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         description="Name of the server, a DNS label; with toolNames.prefix it begins the names of its tools.",
     )
-    image: ImageReference = Field(description="Container image that has the server's program.")
+    image: ImageReference | None = Field(None, description="Container image that has the server's program.")
+    url: RemoteURL | None = Field(
+        None,
+        description="Where a remote server is: streamable HTTP of any version, or the HTTP+SSE transport of 2024-11-05.",
+    )
+    headers: tuple[Header, ...] = Field(
+        (), max_length=32, json_schema_extra=list_map("name"), description="Headers of all requests to a remote server."
+    )
     image_pull_policy: PullPolicy = Field("IfNotPresent", description="When the image is pulled.")
     command: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
         (),
@@ -231,12 +246,18 @@ class Server(Model):
         16,
         ge=1,
         le=1000,
-        description="Most processes of a server that is not Shared; who comes after that waits for one.",
+        description="Most processes of a server that is not Shared; who comes after that waits for one. "
+        "A remote server bounds its sessions itself.",
     )
     idle_timeout: Duration = Field("30m", description="How long a process of a session or identity is kept without use.")
     call_timeout: Duration = Field("60s", description="Longest time that one call may take.")
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools of the server clients see, and as what.")
     state: Literal["Enabled", "Disabled"] = Field("Enabled", description="Disabled: as if the server were not listed.")
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it runs here, in a container of its own."""
+        return self.url is None
 
 
 class Token(Model):
@@ -339,65 +360,6 @@ class Spec(Model):
     def enabled(self) -> tuple[Server, ...]:
         """The servers that are wanted, in the order of their names."""
         return tuple(sorted((s for s in self.servers if s.state == "Enabled"), key=lambda s: s.name))
-
-
-class ConditionStatus(Model):
-    """metav1.Condition."""
-
-    type: str = Field(max_length=63, description="Accepted, ResolvedRefs, Programmed, Ready; Reconciling and Stalled while true.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    observed_generation: int | None = Field(None, description="The generation that it was found for.")
-    last_transition_time: str = Field(
-        max_length=32, json_schema_extra={"format": "date-time"}, description="When status last changed."
-    )
-    reason: str = Field(max_length=128, description="CamelCase reason, see docs/status.md.")
-    message: str = Field(max_length=4096, description="What it means, for people.")
-
-
-class LastError(Model):
-    """Why a server was last found wanting."""
-
-    reason: str = Field(max_length=128, description="CamelCase reason, see docs/status.md.")
-    message: str = Field(max_length=2048, description="What happened.")
-    time: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="When it was first seen.")
-
-
-class ServerState(Model):
-    """What is known about one server."""
-
-    name: str = Field(max_length=40, description="Name of the server.")
-    state: str = Field(max_length=32, description="Ready, Connecting, Restarting, Failed, Quarantined or Unknown.")
-    era: str | None = Field(None, max_length=16, description="legacy (initialize) or modern (2026-07-28 and later).")
-    protocol_version: str | None = Field(None, max_length=32, description="Protocol version spoken with the server.")
-    isolation: str | None = Field(None, max_length=16, description="Shared, Session, Principal or Call.")
-    tools: int = Field(0, description="Tools offered.")
-    prompts: int = Field(0, description="Prompts offered.")
-    resources: int = Field(0, description="Resources offered.")
-    digest: str | None = Field(None, max_length=80, description="Hash of all tools as the server describes them.")
-    processes: int = Field(0, description="Processes running now.")
-    restarts: int = Field(0, description="Processes that ended unexpectedly since the gateway started.")
-    last_error: LastError | None = Field(None, description="The last thing that went wrong; kept after recovery.")
-
-
-class Status(Model):
-    """What is."""
-
-    observed_generation: int | None = Field(None, description="The generation of spec that this status is about.")
-    url: str | None = Field(None, max_length=1024, description="Where clients inside the cluster connect.")
-    replicas: int | None = Field(None, description="Pods of the gateway, for the scale subresource.")
-    selector: str | None = Field(None, max_length=1024, description="Label selector of the gateway's pods.")
-    ready_servers: str | None = Field(None, max_length=16, description="Servers that answer, of those enabled.")
-    tool_count: int | None = Field(None, description="Tools that clients see.")
-    version: str | None = Field(None, max_length=64, description="Version of the operator that rendered the gateway.")
-    conditions: tuple[ConditionStatus, ...] = Field(
-        (), max_length=16, json_schema_extra={**list_map("type"), "x-no-default": True}, description="See docs/status.md."
-    )
-    servers: tuple[ServerState, ...] = Field(
-        (),
-        max_length=MAX_SERVERS,
-        json_schema_extra={**list_map("name"), "x-no-default": True},
-        description="One entry for each enabled server.",
-    )
 
 
 class InvalidSpecError(Exception):

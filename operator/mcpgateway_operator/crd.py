@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from . import api
+from .observed import Status
 
 _DROPPED = ("title", "additionalProperties", "const", "x-no-default")
 _NAME_RULE = "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')"
@@ -43,7 +44,7 @@ def custom_resource_definition() -> dict[str, Any]:
             "kind": {"type": "string", "description": "MCPGateway"},
             "metadata": {"type": "object"},
             "spec": structural(api.Spec),
-            "status": structural(api.Status),
+            "status": structural(Status),
         },
         "x-kubernetes-validations": [{"rule": _NAME_RULE, "message": _NAME_MESSAGE}],
     }

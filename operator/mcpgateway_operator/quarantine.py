@@ -39,7 +39,7 @@ def held_back(spec: Spec, *, pods: Iterable[Pod], status: Mapping[str, Any], gen
     """The servers to leave out of the next rendering."""
     if spec.mode != "Sidecar":
         return {}
-    wanted = {server.name: server.image for server in spec.enabled}
+    wanted = {server.name: server.image for server in spec.enabled if server.hosted}
     held = {}
     if status.get("observedGeneration") == generation:
         held = {name: entry for name, entry in _remembered(status).items() if name in wanted and not _due(entry, now)}

@@ -6,7 +6,7 @@ Every value reaches a template JSON-encoded, so that nothing a user writes can b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ import yaml
 from mcpgateway import config as gateway_config
 
 from . import naming
-from .api import API_VERSION, KIND, Resources, Server, Spec, seconds
+from .api import API_VERSION, KIND, EnvVarSource, Header, Resources, Server, Spec, seconds
 
 REFS = "/run/mcpgateway/refs"
 BRIDGE_PROCESSES = 256  # that a bridge holds without being told
-TOKENS = "/etc/mcpgateway/tokens"
+REMOTE_SESSIONS = 10_000  # at one remote server
+TOKENS = "/etc/mcpgateway/tokens"  # and secret headers: all values that the gateway itself needs
 _SERVER_RESOURCES = ({"cpu": "10m", "memory": "64Mi"}, {"memory": "512Mi"})
 _GATEWAY_RESOURCES = ({"cpu": "50m", "memory": "64Mi"}, {"memory": "256Mi"})
 
@@ -98,7 +99,8 @@ class _Renderer:
         self.spec, self.context = spec, context
         self.sidecar = spec.mode == "Sidecar"
         self.servers = [s for s in spec.enabled if not (self.sidecar and s.name in context.quarantined)]
-        self.binding = gateway_config.encode(_binding(self.servers))
+        self.hosted = [server for server in self.servers if server.hosted]
+        self.binding = gateway_config.encode(_binding(self.hosted))
         self.config = gateway_config.encode(_config(spec, self.servers, context))
 
     def all(self) -> Rendered:
@@ -113,7 +115,7 @@ class _Renderer:
         if not self.sidecar:
             gateway = naming.selector(self.context.name, "gateway")
             objects.append(self._manifest("servers-network-policy", "server", gateway_selector=gateway))
-            for server in self.servers:
+            for server in self.hosted:
                 objects += self._server_objects(server)
         objects.append(self._gateway_deployment())
         return Rendered(objects=tuple(objects), config_digest=gateway_config.digest(self.config))
@@ -134,12 +136,12 @@ class _Renderer:
             "gateway",
             replicas=spec.replicas,
             keys=naming.keys_secret(name, self.context.uid),
-            sidecars=[self._server_view(s, index) for index, s in enumerate(self.servers)] if self.sidecar else [],
+            sidecars=[self._server_view(s, index) for index, s in enumerate(self.hosted)] if self.sidecar else [],
             gateway=self._gateway_view()
             | {
                 "args": args,
                 "resources": _resources(spec.resources, _GATEWAY_RESOURCES),
-                "references": _token_mounts(spec),
+                "references": _gateway_mounts(spec, self.servers),
             },
         )
 
@@ -228,16 +230,21 @@ def bridge_processes(server: Server) -> list[str]:
     return [*flags, f"--max-processes={most}"] if most > BRIDGE_PROCESSES else flags
 
 
-def server_config(server: Server, *, addresses: tuple[str, ...] = (), fallback: str = "") -> gateway_config.Server:
+File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → where its value is
+
+
+def server_config(server: Server, *, file: File, addresses: tuple[str, ...] = (), fallback: str = "") -> gateway_config.Server:
     """What the gateway has to know of a server."""
     return gateway_config.Server(
         name=server.name,
+        url=server.url or "",
+        headers=tuple(_header(header, file) for header in server.headers),
         isolation=server.isolation,
         addresses=addresses,
         fallback=fallback,
         call_timeout=seconds(server.call_timeout),
         pool=server.pool,
-        max_processes=server.max_processes,
+        max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
         idle_timeout=seconds(server.idle_timeout),
         tools=gateway_config.ToolRules(
             allow=server.tools.allow,
@@ -250,25 +257,48 @@ def server_config(server: Server, *, addresses: tuple[str, ...] = (), fallback: 
     )
 
 
-def references(server: Server) -> dict[tuple[str, str], set[str] | None]:
-    """What a server refers to: (secrets | configmaps, name) → keys, None for all of them."""
-    found: dict[tuple[str, str], set[str] | None] = {}
+def _header(header: Header, file: File) -> gateway_config.Header:
+    if header.value_from is None:
+        return gateway_config.Header(name=header.name, value=header.value or "")
+    kind, name, key = _origin(header.value_from)
+    return gateway_config.Header(name=header.name, file=file(kind, name, key), reference=f"{name}/{key}")
 
-    def want(kind: str, name: str, key: str | None) -> None:
+
+def _origin(source: EnvVarSource) -> tuple[str, str, str]:
+    """What a valueFrom refers to: secrets or configmaps, name, key."""
+    if source.secret_key_ref:
+        return "secrets", source.secret_key_ref.name, source.secret_key_ref.key
+    assert source.config_map_key_ref is not None  # noqa: S101 - the schema wants exactly one
+    return "configmaps", source.config_map_key_ref.name, source.config_map_key_ref.key
+
+
+References = dict[tuple[str, str], set[str] | None]  # (secrets | configmaps, name) → keys, None for all of them
+
+
+def _collected(wanted: Iterable[tuple[str, str, str | None]]) -> References:
+    found: References = {}
+    for kind, name, key in wanted:
         known = found.get((kind, name), set())
         found[kind, name] = None if key is None or known is None else known | {key}
-
-    for source in server.env_from:
-        if source.secret_ref:
-            want("secrets", source.secret_ref.name, None)
-        if source.config_map_ref:
-            want("configmaps", source.config_map_ref.name, None)
-    for variable in server.env:
-        if variable.value_from and variable.value_from.secret_key_ref:
-            want("secrets", variable.value_from.secret_key_ref.name, variable.value_from.secret_key_ref.key)
-        if variable.value_from and variable.value_from.config_map_key_ref:
-            want("configmaps", variable.value_from.config_map_key_ref.name, variable.value_from.config_map_key_ref.key)
     return dict(sorted(found.items()))
+
+
+def references(server: Server) -> References:
+    """What a server's program refers to."""
+    whole = [
+        *(("secrets", source.secret_ref.name, None) for source in server.env_from if source.secret_ref),
+        *(("configmaps", source.config_map_ref.name, None) for source in server.env_from if source.config_map_ref),
+    ]
+    return _collected([*whole, *(_origin(variable.value_from) for variable in server.env if variable.value_from)])
+
+
+def header_references(servers: Iterable[Server]) -> References:
+    """What the headers for remote servers refer to."""
+    return _collected(_header_keys(servers))
+
+
+def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
+    return [_origin(header.value_from) for server in servers for header in server.headers if header.value_from]
 
 
 def _server_mounts(server: Server) -> list[_Mount]:
@@ -278,13 +308,10 @@ def _server_mounts(server: Server) -> list[_Mount]:
     ]
 
 
-def _token_mounts(spec: Spec) -> list[_Mount]:
-    keys: dict[str, set[str]] = {}
-    for token in spec.auth.tokens:
-        keys.setdefault(token.secret_key_ref.name, set()).add(token.secret_key_ref.key)
-    return [
-        _mount("token", "gateway", kind="secrets", name=name, keys=wanted, root=TOKENS) for name, wanted in sorted(keys.items())
-    ]
+def _gateway_mounts(spec: Spec, servers: Iterable[Server]) -> list[_Mount]:
+    tokens = [("secrets", token.secret_key_ref.name, token.secret_key_ref.key) for token in spec.auth.tokens]
+    wanted = _collected([*tokens, *_header_keys(servers)])
+    return [_mount("token", "gateway", kind=kind, name=name, keys=keys, root=TOKENS) for (kind, name), keys in wanted.items()]
 
 
 def _mount(prefix: str, server: str, *, kind: str, name: str, keys: set[str] | None, root: str) -> _Mount:
@@ -316,30 +343,35 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
         servers=tuple(
             server_config(
                 server,
+                file=_mounted,
                 addresses=context.addresses.get(server.name, ()) if multi_pod else (),
-                fallback=_by_name(context, server) if multi_pod else "",
+                fallback=_by_name(context, server) if multi_pod and server.hosted else "",
             )
             for server in servers
         ),
-        auth=gateway_auth(spec, file=lambda secret, key: f"{TOKENS}/secrets/{secret}/{key}"),
+        auth=gateway_auth(spec, file=_mounted),
         tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
         allowed_hosts=(*naming.service_hosts(context.name, context.namespace), *spec.allowed_hosts),
         allowed_origins=spec.allowed_origins,
     )
 
 
+def _mounted(kind: str, name: str, key: str) -> str:
+    return f"{TOKENS}/{kind}/{name}/{key}"
+
+
 def _by_name(context: Context, server: Server) -> str:
     return f"{naming.child(context.name, server.name)}.{context.namespace}.svc:{naming.BRIDGE_PORT}"
 
 
-def gateway_auth(spec: Spec, *, file: Callable[[str, str], str]) -> gateway_config.Auth:
+def gateway_auth(spec: Spec, *, file: File) -> gateway_config.Auth:
     """The auth part of the configuration; `file` says where a Secret's key is mounted."""
     return gateway_config.Auth(
         allow_unauthenticated=spec.auth.allow_unauthenticated,
         tokens=tuple(
             gateway_config.Token(
                 name=token.name,
-                file=file(token.secret_key_ref.name, token.secret_key_ref.key),
+                file=file("secrets", token.secret_key_ref.name, token.secret_key_ref.key),
                 reference=f"{token.secret_key_ref.name}/{token.secret_key_ref.key}",
             )
             for token in spec.auth.tokens

@@ -19,6 +19,10 @@ def env(*variables: dict[str, Any]) -> dict[str, Any]:
     return gateway("demo", server("time", env=list(variables)))
 
 
+def remote(**fields: Any) -> dict[str, Any]:
+    return {"name": "far", "url": "https://example.com/mcp", **fields}
+
+
 @pytest.mark.parametrize(
     ("resource", "message"),
     [
@@ -38,6 +42,17 @@ def env(*variables: dict[str, Any]) -> dict[str, Any]:
             "command is required with image, because the bridge starts the program itself",
         ),
         (gateway("demo", server("time", command=[])), "command is required with image"),
+        (gateway("demo", {"name": "a"}), "a server needs exactly one of image (a program in a container) and url"),
+        (gateway("demo", server("a", url="https://example.com/mcp")), "a server needs exactly one of image"),
+        (gateway("demo", remote(args=["x"])), "command, args, env and envFrom belong to a container"),
+        (gateway("demo", remote(url="ftp://example.com")), "spec.servers[0].url in body should match"),
+        (gateway("demo", remote(url="https://user:secret@example.com/mcp")), "spec.servers[0].url in body should match"),
+        (gateway("demo", server("a", headers=[{"name": "X-A", "value": "1"}])), "headers belong to a remote server"),
+        (gateway("demo", remote(headers=[{"name": "X-A"}])), "headers needs exactly one of value and valueFrom"),
+        (gateway("demo", remote(headers=[{"name": "Host", "value": "x"}])), "headers may not set what the protocol itself sets"),
+        (gateway("demo", remote(headers=[{"name": "MCP-Name", "value": "x"}])), "headers may not set what the protocol"),
+        (gateway("demo", remote(headers=[{"name": "X A", "value": "x"}])), "headers[0].name in body should match"),
+        (gateway("demo", remote(headers=[{"name": "X-A", "value": "x\r\nY: z"}])), "headers[0].value in body should match"),
         (gateway("demo", server("keys")), "name is reserved for the gateway's own objects"),
         (gateway("demo", server(LONG)), "may not be more than 40"),
         (gateway("demo", server("Up")), "spec.servers[0].name in body should match"),

@@ -21,6 +21,7 @@ import yaml
 
 from tests.support.bridges import ECHO, free_port, until
 from tests.support.paths import ROOT
+from tests.support.remotes import everything
 
 
 class Up:
@@ -126,6 +127,21 @@ def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
     assert "Traceback" not in running.log
     token = tmp_path / "mcpgateway" / "quickstart" / "tokens" / "mcp-token" / "token"
     assert (token.stat().st_mode & 0o777, token.read_text()) == (0o600, found["token"])
+
+
+def test_a_remote_server_with_a_secret_header(stack: ExitStack, tmp_path: Path) -> None:
+    wanted = resource("here")
+    source = {"secretKeyRef": {"name": "far", "key": "authorization"}}
+    header = {"name": "Authorization", "valueFrom": source}
+    wanted["spec"]["servers"].append(
+        {"name": "far", "url": stack.enter_context(everything("streamableHttp")), "headers": [header]}
+    )
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(wanted))
+    flags = (f"--port={free_port()}", '--call=far_echo={"message":"hi"}', "--call=here_echo={}")
+    running = stack.enter_context(up(str(file), *flags, state=tmp_path, MCPGW_SECRET_FAR_AUTHORIZATION="Bearer s3cret"))
+    assert [call["result"] for call in running.connected()["calls"]] == ["Echo: hi", "{}"]
+    assert "s3cret" not in running.log
 
 
 def test_edits_of_the_file_are_followed_and_mistakes_change_nothing(stack: ExitStack, tmp_path: Path) -> None:

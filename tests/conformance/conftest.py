@@ -34,6 +34,15 @@ def _behind(program: Path, folder: Path, *flags: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def _remote(folder: Path, url: str) -> Iterator[str]:
+    server = gateway_config.Server(name="fixture", url=url)
+    auth, names = gateway_config.Auth(allow_unauthenticated=True), gateway_config.ToolNames(prefix="Never")
+    with gateway(folder, configuration(server, folder=folder, auth=auth, tool_names=names)) as ours:
+        ours.await_ready()
+        yield ours.url
+
+
+@contextlib.contextmanager
 def _up(folder: Path) -> Iterator[str]:
     resource = {
         "apiVersion": "mcpgateway.dev/v1alpha1",
@@ -52,15 +61,19 @@ def _up(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/mcp"
 
 
-@pytest.fixture(scope="module", params=["modern", "legacy", "mcpgw up"])
+@pytest.fixture(scope="module", params=["modern", "legacy", "remote", "mcpgw up"])
 def behind(
-    request: pytest.FixtureRequest, bridge_program: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    bridge_program: Path,
+    direct: str,  # noqa: F811 - the fixture that is imported above
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str]]:
     """The URL of a gateway in front of the fixture alone, under its own names; and what the parameter says: how it was made."""
     folder = tmp_path_factory.mktemp("conformance")
     ways = {
         "modern": lambda: _behind(bridge_program, folder),
         "legacy": lambda: _behind(bridge_program, folder, "--legacy"),
+        "remote": lambda: _remote(folder, direct),
         "mcpgw up": lambda: _up(folder),
     }
     with ways[request.param]() as url:

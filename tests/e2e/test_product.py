@@ -81,6 +81,25 @@ def kill_time_server(space: Space, mode: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
+def test_a_gateway_is_a_remote_server_of_another_one(space: Space, new_client: Any, mode: str) -> None:
+    """With a header from a Secret that comes later than the gateway."""
+    near, far = f"near-{mode.lower()}", f"far-{mode.lower()}"
+    space.apply(resource(far, TIME, mode=mode))
+    source = {"secretKeyRef": {"name": f"for-{far}", "key": "authorization"}}
+    headers = [{"name": "Authorization", "valueFrom": source}]
+    space.apply(resource(near, {"name": "far", "url": url(space, far), "headers": headers}, mode=mode))
+    await_ready(space, far)
+    await_server(space, near, "far", "MissingReference")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"for-{far}"}}
+    space.apply({**secret, "stringData": {"authorization": f"Bearer {TOKEN}"}})
+    await_ready(space, near, timeout=180)  # the kubelet looks for it about every minute
+    client = new_client(url(space, near))
+    assert json.loads(client.text("far_time_get_current_time", timezone="UTC"))["timezone"] == "UTC"
+    space.delete("mcpgateway", near)
+    space.delete("mcpgateway", far)
+
+
+@pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
 class TestSamples:
     """apply → wait → get → list and call → kill → heal → delete, with the sample files as they are."""
 

@@ -6,7 +6,6 @@ A backend heals by itself for ever: nothing that a server does ends its supervis
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +19,12 @@ from ..catalog import KINDS, Offer
 from ..config import Isolation, Server
 from ..era import Era
 from . import handshake
-from .connection import Connection, Control, connect
+from .bridged import Control
+from .connection import Connection
 from .errors import Exit, UpstreamError
 from .handshake import Profile
 from .processes import Processes
+from .reach import Reach, Watch
 from .subscription import Subscription
 
 State = Literal["Connecting", "Ready", "Restarting", "Failed"]
@@ -31,7 +32,6 @@ State = Literal["Connecting", "Ready", "Restarting", "Failed"]
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
-_MISSES = 2  # at known addresses before the fallback's turn
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
@@ -78,27 +78,13 @@ class Peer(Protocol):
         """The params of the session's last logging/setLevel."""
 
 
-class _Watch:
-    """The latest line of a watched bridge."""
-
-    def __init__(self) -> None:
-        self.control = Control()
-        self.news = asyncio.Event()
-
-    def receive(self, control: Control) -> None:
-        self.control = control
-        self.news.set()
-
-
 class Backend:
     """Supervises one server. `on_change` is called after every change of `snapshot`."""
 
-    def __init__(
-        self, server: Server, addresses: Sequence[str], *, gateway: str, on_change: Callable[[], None], peer: Peer
-    ) -> None:
+    def __init__(self, server: Server, reach: Reach, *, gateway: str, on_change: Callable[[], None], peer: Peer) -> None:
         self.server = server
         self.snapshot = Snapshot()
-        self._addresses = tuple(addresses)
+        self._reach = reach
         self._gateway = gateway
         self._on_change = on_change
         self._peer = peer
@@ -112,8 +98,6 @@ class Backend:
         self._settled.set()
         self._retry = asyncio.Event()
         self._relist = asyncio.Event()
-        self._address = ""
-        self._misses = 0  # attempts in a row that found no bridge
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"backend {server.name}")
 
     # --- what the router uses ---------------------------------------------------------------------------------------------
@@ -178,7 +162,7 @@ class Backend:
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         """Take a changed configuration; the connection stays if its address does."""
         self.server = server
-        self._addresses = tuple(addresses)
+        self._reach.update(server, addresses)
         self._processes.limit, self._processes.idle_timeout = server.max_processes, server.idle_timeout
         self._retry.set()
 
@@ -194,6 +178,7 @@ class Backend:
         self._processes.end_all()
         for connection in self._shared:
             connection.close()
+        await self._reach.close()
 
     # --- processes of their own -------------------------------------------------------------------------------------------
 
@@ -201,36 +186,25 @@ class Backend:
         """Start a key's process, or find the one that its bridge still holds. Raises: UpstreamError."""
         assert self.snapshot.profile is not None  # noqa: S101 - usable means discovered
         profile = self.snapshot.profile
-        if self.snapshot.isolation == "Call":
-            greeting = {"mode": "direct", "tag": key}
-        else:
-            greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
-        connection = await connect(self.server.name, self._place(key), greeting)
+        connection = await self._reach.own(key, lasting=self.snapshot.isolation != "Call")
         connection.key = key
         connection.on_request = partial(self._peer.asks, connection)
         connection.on_notification = partial(self._on_own_notification, connection)
         connection.subscription = Subscription(gateway=self._gateway)
-        accepted = connection.accepted.result()
-        if profile.era == "legacy" and not (accepted.resumed and accepted.memo):
+        if profile.era == "legacy" and not connection.introduced:
             try:
                 profile = await handshake.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
             except BaseException:
                 connection.close()
                 raise
             if self.snapshot.isolation != "Call":
-                connection.control({"memo": profile.version})
+                connection.remember(profile.version)
             level = self._peer.level(caller.key)
             if level is not None and "logging" in profile.capabilities:
                 connection.set_level(level)
         connection.subscription.attach(connection, profile)
         connection.closed.add_done_callback(lambda lost: self._own_lost(lost.result()))
         return connection
-
-    def _place(self, key: str) -> str:
-        """The bridge of a key: rendezvous hashing, so that a change of the addresses moves as few as possible."""
-        if len(self._addresses) < 2:
-            return self._pick()
-        return max(self._addresses, key=lambda address: hashlib.sha256(f"{address} {key}".encode()).digest())
 
     def _on_own_notification(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         if method in LIST_CHANGED:
@@ -281,15 +255,13 @@ class Backend:
 
     async def _serve(self) -> None:
         """One life of a bridge, from the first connection to its end; always ends in UpstreamError."""
-        watch = _Watch()
-        self._address = self._pick()
-        watching = await connect(self.server.name, self._address, {"mode": "watch"}, on_control=watch.receive)
+        watch = await self._reach.watch()
         try:
-            await self._await_references(watching, watch)
+            await self._await_references(watch)
             connection = await self._discover()
             spares = [asyncio.ensure_future(self._spare()) for _ in range(self._pool() - 1)]
             try:
-                await self._hold(watching, watch, connection)
+                await self._hold(watch, connection)
             finally:
                 self._usable.clear()
                 for spare in spares:
@@ -299,26 +271,17 @@ class Backend:
                 for one in retiring:
                     one.retire()
         finally:
-            watching.close()
+            watch.close()
 
-    def _pick(self) -> str:
-        if not self._addresses:
-            raise UpstreamError(self.server.name, "NoAddress", "no pod of it has an address yet")
-        # The addresses may be old, when nobody is there to write new ones: then the name is tried in turn.
-        if self.server.fallback and self._misses > _MISSES and self._misses % 2:
-            return self.server.fallback
-        return self._addresses[0]
-
-    async def _await_references(self, watching: Connection, watch: _Watch) -> None:
+    async def _await_references(self, watch: Watch) -> None:
         while watch.control.missing:
             missing = ", ".join(watch.control.missing)
             error = UpstreamError(self.server.name, "MissingReference", f"not there: {missing}")
             self._note(replace(self.snapshot, state="Failed", last_error=error))
-            await self._news(watching, watch)
+            await self._news(watch)
 
     async def _discover(self) -> Connection:
-        greeting = {"mode": "direct", "tag": "shared"}
-        connection = await connect(self.server.name, self._address, greeting)
+        connection = await self._reach.shared()
         try:
             profile = await handshake.probe(connection, gateway=self._gateway)
             offer = await handshake.list_all(connection, profile, gateway=self._gateway)
@@ -362,7 +325,7 @@ class Backend:
         """Keep one more shared connection open, for a pool of several."""
         while True:
             try:
-                connection = await connect(self.server.name, self._address, {"mode": "direct", "tag": "shared"})
+                connection = await self._reach.shared()
                 try:
                     if self.era == "legacy":
                         await handshake.initialize(connection, gateway=self._gateway)
@@ -380,7 +343,7 @@ class Backend:
                 self._own_lost(error)
             await asyncio.sleep(_BACKOFF[1])
 
-    async def _hold(self, watching: Connection, watch: _Watch, connection: Connection) -> None:
+    async def _hold(self, watch: Watch, connection: Connection) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
         references = watch.control.references
         loop = asyncio.get_running_loop()
@@ -393,7 +356,7 @@ class Backend:
                 asyncio.ensure_future(event.wait()) for event in (watch.news, self._relist, self._retry)
             }
             ends: set[asyncio.Future[Any]] = {
-                watching.closed,
+                watch.closed,
                 *([connection.closed] if self.snapshot.isolation == "Shared" else []),
             }
             try:
@@ -414,8 +377,8 @@ class Backend:
                     leave = loop.time() + _DRAIN_PATIENCE
             if self._retry.is_set():
                 self._retry.clear()
-                if self._address not in self._addresses:
-                    raise UpstreamError(self.server.name, "Moved", f"it is no longer at {self._address}")
+                if self._reach.moved:
+                    raise UpstreamError(self.server.name, "Moved", "it has another address now")
             if self._relist.is_set():
                 self._relist.clear()
                 await self._refresh(connection)
@@ -427,7 +390,7 @@ class Backend:
         return UpstreamError(self.server.name, "Unreachable", f"its bridge has been silent for {_SILENCE:g} s")
 
     def _on_news(self, control: Control, references: str) -> None:
-        if control.draining and any(address != self._address for address in self._addresses):
+        if control.draining and self._reach.elsewhere:
             raise self._draining()
         if control.references != references:
             self._processes.end_all()
@@ -440,16 +403,16 @@ class Backend:
         offer = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
         self._note(replace(self.snapshot, offer=offer))
 
-    async def _news(self, watching: Connection, watch: _Watch) -> None:
+    async def _news(self, watch: Watch) -> None:
         watch.news.clear()
         news: asyncio.Future[Any] = asyncio.ensure_future(watch.news.wait())
-        closed: asyncio.Future[Any] = watching.closed
+        closed: asyncio.Future[Any] = watch.closed
         try:
             await asyncio.wait({news, closed}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
-        if watching.closed.done():
-            raise watching.closed.result()
+        if watch.closed.done():
+            raise watch.closed.result()
         if not watch.news.is_set():
             raise self._silent()
 
@@ -458,7 +421,7 @@ class Backend:
     def _lost(self, error: UpstreamError) -> None:
         """A server that was well is restarted at once, and its tools stay listed for that moment; else it is away."""
         was_well = self.snapshot.state == "Ready"
-        self._misses = self._misses + 1 if error.reason == "Unreachable" else 0
+        self._reach.missed(error)
         restarts = self.snapshot.restarts + (error.reason == "Exited")
         self._note(
             replace(

@@ -1,30 +1,25 @@
-"""One connection to a bridge: greeting, control lines, and requests in flight.
+"""One conversation with a server, whatever carries it: requests in flight, and what the server says by itself.
 
-The wire contract is docs/bridge-protocol.md. Deadlines belong to the callers; only acknowledgements keep a time here.
+Deadlines belong to the callers. What carries it is a bridge (bridged.py) or HTTP (remote.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from .. import jsonrpc
-from .errors import Exit, UpstreamError, exited
-from .framing import LineSplitter, LineTooLong
+from .errors import UpstreamError
 
 if TYPE_CHECKING:
-    from ..catalog import Offer
+    from ..catalog import Item, Offer
     from .subscription import Subscription
-
-MAGIC = b"MCP-BRIDGE/1 "
-CONNECT_TIMEOUT = 5.0  # seconds
-_ACK_LINES, _ACK_BYTES, _ACK_SECONDS = 64, 256 << 10, 0.1  # what may be consumed before the bridge is told
-_MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
 
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | UpstreamError"], None]
@@ -33,66 +28,57 @@ OnNotification = Callable[[str, "Raw | UnsetType"], None]
 OnRequest = Callable[[str, bytes, "Raw | UnsetType"], None]
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """A bridge's `failure`: the command cannot start."""
+class Connection(ABC):
+    """Requests in flight to one server; ids are ours, unique to this connection, and the callers' never leave us."""
 
-    error: str
-    reason: str = ""
-    message: str = ""
-    exit: Exit | None = None
-
-
-class Control(msgspec.Struct, frozen=True, rename="camel"):
-    """One control line; which members are there says what it is."""
-
-    instance: str = ""
-    epoch: int = 0
-    acked: int = 0
-    received: int = 0
-    resumed: bool = False
-    memo: str = ""
-    error: str = ""
-    reason: str = ""
-    message: str = ""
-    exit: Exit | None = None
-    ready: bool = False
-    draining: bool = False
-    missing: tuple[str, ...] = ()
-    references: str = ""
-    failure: Refusal | None = None
-    processes: int = 0
-    exited: int = 0
-    last_exit: Exit | None = None
-
-
-_control = msgspec.json.Decoder(Control)
-
-
-class Connection(asyncio.Protocol):
-    """Requests multiplexed over one connection; ids are ours, unique to this connection, and the callers' never leave us."""
-
-    def __init__(self, server: str, on_control: Callable[[Control], None] | None = None) -> None:
+    def __init__(self, server: str) -> None:
         self.server = server
         self.closed: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
-        self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
         self.key = ""  # whose process it is; empty where it is everybody's
         self.subscription: Subscription | None = None  # of a process that is somebody's
         self.offer: Offer | None = None  # what that process offers, if it has said that this changes
-        self.junk = 0  # lines that were no message
+        self.version = ""  # legacy, as agreed
+        self.introduced = False  # an earlier connection has shaken hands with this very process
+        self.junk = 0  # messages that were none
         self._level = b""
-        self._on_control = on_control
-        self._lines = LineSplitter()
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
         self._standing: set[bytes] = set()  # requests that stay open as long as the connection
         self._prefix = secrets.token_hex(3)
         self._next = 0
-        self._consumed: _Consumed | None = None  # of a resumable connection
         self._retired = False
-        self._unsent: list[bytes] = []
-        self._transport: asyncio.Transport | None = None
+
+    # --- what carries it --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _obstacle(self) -> UpstreamError | None:
+        """Why nothing can be sent now."""
+
+    @abstractmethod
+    def _request(self, id: str, method: str, params: bytes, item: Item | None) -> None:
+        """Carry one request."""
+
+    @abstractmethod
+    def _tell(self, message: bytes) -> None:
+        """Carry one notification or answer: one line without its end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close now; what is in flight fails."""
+
+    def end(self) -> None:
+        """Whoever it was for does not need it any more: it ends once nothing is in flight."""
+        self.retire()
+
+    def agreed(self, version: str) -> None:
+        """The legacy handshake has settled on a version: over HTTP, all that follows says it."""
+        self.version = version
+
+    def remember(self, version: str) -> None:
+        """The handshake is done; whoever finds this process again need not repeat it."""
+        self.introduced = True
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -110,18 +96,17 @@ class Connection(asyncio.Protocol):
         id: str | None = None,
         on_progress: OnProgress | None = None,
         standing: bool = False,
+        item: Item | None = None,
     ) -> str:
         """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id.
 
         `on_progress` gets the params of each progress notification whose token is the id. A `standing` request stays open as
-        long as the connection, and does not count as in flight.
+        long as the connection, and does not count as in flight. `item` is the listed tool that is called.
         """
         id = id or self.reserve()
-        if self._transport is None or self._transport.is_closing():
-            on_reply("lost", UpstreamError(self.server, "Unreachable", "the connection is closed"))
-            return id
-        if self._transport.get_write_buffer_size() > _MAX_UNSENT:
-            on_reply("lost", UpstreamError(self.server, "Overloaded", "it does not read its input"))
+        obstacle = self._obstacle()
+        if obstacle is not None:
+            on_reply("lost", obstacle)
             return id
         key = b'"' + id.encode() + b'"'
         self._pending[key] = on_reply
@@ -129,12 +114,12 @@ class Connection(asyncio.Protocol):
             self._progress[key] = on_progress
         if standing:
             self._standing.add(key)
-        self._write(jsonrpc.request(id, method, params))
+        self._request(id, method, params, item)
         return id
 
     def notify(self, method: str, params: bytes | None = None) -> None:
         """Send one notification."""
-        self._write(jsonrpc.notification(method, params) + b"\n")
+        self._tell(jsonrpc.notification(method, params))
 
     @property
     def in_flight(self) -> int:
@@ -179,70 +164,16 @@ class Connection(asyncio.Protocol):
 
     # --- life -------------------------------------------------------------------------------------------------------------
 
-    def control(self, message: dict[str, object]) -> None:
-        """Send one control line; only for mode attach."""
-        self._write(MAGIC + jsonrpc.dump(message) + b"\n")
-
-    def end(self) -> None:
-        """The process is not needed any more: its bridge ends it once nothing is in flight."""
-        if self.accepted.done() and self.accepted.exception() is None and self.accepted.result().epoch:
-            self.control({"end": True})
-        self.retire()
-
     def retire(self) -> None:
         """Close as soon as nothing is in flight."""
         self._retired = True
         self._close_if_done()
 
-    def close(self) -> None:
-        """Close now; what is in flight fails."""
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
-
     def _close_if_done(self) -> None:
         if self._retired and not self.in_flight:
             self.close()
 
-    def _write(self, data: bytes) -> None:
-        """Lines of one turn of the loop leave together: a system call costs more than all that is done for a line."""
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent.append(data)
-
-    def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        if unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(unsent) if len(unsent) > 1 else unsent[0])
-
-    # --- asyncio.Protocol -------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            lines = self._lines.feed(data)
-        except LineTooLong as error:
-            self._lose(UpstreamError(self.server, "ProtocolError", str(error)))
-            return
-        for line in lines:
-            if line.startswith(MAGIC):
-                self._on_control_line(line[len(MAGIC) :])
-            elif line:
-                self._on_line(line)
-                if self._consumed is not None:
-                    self._consumed.add(len(line))
-
-    def _on_line(self, line: bytes) -> None:
-        if line.startswith(b"{"):
-            self._on_message(line)
-        elif line.strip():
-            self.junk += 1
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        detail = f" ({exc})" if exc else ""
-        self._lose(UpstreamError(self.server, "Unreachable", f"its bridge closed the connection{detail}"))
+    # --- from the server --------------------------------------------------------------------------------------------------
 
     def _on_message(self, line: bytes) -> None:
         try:
@@ -257,19 +188,25 @@ class Connection(asyncio.Protocol):
                 self._on_request(message.method, bytes(message.id), message.params)
             return
         key = b"" if message.id is UNSET else bytes(message.id)
+        if message.result is not UNSET:
+            self._settle(key, "result", message.result)
+        elif message.error is not UNSET:
+            self._settle(key, "error", message.error)
+        else:
+            error = UpstreamError(self.server, "ProtocolError", "it sent a reply with neither result nor error")
+            self._settle(key, "lost", error)
+
+    def _settle(self, key: bytes, outcome: Outcome, value: Raw | UpstreamError) -> None:
+        """The reply to a request; one to an unknown id, a second one, or one that comes too late counts as junk."""
         on_reply = self._pending.pop(key, None)
         if self._standing:
             self._standing.discard(key)
         if self._progress:
             self._progress.pop(key, None)
-        if on_reply is None:  # an unknown id, a second reply, or one that came too late
+        if on_reply is None:
             self.junk += 1
-        elif message.result is not UNSET:
-            on_reply("result", message.result)
-        elif message.error is not UNSET:
-            on_reply("error", message.error)
         else:
-            on_reply("lost", UpstreamError(self.server, "ProtocolError", "it sent a reply with neither result nor error"))
+            on_reply(outcome, value)
         self._close_if_done()
 
     def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
@@ -296,89 +233,27 @@ class Connection(asyncio.Protocol):
 
     def answer(self, id: bytes, result: bytes) -> None:
         """Answer a server's request with a result."""
-        self._write(jsonrpc.result(id, jsonrpc.one_line(result)) + b"\n")
+        self._tell(jsonrpc.result(id, jsonrpc.one_line(result)))
 
     def answer_error(self, id: bytes, error: bytes) -> None:
         """Answer a server's request with an error object."""
-        self._write(jsonrpc.error(id, jsonrpc.one_line(error)) + b"\n")
+        self._tell(jsonrpc.error(id, jsonrpc.one_line(error)))
 
     def refuse(self, id: bytes, code: int, message: str) -> None:
         """Answer a server's request with an error of our own."""
-        self._write(jsonrpc.failure(id, code, message) + b"\n")
-
-    def _on_control_line(self, body: bytes) -> None:
-        try:
-            control = _control.decode(body)
-        except msgspec.MsgspecError:
-            self.junk += 1
-            return
-        if control.error:
-            self._lose(refused(self.server, control))
-        elif control.exit is not None:
-            if self._consumed is not None:
-                self._consumed.tell()
-            self._lose(exited(self.server, control.exit))
-        else:
-            if not self.accepted.done():
-                self._accept(control)
-            if self._on_control is not None:
-                self._on_control(control)
-
-    def _accept(self, control: Control) -> None:
-        """A process that is resumed may still answer an earlier gateway: ids go on where the bridge's count of our lines is."""
-        if control.epoch:
-            self._prefix, self._next = str(control.epoch), control.received
-            self._consumed = _Consumed(control.acked, lambda number: self.control({"ack": number}))
-        self.accepted.set_result(control)
+        self._tell(jsonrpc.failure(id, code, message))
 
     def _lose(self, error: UpstreamError) -> None:
         """The first cause counts: an exit report comes before the end of the connection."""
         if self.closed.done():
             return
         self.closed.set_result(error)
-        if not self.accepted.done():
-            self.accepted.set_exception(error)
-            self.accepted.exception()  # seen: nobody may be waiting any more
-        if self._consumed is not None:
-            self._consumed.stop()
         self._progress.clear()
         self._standing.clear()
         pending, self._pending = self._pending, {}
         for on_reply in pending.values():
             on_reply("lost", error)
         self.close()
-
-
-class _Consumed:
-    """Counts the lines of a resumable connection and acknowledges them before the bridge has to keep too much."""
-
-    def __init__(self, number: int, tell: Callable[[int], None]) -> None:
-        self._number = self._told = number
-        self._bytes = 0
-        self._tell = tell
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, size: int) -> None:
-        """One more line has been consumed."""
-        self._number += 1
-        self._bytes += size
-        if self._number - self._told >= _ACK_LINES or self._bytes >= _ACK_BYTES:
-            self.tell()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_ACK_SECONDS, self.tell)
-
-    def tell(self) -> None:
-        """Acknowledge everything now."""
-        self.stop()
-        if self._told != self._number:
-            self._told, self._bytes = self._number, 0
-            self._tell(self._number)
-
-    def stop(self) -> None:
-        """Nothing more will be told by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def answer_error(raw: Raw) -> jsonrpc.ProtocolError:
@@ -388,53 +263,3 @@ def answer_error(raw: Raw) -> jsonrpc.ProtocolError:
     data = msgspec.json.decode(fields["data"]) if "data" in fields else None
     number = int(code) if jsonrpc.valid_id(code) and code[:1] != b'"' else jsonrpc.INTERNAL_ERROR
     return jsonrpc.ProtocolError(number, jsonrpc.text(fields.get("message", UNSET)) or "", data=data)
-
-
-_REASONS = {
-    "start": "StartFailed",
-    "references": "MissingReference",
-    "capacity": "Overloaded",
-    "draining": "Draining",
-    "takeover": "TakenOver",
-    "greeting": "ProtocolError",
-    "line": "ProtocolError",
-    "access": "AccessDenied",
-    "backoff": "CrashLoopBackOff",
-}
-
-
-def refused(server: str, control: Control | Refusal) -> UpstreamError:
-    """The error for a bridge's refusal."""
-    reason = _REASONS.get(control.error, "Refused")
-    detail = f"{control.reason}: {control.message}" if reason == "StartFailed" else control.message
-    return UpstreamError(server, reason, detail, control.exit if reason == "CrashLoopBackOff" else None)
-
-
-async def connect(
-    server: str, address: str, greeting: dict[str, str], *, on_control: Callable[[Control], None] | None = None
-) -> Connection:
-    """Open and greet a connection; the bridge has accepted it when this returns. Raises: UpstreamError."""
-    host, _, port = address.rpartition(":")
-    loop = asyncio.get_running_loop()
-    connection: Connection | None = None
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, connection = await loop.create_connection(lambda: Connection(server, on_control), host.strip("[]"), int(port))
-            connection._write(MAGIC + jsonrpc.dump(greeting) + b"\n")
-            await asyncio.shield(connection.accepted)
-    except TimeoutError:
-        _abandon(connection)
-        raise UpstreamError(
-            server, "Unreachable", f"no answer from its bridge at {address} within {CONNECT_TIMEOUT:g} s"
-        ) from None
-    except OSError as error:
-        raise UpstreamError(server, "Unreachable", f"no bridge at {address}: {error.strerror or error}") from error
-    except BaseException:
-        _abandon(connection)
-        raise
-    return connection
-
-
-def _abandon(connection: Connection | None) -> None:
-    if connection is not None:
-        connection.close()

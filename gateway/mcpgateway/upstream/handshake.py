@@ -67,8 +67,9 @@ async def initialize(connection: Connection, *, gateway: str, capabilities: byte
         fields = jsonrpc.members(answer)
     except jsonrpc.ProtocolError as error:
         raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
-    connection.notify("notifications/initialized")
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
+    connection.agreed(version)
+    connection.notify("notifications/initialized")
     return Profile("legacy", version, _capabilities(fields), _instructions(fields), _extensions(fields))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ..api import API_VERSION, KIND, RESERVED_SERVER_NAMES, InvalidSpecError, Spec, parse_spec
+from ..api import API_VERSION, KIND, RESERVED_HEADERS, RESERVED_SERVER_NAMES, InvalidSpecError, Server, Spec, parse_spec
 
 _NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 _INSTALL = "install.mcpgateway.dev/"
@@ -97,8 +97,7 @@ def _check(spec: Spec, where: str) -> None:
             raise BadInputError(f"{field_name}.name is {server.name!r} twice: names must be unique")
         if server.name in RESERVED_SERVER_NAMES:
             raise BadInputError(f"{field_name}.name is {server.name!r}, which is reserved: choose another")
-        if not server.command:
-            raise BadInputError(f"{field_name}.command is required: the bridge starts the program itself")
+        _check_kind(server, field_name)
         for entry, variable in enumerate(server.env):
             if (variable.value is None) == (variable.value_from is None):
                 raise BadInputError(f"{field_name}.env[{entry}] needs exactly one of value and valueFrom")
@@ -106,6 +105,24 @@ def _check(spec: Spec, where: str) -> None:
         raise BadInputError(f"{where}: spec.auth needs tokens, or allowUnauthenticated: true to let everybody in")
     if spec.auth.tokens and spec.auth.allow_unauthenticated:
         raise BadInputError(f"{where}: spec.auth.allowUnauthenticated: true makes spec.auth.tokens meaningless: remove one")
+
+
+def _check_kind(server: Server, field_name: str) -> None:
+    """A server runs in a container, or is remote."""
+    if (server.image is None) == (server.url is None):
+        raise BadInputError(f"{field_name} needs exactly one of image (a program in a container) and url (a remote server)")
+    if server.hosted and not server.command:
+        raise BadInputError(f"{field_name}.command is required: the bridge starts the program itself")
+    if server.hosted and server.headers:
+        raise BadInputError(f"{field_name}.headers belong to a remote server: remove them, or give url in place of image")
+    if not server.hosted and (server.command or server.args or server.env or server.env_from):
+        raise BadInputError(f"{field_name}: command, args, env and envFrom belong to a container: remove them, or url")
+    for entry, header in enumerate(server.headers):
+        if (header.value is None) == (header.value_from is None):
+            raise BadInputError(f"{field_name}.headers[{entry}] needs exactly one of value and valueFrom")
+        if header.name.lower() in RESERVED_HEADERS or header.name.lower().startswith("mcp-"):
+            name = f"{field_name}.headers[{entry}].name"
+            raise BadInputError(f"{name} is {header.name!r}, which the protocol itself sets: remove it")
 
 
 def _data(document: Mapping[str, Any], where: str) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..render import references
+from ..render import header_references, references
 from .documents import BadInputError, Documents, Gateway
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"
@@ -58,7 +58,7 @@ def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes:
 def write_references(documents: Documents, gateway: Gateway, folder: Path) -> None:
     """Lay out all that the servers refer to. Raises: BadInputError."""
     for server in gateway.spec.enabled:
-        for (kind, name), keys in references(server).items():
+        for (kind, name), keys in (*references(server).items(), *header_references([server]).items()):
             for key in keys if keys is not None else _all_keys(documents, kind, name):
                 private_file(folder / kind / name / key, value_of(documents, kind, name, key), keep=False)
 

@@ -73,7 +73,7 @@ class Local:
         self._gateway = gateway
         self.tokens = local.write_tokens(documents, gateway, self._state)
         local.write_references(documents, gateway, self._folder / "refs")
-        wanted = {server.name: server for server in gateway.spec.enabled}
+        wanted = {server.name: server for server in gateway.spec.enabled if server.hosted}
         for name, running in list(self._bridges.items()):
             if running.child.ended or _differs(running, wanted.get(name), gateway.installs.get(name)):
                 await self._bridges.pop(name).child.stop()
@@ -137,14 +137,20 @@ class Local:
         child = await Child.start(command, log=log, env=server_environment(path))
         self._bridges[server.name] = _Running(server=server, source=source, port=port, child=child)
 
+    def _addresses(self, server: Server) -> tuple[str, ...]:
+        return (f"127.0.0.1:{self._bridges[server.name].port}",) if server.hosted else ()
+
+    def _reference(self, kind: str, name: str, key: str) -> str:
+        return str(self._folder / "refs" / kind / name / key)
+
     def _write_config(self) -> None:
         spec = self._gateway.spec
         config = gateway_config.Config(
             gateway=self._gateway.name,
             servers=tuple(
-                server_config(server, addresses=(f"127.0.0.1:{self._bridges[server.name].port}",)) for server in spec.enabled
+                server_config(server, file=self._reference, addresses=self._addresses(server)) for server in spec.enabled
             ),
-            auth=gateway_auth(spec, file=lambda secret, key: str(local.token_file(self._state, secret, key))),
+            auth=gateway_auth(spec, file=lambda kind, name, key: str(local.token_file(self._state, name, key))),
             tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
             allowed_hosts=spec.allowed_hosts,
             allowed_origins=spec.allowed_origins,

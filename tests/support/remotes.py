@@ -1,0 +1,52 @@
+"""MCP servers that are reached by URL, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import npm
+from .bridges import free_port, until
+from .processes import end
+
+FIXTURE = Path(__file__).parent.parent / "conformance" / "fixture.py"
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(f"a server on port {port}", lambda: _answers(port))
+        yield process
+    finally:
+        end(process)
+
+
+@contextlib.contextmanager
+def everything(transport: str, port: int | None = None) -> Iterator[str]:
+    """The reference server of the TypeScript SDK's makers, over `streamableHttp` or `sse`: its URL."""
+    port = port or free_port()
+    command = [*npm.program("@modelcontextprotocol/server-everything"), transport]
+    with _running(command, port, {**npm.environment(), "PORT": str(port)}):
+        yield f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}"
+
+
+@contextlib.contextmanager
+def fixture(port: int | None = None) -> Iterator[str]:
+    """The conformance fixture, on the Python SDK: both eras at its URL."""
+    port = port or free_port()
+    with _running([sys.executable, str(FIXTURE), f"--http={port}"], port, dict(os.environ)):
+        yield f"http://127.0.0.1:{port}/mcp"
