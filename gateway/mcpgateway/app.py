@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from .admission import Denied
 from .auth import joined
 from .replay import Stream, events
-from .router import Denied, Router
+from .router import Router
 from .sse import STREAM_HEADERS, denied_response
 from .sse import routes as sse_routes
 from .status import StatusBoard

@@ -21,9 +21,10 @@ from .jsonrpc import Envelope, ProtocolError
 from .parking import PATIENCE, Parking, Question
 from .rounds import Rounds
 from .tasks import Tasks, under
-from .upstream.backend import Backend, Caller
+from .upstream.backend import Backend
 from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
+from .upstream.state import Caller
 
 _LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
 

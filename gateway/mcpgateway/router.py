@@ -6,48 +6,38 @@ answer comes from the reply's callback, so that a call costs no task on the fast
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any
 
 from msgspec import UNSET, Raw
 
 from . import catalog as catalogs
 from . import era as eras
 from . import jsonrpc, paramheaders, parking
-from .answer import JSON, Answer, Exchange, Headers
-from .auth import TokenTable, host_allowed, joined, origin_allowed
+from .admission import SESSION_HEADER, Denied, admit
+from .answer import JSON, Answer, Exchange
+from .auth import TokenTable, joined
+from .callers import caller_of
 from .calls import Call, Desk
-from .catalog import Item, KindName, Listing, Offer
+from .catalog import Item, KindName, Listing
 from .config import Config
 from .deadlines import Deadlines
 from .dialogue import Dialogues
 from .era import Era
 from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
+from .offers import Offers
 from .parking import Parking
 from .session import KeyRing, Session, Sessions
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
-from .upstream.backend import Backend, Caller
+from .upstream.backend import Backend
 from .upstream.connection import Connection
 from .upstream.errors import UpstreamError
-from .upstream.subscription import Subscriber, Subscription
-
-SESSION_HEADER = b"mcp-session-id"
-_MAX_OWN_CATALOGS = 10_000
-
-
-class Denied(Exception):
-    """An HTTP-level refusal, before any JSON-RPC."""
-
-    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.headers = status, message, headers or []
+from .upstream.state import Caller
+from .upstream.subscription import Subscriber
+from .watching import Watching
 
 
 @dataclass(slots=True)  # not frozen: that would cost a microsecond each
@@ -61,28 +51,14 @@ class Request:
     headers: Mapping[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _SessionStream:
-    """A legacy session that wants to know of a resource."""
-
-    key: str
-    dialogues: Dialogues
-
-    def updated(self, params: Raw) -> None:
-        self.dialogues.post(self.key, jsonrpc.notification("notifications/resources/updated", params))
-
-
 class Router:
     """Holds what is in force now: configuration, backends, catalog, tokens."""
 
     def __init__(self, *, config: Config, tokens: TokenTable, keys: KeyRing, metrics: Metrics) -> None:
-        self.config = config
+        self.offers = Offers(config)
         self.tokens = tokens
         self.sessions = Sessions(keys)
         self.metrics = metrics
-        self.backends: dict[str, Backend] = {}
-        self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
-        self._own: dict[str, catalogs.Catalog | None] = {}  # by the key of a process that says that its lists change; None: stale
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
@@ -95,61 +71,35 @@ class Router:
             level=self.dialogues.level,
             ask=self.dialogues.ask,
         )
-        self._subscribing: set[asyncio.Task[None]] = set()
+        self._watching = Watching(self.offers, self.dialogues)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.offers.config
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """The configured servers, by name."""
+        return self.offers.backends
 
     def rebuild(self) -> None:
-        """Make a new catalog from what the backends know; clients are told only if something changed."""
-        fresh = self._merged(lambda backend: backend.snapshot.offer)
-        self._own = dict.fromkeys(self._own)  # stale: made anew when they are asked for
+        """Something about a server has changed; clients are told only if that changes what they are offered."""
+        changed = self.offers.rebuild()
         self.metrics.ready_servers.set(sum(backend.snapshot.available for backend in self.backends.values()))
-        if fresh != self.catalog:
-            changed = fresh.changed_since(self.catalog)
-            self.catalog = fresh
-            self.listeners.changed(changed)
-            for capability in changed:
-                self.dialogues.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
+        self.listeners.changed(changed)
+        for capability in changed:
+            self.dialogues.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
 
     def _own_lists_changed(self, key: str, capability: str) -> None:
-        self._own[key] = None
-        if len(self._own) > _MAX_OWN_CATALOGS:
-            del self._own[next(iter(self._own))]
+        self.offers.own_changed(key)
         self.listeners.changed([capability], key=key)
-
-    def _catalog(self, caller: Caller) -> catalogs.Catalog:
-        """What a caller is offered: everybody's lists, but of processes of its own that have said so those."""
-        if not self._own:
-            return self.catalog
-        key = caller.key if caller.key in self._own else caller.identity
-        if key not in self._own:
-            return self.catalog
-        known = self._own[key]
-        if known is None:
-            known = self._own[key] = self._merged(partial(_own_offer, caller))
-        return known
-
-    def _merged(self, offer: Callable[[Backend], Offer]) -> catalogs.Catalog:
-        """The catalog of all servers, of each of which `offer` says what it offers."""
-        return catalogs.build(
-            [catalogs.shaped(offer(backend), backend.server.tools) for backend in self.backends.values()],
-            naming=self.config.tool_names,
-            gateway=self.config.gateway,
-            absent={name for name, backend in self.backends.items() if not backend.snapshot.available},
-        )
 
     # --- who may ----------------------------------------------------------------------------------------------------------
 
     def admit(self, headers: Mapping[bytes, bytes]) -> str:
         """The principal of a request that may proceed. Raises: Denied."""
-        host = headers.get(b"host", b"")
-        if not host_allowed(host, self.config.allowed_hosts):
-            raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")
-        origin = headers.get(b"origin")
-        if origin is not None and not origin_allowed(origin, host, self.config.allowed_origins):
-            raise Denied(403, f"origin {origin.decode('latin-1')[:80]!r} is not allowed: add it to spec.allowedOrigins")
-        principal = self.tokens.principal(headers.get(b"authorization", b""))
-        if principal is None:
-            raise Denied(401, "a valid bearer token is needed", [(b"www-authenticate", b'Bearer realm="mcp"')])
-        return principal
+        return admit(headers, config=self.config, tokens=self.tokens)
 
     def session(self, headers: Mapping[bytes, bytes], principal: str) -> Session:
         """The session of a legacy request. Raises: Denied (400 without one, 404 for one that is not known)."""
@@ -165,10 +115,10 @@ class Router:
         """DELETE: the session's processes are released."""
         self.sessions.end(session)
         self.dialogues.forget(session.id)
-        self._own.pop(session.id, None)
+        self.offers.forget(session.id)
+        self._watching.forget(session.id)
         for backend in self.backends.values():
             backend.end_session(session.id)
-            backend.subscription.forget(_SessionStream(session.id, self.dialogues))
 
     # --- POST /mcp --------------------------------------------------------------------------------------------------------
 
@@ -232,7 +182,7 @@ class Router:
         answer.label = envelope.method if known else "unknown"
         try:
             params = jsonrpc.members(envelope.params)
-            request = Request(answer, params, _caller(session, principal, params), principal, headers)
+            request = Request(answer, params, caller_of(session, principal, params), principal, headers)
             if handler is not None:
                 handler(self, request)
             else:
@@ -259,7 +209,7 @@ class Router:
             if call is not None:
                 call.cancel()
         elif envelope.method == "notifications/roots/list_changed":
-            for link in self._own_connections(_caller(session, session.principal, {})):
+            for link in self._own_connections(caller_of(session, session.principal, {})):
                 link.notify(envelope.method)
 
     def _own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
@@ -284,34 +234,13 @@ class Router:
         result = jsonrpc.dump(
             {
                 "protocolVersion": version,
-                "capabilities": self._capabilities("legacy"),
+                "capabilities": self.offers.capabilities("legacy"),
                 "serverInfo": eras.server_info(self.config.gateway),
-                **self._instructions(),
+                **self.offers.instructions(),
             }
         )
         self.metrics.count("initialize", "ok")
         exchange.reply(200, jsonrpc.result(bytes(envelope.id), result), [*JSON, (SESSION_HEADER, token.encode())])
-
-    def _capabilities(self, era: Era) -> dict[str, dict[str, Any]]:
-        """What works now: tools always, the rest as soon as a server has it."""
-        known = {name for backend in self.backends.values() for name in backend.capabilities}
-        offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
-        plain = ["completions", *(["logging"] if era == "legacy" else [])]
-        found: dict[str, dict[str, Any]] = {name: {"listChanged": True} for name in offered}
-        if "resources.subscribe" in known:
-            found["resources"]["subscribe"] = True
-        extensions: dict[str, Any] = {}
-        for backend in self.backends.values():
-            extensions = {**backend.extensions, **extensions}
-        return found | {name: {} for name in plain if name in known} | ({"extensions": extensions} if extensions else {})
-
-    def _instructions(self) -> dict[str, str]:
-        """What the servers say of their use, each under its name where there are several."""
-        said = {backend.server.name: backend.instructions for backend in self.backends.values() if backend.instructions}
-        if not said:
-            return {}
-        alone = len(self.backends) == 1
-        return {"instructions": "\n\n".join(words if alone else f"{name}: {words}" for name, words in said.items())}
 
     def _ping(self, request: Request) -> None:
         request.answer.succeed(b"{}")
@@ -322,10 +251,10 @@ class Router:
                 {
                     "resultType": "complete",
                     "supportedVersions": list(eras.MODERN_VERSIONS),
-                    "capabilities": self._capabilities("modern"),
+                    "capabilities": self.offers.capabilities("modern"),
                     "ttlMs": 0,
                     "cacheScope": "private",
-                    **self._instructions(),
+                    **self.offers.instructions(),
                     "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
                 }
             )
@@ -333,7 +262,7 @@ class Router:
 
     def _listen(self, request: Request) -> None:
         def watch(uri: str, subscriber: Subscriber) -> Callable[[], None] | None:
-            return self._watch(uri, subscriber, request.caller)
+            return self._watching.watch(uri, subscriber, request.caller)
 
         self.listeners.add(request.answer, request.params, key=request.caller.identity, watch=watch)
 
@@ -342,14 +271,14 @@ class Router:
         text = jsonrpc.text(cursor)
         if text is None and cursor is not UNSET and bytes(cursor) != b"null":
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.cursor must be a string")
-        listing = self._catalog(request.caller).listings[kind]
+        listing = self.offers.of(request.caller).listings[kind]
         request.answer.succeed(listing.page(text, modern=request.answer.era == "modern"))
 
     def _call_tool(self, request: Request) -> None:
-        self._by_name(request, self._catalog(request.caller).listings["tools"], "tool")
+        self._by_name(request, self.offers.of(request.caller).listings["tools"], "tool")
 
     def _get_prompt(self, request: Request) -> None:
-        self._by_name(request, self._catalog(request.caller).listings["prompts"], "prompt")
+        self._by_name(request, self.offers.of(request.caller).listings["prompts"], "prompt")
 
     def _by_name(self, request: Request, listing: Listing, what: str) -> None:
         params = request.params
@@ -376,26 +305,18 @@ class Router:
         if backend is not None:
             self._relay(request, backend, request.params)
         else:
-            self._absent(request, self._catalog(request.caller).listings["resources"], uri, "resource")
+            self._absent(request, self.offers.of(request.caller).listings["resources"], uri, "resource")
 
     def _resource(self, request: Request) -> tuple[str, Backend | None]:
         """The URI that a request names, and who has it; None: a server that is away. Raises: ProtocolError for an unknown one."""
         uri = jsonrpc.text(request.params.get("uri", UNSET))
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
-        backend = self._owner(uri, request.caller)
-        if backend is None and uri not in self._catalog(request.caller).listings["resources"].away:
+        backend = self.offers.owner(uri, request.caller)
+        if backend is None and uri not in self.offers.of(request.caller).listings["resources"].away:
             code = jsonrpc.INVALID_PARAMS if request.answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
             raise ProtocolError(code, f"unknown resource: {uri[:200]!r}", data={"uri": uri})
         return uri, backend
-
-    def _owner(self, uri: str, caller: Caller) -> Backend | None:
-        """Who may know a URI. One that nobody lists may come from a link: then the only server with resources has it."""
-        name = self._catalog(caller).owner(uri)
-        if name is not None:
-            return self.backends[name]
-        having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
-        return having[0] if len(having) == 1 and having[0].snapshot.available else None
 
     def _task(self, request: Request) -> None:
         """Tasks extension: the task's name says whose it is."""
@@ -415,9 +336,9 @@ class Router:
         ref = jsonrpc.members(request.params.get("ref", UNSET))
         kind = jsonrpc.text(ref.get("type", UNSET))
         if kind == "ref/prompt":
-            listing, member, what = self._catalog(request.caller).listings["prompts"], "name", "prompt"
+            listing, member, what = self.offers.of(request.caller).listings["prompts"], "name", "prompt"
         elif kind == "ref/resource":
-            listing, member, what = self._catalog(request.caller).listings["resourceTemplates"], "uri", "resource template"
+            listing, member, what = self.offers.of(request.caller).listings["resourceTemplates"], "uri", "resource template"
         else:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.ref.type must be ref/prompt or ref/resource")
         name = jsonrpc.text(ref.get(member, UNSET)) or ""
@@ -444,41 +365,15 @@ class Router:
         """A legacy client's: its own process is told, or ours is told once for everybody."""
         uri, backend = self._resource(request)
         if backend is None:
-            self._absent(request, self._catalog(request.caller).listings["resources"], uri, "resource")
+            self._absent(request, self.offers.of(request.caller).listings["resources"], uri, "resource")
         elif backend.era == "legacy" and backend.snapshot.isolation in ("Session", "Principal"):
             self._relay(request, backend, request.params)
         elif "resources.subscribe" not in backend.capabilities:
             raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"server {backend.server.name!r} does not tell of changed resources")
         else:
-            subscriber = _SessionStream(request.caller.key, self.dialogues)
-            change = Subscription.add if request.answer.method == "resources/subscribe" else Subscription.discard
-            self._with_subscription(backend, request.caller, lambda known: change(known, uri, subscriber))
+            change = self._watching.subscribe if request.answer.method == "resources/subscribe" else self._watching.unsubscribe
+            change(uri, backend, request.caller)
             request.answer.succeed(b"{}")
-
-    def _watch(self, uri: str, subscriber: Subscriber, caller: Caller) -> Callable[[], None] | None:
-        """Let a subscriber hear of a resource; the answer undoes it. None: nobody has it, or tells of it."""
-        backend = self._owner(uri, caller)
-        if backend is None or "resources.subscribe" not in backend.capabilities:
-            return None
-        self._with_subscription(backend, caller, lambda known: known.add(uri, subscriber))
-        return lambda: self._with_subscription(backend, caller, lambda known: known.discard(uri, subscriber))
-
-    def _with_subscription(self, backend: Backend, caller: Caller, change: Callable[[Subscription], None]) -> None:
-        """Change what a caller's process, or everybody's, is asked to tell of; a process of its own is started for it."""
-        if backend.snapshot.isolation == "Shared":
-            change(backend.subscription)
-            return
-
-        async def later() -> None:
-            try:
-                connection = await backend.connection(caller)
-            except UpstreamError:
-                return  # the server is away: its own state says so
-            change(backend.subscription_of(connection))
-
-        task = asyncio.get_running_loop().create_task(later())
-        self._subscribing.add(task)
-        task.add_done_callback(self._subscribing.discard)
 
     # --- to a server ------------------------------------------------------------------------------------------------------
 
@@ -498,25 +393,6 @@ class Router:
             self.dialogues.uses(request.caller.key, request.caller.identity)
         call = Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item, task=task)
         call.start(params, binding=binding)
-
-
-def _own_offer(caller: Caller, backend: Backend) -> Offer:
-    """What a caller's own process offers, if it has said that its lists change; nobody else may keep those."""
-    link = backend.own_connection(caller)
-    return backend.snapshot.offer if link is None or link.offer is None else Offer(link.offer.items)
-
-
-def _caller(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
-    capabilities = session.capabilities if session else eras.client_capabilities(params)
-    identity = _identity(principal, capabilities)
-    return Caller(session.id if session else identity, principal, identity, capabilities)
-
-
-@lru_cache(maxsize=1024)
-def _identity(principal: str, capabilities: bytes) -> str:
-    """A principal and what its client can be asked; clients say the same of themselves with every request."""
-    mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
-    return f"principal:{principal}:{mark}"
 
 
 _Handler = Callable[[Router, Request], None]

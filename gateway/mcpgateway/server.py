@@ -100,7 +100,7 @@ class Gateway:
             if config.auth != self.config.auth:
                 self.router.tokens = TokenTable(config.auth)
             self.config, self.digest = config, digest
-            self.router.config = config
+            self.router.offers.config = config
             self.apply()
             log.info("configuration applied", digest=digest, servers=len(config.servers))
         self.publish()
@@ -110,7 +110,7 @@ class Gateway:
         wanted = {server.name: server for server in self.config.servers}
         if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
             wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
-        current = self.router.backends
+        current = self.router.offers.backends
         for name in [name for name in current if name not in wanted]:
             self._retire(current.pop(name))
         for name, server in wanted.items():
@@ -125,7 +125,7 @@ class Gateway:
                 current[name] = Backend(server, reach, gateway=self.config.gateway, on_change=self.changed, peer=peer)
             else:
                 known.update(server, addresses)
-        self.router.backends = {name: current[name] for name in wanted}
+        self.router.offers.backends = {name: current[name] for name in wanted}
         self.changed()
 
     def _retire(self, backend: Backend) -> None:
@@ -148,7 +148,7 @@ class Gateway:
 
     def publish(self) -> None:
         """Bring `/status` up to date."""
-        catalog = self.router.catalog
+        catalog = self.router.offers.catalog
         self.board.publish(
             Report(
                 config=self.digest,

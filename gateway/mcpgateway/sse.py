@@ -17,10 +17,11 @@ from starlette.routing import Route
 
 from . import era as eras
 from . import jsonrpc
+from .admission import SESSION_HEADER, Denied
 from .answer import Headers
 from .auth import joined
 from .replay import KEEP_ALIVE, Stream, events
-from .router import SESSION_HEADER, Denied, Router
+from .router import Router
 
 STREAM_HEADERS: Final = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 _MAX_WAITING: Final = 1000  # messages that a client may leave unread

@@ -9,25 +9,23 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from msgspec import Raw, UnsetType
 
-from ..catalog import KINDS, Offer
-from ..config import Isolation, Server
+from ..catalog import KINDS
+from ..config import Server
 from ..era import Era
 from . import handshake
 from .bridged import Control
 from .connection import Connection
 from .errors import Exit, UpstreamError
-from .handshake import Profile
 from .processes import Processes
 from .reach import Reach, Watch
+from .state import Caller, Peer, Snapshot
 from .subscription import Subscription
-
-State = Literal["Connecting", "Ready", "Restarting", "Failed"]
 
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
@@ -35,47 +33,6 @@ _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is known about a server now."""
-
-    state: State = "Connecting"
-    profile: Profile | None = None
-    isolation: Isolation = "Shared"
-    offer: Offer = field(default_factory=Offer)  # the last known one, also while the server is away
-    processes: int = 0
-    restarts: int = 0
-    last_error: UpstreamError | None = None
-
-    @property
-    def available(self) -> bool:
-        """Whether its tools are offered: also during the moment that a restart takes."""
-        return self.state in ("Ready", "Restarting")
-
-
-@dataclass(slots=True)  # not frozen: there is one a request
-class Caller:
-    """Who a request is for, as far as servers may tell."""
-
-    key: str  # a session; a modern client has none, there it is the identity
-    principal: str
-    identity: str  # a principal, together with what its client can be asked: a process is told that once
-    capabilities: bytes = b"{}"  # what the client can be asked, a JSON object
-
-
-class Peer(Protocol):
-    """Who listens to what servers say by themselves."""
-
-    def asks(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
-        """A server asks the client something; only over a connection that belongs to one key."""
-
-    def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
-        """A server tells something."""
-
-    def level(self, key: str) -> bytes | None:
-        """The params of the session's last logging/setLevel."""
 
 
 class Backend:

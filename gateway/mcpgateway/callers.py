@@ -1,0 +1,26 @@
+"""Who a request is for, as servers may tell."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from msgspec import Raw
+
+from . import era as eras
+from .session import Session
+from .upstream.state import Caller
+
+
+def caller_of(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
+    """The caller of a request: its session, or its principal together with what its client can be asked."""
+    capabilities = session.capabilities if session else eras.client_capabilities(params)
+    identity = _identity(principal, capabilities)
+    return Caller(session.id if session else identity, principal, identity, capabilities)
+
+
+@lru_cache(maxsize=1024)
+def _identity(principal: str, capabilities: bytes) -> str:
+    """A principal and what its client can be asked; clients say the same of themselves with every request."""
+    mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
+    return f"principal:{principal}:{mark}"
