@@ -99,6 +99,7 @@ func (s *server) awaitEnd(p *process, from *peer, closeInput func()) {
 		}
 		p.stop(s.grace, "hangup")
 	case <-s.deadline:
+		p.blame("drain") // before it can end by itself
 		closeInput()
 		p.stop(s.grace, "drain")
 	}

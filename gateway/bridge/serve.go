@@ -263,7 +263,7 @@ func (s *server) drain(stops <-chan os.Signal) {
 
 // letNoticesOut waits for the last lines to clients, for a moment at most.
 func (s *server) letNoticesOut() {
-	for range 20 {
+	for range 100 {
 		if s.open.Load() == 0 {
 			return
 		}

@@ -341,6 +341,7 @@ func (sess *session) stop(cause string) {
 	if cause != "" {
 		sess.forget()
 	}
+	sess.p.blame(cause) // before the end of its input, by which it may end at once
 	go sess.p.stop(sess.s.grace, cause)
 }
 

@@ -114,6 +114,7 @@ func (w *warmth) discard(cause string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, child := range w.ready {
+		child.p.blame(cause) // before it can end by itself
 		child.close()
 		go child.p.stop(w.s.grace, cause)
 	}

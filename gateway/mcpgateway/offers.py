@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 from . import catalog as catalogs
+from . import era as eras
+from . import jsonrpc
 from .catalog import Catalog, Offer
 from .config import Config
 from .era import Era
@@ -74,7 +76,32 @@ class Offers:
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
         return having[0] if len(having) == 1 and having[0].snapshot.available else None
 
-    def capabilities(self, era: Era) -> dict[str, dict[str, Any]]:
+    def initialized(self, version: str) -> bytes:
+        """The result of `initialize`."""
+        return jsonrpc.dump(
+            {
+                "protocolVersion": version,
+                "capabilities": self._capabilities("legacy"),
+                "serverInfo": eras.server_info(self.config.gateway),
+                **self._instructions(),
+            }
+        )
+
+    def discovered(self) -> bytes:
+        """The result of `server/discover`."""
+        return jsonrpc.dump(
+            {
+                "resultType": "complete",
+                "supportedVersions": list(eras.MODERN_VERSIONS),
+                "capabilities": self._capabilities("modern"),
+                "ttlMs": 0,
+                "cacheScope": "private",
+                **self._instructions(),
+                "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
+            }
+        )
+
+    def _capabilities(self, era: Era) -> dict[str, dict[str, Any]]:
         """What works now: tools always, the rest as soon as a server has it."""
         known = {name for backend in self.backends.values() for name in backend.capabilities}
         offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
@@ -87,7 +114,7 @@ class Offers:
             extensions = {**backend.extensions, **extensions}
         return found | {name: {} for name in plain if name in known} | ({"extensions": extensions} if extensions else {})
 
-    def instructions(self) -> dict[str, str]:
+    def _instructions(self) -> dict[str, str]:
         """What the servers say of their use, each under its name where there are several."""
         said = {backend.server.name: backend.instructions for backend in self.backends.values() if backend.instructions}
         if not said:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from msgspec import UNSET, Raw
 
@@ -18,7 +17,6 @@ from . import jsonrpc, paramheaders, parking
 from .admission import SESSION_HEADER, Denied, admit
 from .answer import JSON, Answer, Exchange
 from .auth import TokenTable, joined
-from .callers import caller_of
 from .calls import Call, Desk
 from .catalog import Item, KindName, Listing
 from .config import Config
@@ -29,6 +27,7 @@ from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
 from .offers import Offers
 from .parking import Parking
+from .request import Request, caller_of
 from .session import KeyRing, Session, Sessions
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
@@ -38,17 +37,6 @@ from .upstream.errors import UpstreamError
 from .upstream.state import Caller
 from .upstream.subscription import Subscriber
 from .watching import Watching
-
-
-@dataclass(slots=True)  # not frozen: that would cost a microsecond each
-class Request:
-    """One request that may be served."""
-
-    answer: Answer
-    params: dict[str, Raw]
-    caller: Caller
-    principal: str
-    headers: Mapping[bytes, bytes]
 
 
 class Router:
@@ -231,34 +219,15 @@ class Router:
         version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
         token = self.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
-        result = jsonrpc.dump(
-            {
-                "protocolVersion": version,
-                "capabilities": self.offers.capabilities("legacy"),
-                "serverInfo": eras.server_info(self.config.gateway),
-                **self.offers.instructions(),
-            }
-        )
         self.metrics.count("initialize", "ok")
-        exchange.reply(200, jsonrpc.result(bytes(envelope.id), result), [*JSON, (SESSION_HEADER, token.encode())])
+        result = jsonrpc.result(bytes(envelope.id), self.offers.initialized(version))
+        exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
 
     def _ping(self, request: Request) -> None:
         request.answer.succeed(b"{}")
 
     def _discover(self, request: Request) -> None:
-        request.answer.succeed(
-            jsonrpc.dump(
-                {
-                    "resultType": "complete",
-                    "supportedVersions": list(eras.MODERN_VERSIONS),
-                    "capabilities": self.offers.capabilities("modern"),
-                    "ttlMs": 0,
-                    "cacheScope": "private",
-                    **self.offers.instructions(),
-                    "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
-                }
-            )
-        )
+        request.answer.succeed(self.offers.discovered())
 
     def _listen(self, request: Request) -> None:
         def watch(uri: str, subscriber: Subscriber) -> Callable[[], None] | None:

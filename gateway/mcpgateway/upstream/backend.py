@@ -21,7 +21,8 @@ from ..era import Era
 from . import handshake
 from .bridged import Control
 from .connection import Connection
-from .errors import Exit, UpstreamError
+from .errors import UpstreamError
+from .pool import Pool
 from .processes import Processes
 from .reach import Reach, Watch
 from .state import Caller, Peer, Snapshot
@@ -46,7 +47,7 @@ class Backend:
         self._on_change = on_change
         self._peer = peer
         self.subscription = Subscription(gateway=gateway)  # of the shared connection
-        self._shared: list[Connection] = []  # the first is the one whose end ends this life
+        self._pool = Pool()  # of a shared server
         self._processes = Processes(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
         self._calls = itertools.count(1)
         self._relisting: set[asyncio.Task[None]] = set()
@@ -84,7 +85,7 @@ class Backend:
         if not self._connected():
             return None
         if self.snapshot.isolation == "Shared":
-            return self._shared[0] if len(self._shared) == 1 else min(self._shared, key=lambda one: one.in_flight)
+            return self._pool.pick()
         return self._processes.find(self._key(caller)) if self.snapshot.isolation != "Call" else None
 
     async def connection(self, caller: Caller) -> Connection:
@@ -92,9 +93,10 @@ class Backend:
         if not self._connected():
             await self._await_usable()
         if self.snapshot.isolation == "Shared":
-            if not self._shared:
+            shared = self._pool.pick()
+            if shared is None:
                 raise self._away()
-            return self._shared[0]
+            return shared
         key = self._key(caller)
         return await self._processes.get(key, partial(self._open, key, caller))
 
@@ -133,8 +135,7 @@ class Backend:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._processes.end_all()
-        for connection in self._shared:
-            connection.close()
+        self._pool.close()
         await self._reach.close()
 
     # --- processes of their own -------------------------------------------------------------------------------------------
@@ -183,12 +184,8 @@ class Backend:
         self._peer.says(connection, method, params)
 
     def _own_lost(self, error: UpstreamError) -> None:
-        if error.reason == "Exited" and not self._clean(error.exit):
+        if error.reason == "Exited" and (error.exit is None or error.exit.code != 0):
             self._note(replace(self.snapshot, restarts=self.snapshot.restarts + 1, last_error=error))
-
-    @staticmethod
-    def _clean(exit: Exit | None) -> bool:
-        return exit is not None and exit.code == 0
 
     # --- supervision ------------------------------------------------------------------------------------------------------
 
@@ -216,7 +213,8 @@ class Backend:
         try:
             await self._await_references(watch)
             connection = await self._discover()
-            spares = [asyncio.ensure_future(self._spare()) for _ in range(self._pool() - 1)]
+            wanted = self.server.pool - 1 if self.snapshot.isolation == "Shared" else 0
+            spares = [asyncio.ensure_future(self._pool.keep_spare(self._open_spare, self._own_lost)) for _ in range(wanted)]
             try:
                 await self._hold(watch, connection)
             finally:
@@ -224,9 +222,7 @@ class Backend:
                 for spare in spares:
                     spare.cancel()
                 self.subscription.detach()
-                self._shared, retiring = [], self._shared or [connection]
-                for one in retiring:
-                    one.retire()
+                self._pool.retire()
         finally:
             watch.close()
 
@@ -249,20 +245,16 @@ class Backend:
         if isolation == "Auto":
             isolation = "Shared" if profile.era == "modern" else "Session"
         if isolation == "Shared":
-            self._shared = [connection]
+            self._pool.add(connection)
             connection.on_notification = partial(self._on_notification, connection)
             self.subscription.attach(connection, profile)
         else:  # listing needs no process from here on: the catalog has the list
             connection.close()
-        known = replace(
-            self.snapshot, state="Ready", profile=profile, isolation=isolation, offer=offer, last_error=self._lasting_error()
-        )
+        lasting = self._lasting_error()
+        known = replace(self.snapshot, state="Ready", profile=profile, isolation=isolation, offer=offer, last_error=lasting)
         self._usable.set()
         self._note(known)
         return connection
-
-    def _pool(self) -> int:
-        return self.server.pool if self.snapshot.isolation == "Shared" else 1
 
     def _lasting_error(self) -> UpstreamError | None:
         """What is still worth knowing once a server answers: not that it took a moment to come."""
@@ -278,27 +270,16 @@ class Backend:
         else:
             self._peer.says(connection, method, params)
 
-    async def _spare(self) -> None:
-        """Keep one more shared connection open, for a pool of several."""
-        while True:
-            try:
-                connection = await self._reach.shared()
-                try:
-                    if self.era == "legacy":
-                        await handshake.initialize(connection, gateway=self._gateway)
-                    connection.on_notification = partial(self._on_notification, connection)
-                    self._shared.append(connection)
-                    await asyncio.wait([connection.closed])
-                finally:
-                    if connection in self._shared:
-                        self._shared.remove(connection)
-                        connection.retire()
-                    else:
-                        connection.close()
-                self._own_lost(connection.closed.result())
-            except UpstreamError as error:
-                self._own_lost(error)
-            await asyncio.sleep(_BACKOFF[1])
+    async def _open_spare(self) -> Connection:
+        connection = await self._reach.shared()
+        try:
+            if self.era == "legacy":
+                await handshake.initialize(connection, gateway=self._gateway)
+        except BaseException:
+            connection.close()
+            raise
+        connection.on_notification = partial(self._on_notification, connection)
+        return connection
 
     async def _hold(self, watch: Watch, connection: Connection) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
@@ -401,7 +382,7 @@ class Backend:
 
     def _connected(self) -> bool:
         """Whether a call can go out now. A process may have died in this very moment, before its supervisor woke up."""
-        if self._usable.is_set() and self._shared and self._shared[0].closed.done():
+        if self._usable.is_set() and self._pool.lost:
             self._usable.clear()
             self._settled.clear()
         return self._usable.is_set()

@@ -1,15 +1,29 @@
-"""Who a request is for, as servers may tell."""
+"""A request that may be served, and who it is for."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from msgspec import Raw
 
 from . import era as eras
+from .answer import Answer
 from .session import Session
 from .upstream.state import Caller
+
+
+@dataclass(slots=True)  # not frozen: that would cost a microsecond each
+class Request:
+    """One request that may be served."""
+
+    answer: Answer
+    params: dict[str, Raw]
+    caller: Caller
+    principal: str
+    headers: Mapping[bytes, bytes]
 
 
 def caller_of(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
