@@ -136,6 +136,7 @@ class _Renderer:
             "gateway",
             replicas=spec.replicas,
             keys=naming.keys_secret(name, self.context.uid),
+            sidecar=self.sidecar,
             sidecars=[self._server_view(s, index) for index, s in enumerate(self.hosted)] if self.sidecar else [],
             gateway=self._gateway_view()
             | {
