@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from . import __version__
 from .app import client_app, internal_app
 from .auth import TokenTable
+from .background import Background
 from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
 from .http import protocol_class
 from .router import Router
@@ -77,7 +78,7 @@ class Gateway:
             keys=KeyRing.load(self.settings.keys),
             metrics=self.metrics,
         )
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = Background()
         self._publish_soon = False
         self._refused = ""  # digest or text of the file that could not be used
 
@@ -129,9 +130,7 @@ class Gateway:
         self.changed()
 
     def _retire(self, backend: Backend) -> None:
-        task = asyncio.get_running_loop().create_task(backend.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing.start(backend.close())
 
     # --- status -----------------------------------------------------------------------------------------------------------
 
@@ -251,7 +250,7 @@ class Gateway:
 def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Reach:
     if not server.url:
         return Bridges(server, addresses, gateway=gateway)
-    from .upstream.remote import Remote
+    from .upstream.remote import Remote  # here, because its HTTP client is 10 MiB that most gateways never need
 
     return Remote(server)
 

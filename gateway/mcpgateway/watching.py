@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import Raw
 
 from . import jsonrpc
+from .background import Background
 from .dialogue import Dialogues
 from .offers import Offers
 from .upstream.backend import Backend
@@ -33,7 +33,7 @@ class Watching:
 
     def __init__(self, offers: Offers, dialogues: Dialogues) -> None:
         self._offers, self._dialogues = offers, dialogues
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def subscribe(self, uri: str, backend: Backend, caller: Caller) -> None:
         """A legacy session wants to know."""
@@ -71,6 +71,4 @@ class Watching:
                 return  # the server is away: its own state says so
             change(backend.subscription_of(connection))
 
-        task = asyncio.get_running_loop().create_task(later())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(later())

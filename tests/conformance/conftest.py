@@ -12,30 +12,25 @@ import yaml
 
 from mcpgateway import config as gateway_config
 from tests.cli.test_up import up
-from tests.conformance.direct import FIXTURE, baseline, direct  # noqa: F401 - fixtures
+from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
 from tests.support.bridges import bridge, free_port
 from tests.support.gateways import configuration, gateway
+from tests.support.remotes import FIXTURE
 
 
 @contextlib.contextmanager
 def _behind(program: Path, folder: Path, *flags: str) -> Iterator[str]:
     # Warm, because the suite waits only 0.6 s for a first event, and Python takes longer to start.
-    with bridge(program, folder, sys.executable, str(FIXTURE), *flags, flags=("--warm=2",)) as running:
-        server = gateway_config.Server(name="fixture", addresses=(f"127.0.0.1:{running.port}",))
-        config = configuration(
-            server,
-            folder=folder,
-            auth=gateway_config.Auth(allow_unauthenticated=True),
-            tool_names=gateway_config.ToolNames(prefix="Never"),
-        )
-        with gateway(folder, config) as ours:
-            ours.await_ready()
-            yield ours.url
+    with (
+        bridge(program, folder, sys.executable, str(FIXTURE), *flags, flags=("--warm=2",)) as running,
+        _alone(folder, gateway_config.Server(name="fixture", addresses=(f"127.0.0.1:{running.port}",))) as url,
+    ):
+        yield url
 
 
 @contextlib.contextmanager
-def _remote(folder: Path, url: str) -> Iterator[str]:
-    server = gateway_config.Server(name="fixture", url=url)
+def _alone(folder: Path, server: gateway_config.Server) -> Iterator[str]:
+    """A gateway that takes nothing from a server's names, and asks for no token."""
     auth, names = gateway_config.Auth(allow_unauthenticated=True), gateway_config.ToolNames(prefix="Never")
     with gateway(folder, configuration(server, folder=folder, auth=auth, tool_names=names)) as ours:
         ours.await_ready()
@@ -73,7 +68,7 @@ def behind(
     ways = {
         "modern": lambda: _behind(bridge_program, folder),
         "legacy": lambda: _behind(bridge_program, folder, "--legacy"),
-        "remote": lambda: _remote(folder, direct),
+        "remote": lambda: _alone(folder, gateway_config.Server(name="fixture", url=direct)),
         "mcpgw up": lambda: _up(folder),
     }
     with ways[request.param]() as url:

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Raw, UnsetType
 
+from ..background import Background
 from ..catalog import KINDS
 from ..config import Server
 from ..era import Era
@@ -50,7 +51,7 @@ class Backend:
         self._pool = Pool()  # of a shared server
         self._processes = Processes(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
         self._calls = itertools.count(1)
-        self._relisting: set[asyncio.Task[None]] = set()
+        self._relisting = Background()
         self._usable = asyncio.Event()  # Ready, and for a shared server connected
         self._settled = asyncio.Event()  # not in the middle of a restart
         self._settled.set()
@@ -166,9 +167,7 @@ class Backend:
 
     def _on_own_notification(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         if method in LIST_CHANGED:
-            task = asyncio.get_running_loop().create_task(self._relist_own(connection, method, params))
-            self._relisting.add(task)
-            task.add_done_callback(self._relisting.discard)
+            self._relisting.start(self._relist_own(connection, method, params))
             return
         if method == "notifications/resources/updated" and connection.subscription is not None:
             connection.subscription.updated(params)

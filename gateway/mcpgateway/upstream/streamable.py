@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from msgspec import UNSET, Raw
 from yarl import URL
 
 from .. import era, jsonrpc, paramheaders
+from ..background import Background
 from ..config import Header
 from .connection import Connection
 from .errors import UpstreamError
@@ -35,6 +38,8 @@ _PAUSE: Final = (1.0, 30.0)  # seconds before a stream is opened anew: first and
 _ACCEPT: Final = {"Accept": "application/json, text/event-stream"}
 _ACCEPT_STREAM: Final = {"Accept": "text/event-stream"}
 _JSON: Final = {"Content-Type": "application/json"}
+_FAILURES: Final = (UpstreamError, LineTooLong, aiohttp.ClientError, OSError)  # a timeout is an OSError, too
+_Response = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
 class RemoteConnection(Connection):
@@ -48,7 +53,7 @@ class RemoteConnection(Connection):
         self._session = ""  # of a legacy server that keeps sessions
         self._old = False  # 2024-11-05: replies come on the one stream of the connection
         self._exchanges: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
         self._told: asyncio.Task[None] | None = None  # the latest notification or answer
         self.farewell: asyncio.Task[None] | None = None  # once it is closed
         self.on_gone: Callable[[], object] = lambda: None  # called when the server has been told, too
@@ -59,7 +64,7 @@ class RemoteConnection(Connection):
         return self.closed.result() if self.closed.done() else None
 
     def _request(self, id: str, method: str, params: bytes, item: Item | None) -> None:
-        task = self._exchanges[id] = self._begin(self._exchange(id, method, params, item))
+        task = self._exchanges[id] = self._tasks.start(self._exchange(id, method, params, item))
         task.add_done_callback(lambda done: self._exchanges.pop(id, None))
 
     def notify(self, method: str, params: bytes | None = None) -> None:
@@ -68,7 +73,7 @@ class RemoteConnection(Connection):
 
     def _tell(self, message: bytes) -> None:
         if not self.closed.done():
-            self._told = self._begin(self._post(message, self._told))
+            self._told = self._tasks.start(self._post(message, self._told))
 
     def forget(self, id: str) -> None:
         waited = f'"{id}"'.encode() in self._pending
@@ -79,7 +84,7 @@ class RemoteConnection(Connection):
     def agreed(self, version: str) -> None:
         super().agreed(version)
         if not self._old:
-            self._begin(self._listen())
+            self._tasks.start(self._listen())
 
     def close(self) -> None:
         if self.farewell is None:
@@ -91,19 +96,13 @@ class RemoteConnection(Connection):
 
     async def _say_goodbye(self) -> None:
         if self._session:
-            with contextlib.suppress(UpstreamError, aiohttp.ClientError, OSError):
+            with contextlib.suppress(*_FAILURES):
                 async with asyncio.timeout(FAREWELL_TIMEOUT), self._http.delete(self._url, headers=self._headers()):
                     pass
 
     @property
     def _modern(self) -> bool:
         return self.version in era.MODERN_VERSIONS
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _headers(self) -> dict[str, str]:
         headers = read_headers(self.server, self._configured)
@@ -113,59 +112,66 @@ class RemoteConnection(Connection):
             headers["Mcp-Session-Id"] = self._session
         return headers
 
-    def _request_headers(self, method: str, params: bytes, item: Item | None) -> dict[str, str]:
-        headers = self._headers() | _ACCEPT | _JSON
-        if self._modern:
-            headers["Mcp-Method"] = method
-            fields = jsonrpc.members(Raw(params))
-            name = era.name_of(method, fields)
-            if name is not None:
-                headers["Mcp-Name"] = paramheaders.encode(name)
-            if item is not None and item.kind == "tools":
-                headers |= paramheaders.mirrored(bytes(item.raw), bytes(fields.get("arguments", b"")))
+    def _routing(self, method: str, params: bytes, item: Item | None) -> dict[str, str]:
+        """The headers by which proxies route a modern request."""
+        if not self._modern:
+            return {}
+        headers = {"Mcp-Method": method}
+        fields = jsonrpc.members(Raw(params))
+        name = era.name_of(method, fields)
+        if name is not None:
+            headers["Mcp-Name"] = paramheaders.encode(name)
+        if item is not None and item.kind == "tools":
+            headers |= paramheaders.mirrored(bytes(item.raw), bytes(fields.get("arguments", b"")))
         return headers
+
+    # A redirect is not followed: it would carry the configured headers, which may be secret, to somewhere else.
+
+    def _posted(self, message: bytes, routing: Mapping[str, str] = MappingProxyType({})) -> _Response:
+        headers = {**self._headers(), **_ACCEPT, **_JSON, **routing}
+        return self._http.post(self._target, data=message, headers=headers, allow_redirects=False)
+
+    def _opened(self, last: str = "") -> _Response:
+        """A stream of the server's own; `last`: the id of the event after which it goes on."""
+        headers = self._headers() | _ACCEPT_STREAM | ({"Last-Event-ID": last} if last else {})
+        return self._http.get(self._url, headers=headers, allow_redirects=False)
+
+    def _upstream_error(self, error: Exception) -> UpstreamError:
+        if isinstance(error, UpstreamError):
+            return error
+        if isinstance(error, LineTooLong):
+            return UpstreamError(self.server, "ProtocolError", str(error))
+        return unreachable(self.server, self._url, error)
 
     # --- one request ------------------------------------------------------------------------------------------------------
 
     async def _exchange(self, id: str, method: str, params: bytes, item: Item | None) -> None:
         key = f'"{id}"'.encode()
-        message = jsonrpc.request(id, method, params).rstrip(b"\n")
+        message = jsonrpc.request_raw(key, method, params)
         if method == "initialize":
             self.version = ""  # not known yet; nothing is modern from here on
         if self._told is not None:
             await asyncio.wait([self._told])  # in order, as over a pipe
         try:
-            headers = self._request_headers(method, params, item)
-            async with self._posted(message, headers) as response:
+            last = ""
+            async with self._posted(message, self._routing(method, params, item)) as response:
                 if method == "initialize":
                     self._session = response.headers.get("Mcp-Session-Id", "")
                 if response.status < 300:
                     last = await self._receive(response, key)
                 else:
-                    last = ""
                     await self._refused(response, key, message)
             if last:
                 await self._resume(last, key)
             if key in self._pending and not self._old:
                 raise UpstreamError(self.server, "ProtocolError", f"it ended its response to {method} without a reply")
-        except UpstreamError as error:
-            self._fail(key, error)
-        except LineTooLong as error:
-            self._fail(key, UpstreamError(self.server, "ProtocolError", str(error)))
-        except (aiohttp.ClientError, OSError) as error:
-            self._fail(key, unreachable(self.server, self._url, error))
+        except _FAILURES as error:
+            if key in self._pending:
+                self._settle(key, "lost", self._upstream_error(error))
 
     def _forgotten(self) -> None:
         self._session = ""
         self._lose(UpstreamError(self.server, "SessionLost", "it has forgotten the session"))
-
-    def _fail(self, key: bytes, error: UpstreamError) -> None:
-        if key in self._pending:
-            self._settle(key, "lost", error)
-
-    def _posted(self, message: bytes, headers: dict[str, str]) -> Any:
-        # A redirect is not followed: it would carry the configured headers, which may be secret, to somewhere else.
-        return self._http.post(self._target, data=message, headers=headers, allow_redirects=False)
 
     async def _receive(self, response: aiohttp.ClientResponse, key: bytes) -> str:
         """Take everything that a response brings. Returns: where to go on if a stream was cut before the reply, or ""."""
@@ -199,8 +205,7 @@ class RemoteConnection(Connection):
             if not last or self._modern:
                 return
             await asyncio.sleep(_PAUSE[0])
-            headers = self._headers() | _ACCEPT_STREAM | {"Last-Event-ID": last}
-            async with self._http.get(self._url, headers=headers, allow_redirects=False) as response:
+            async with self._opened(last) as response:
                 if not is_stream(response):
                     return
                 last = await self._drain(response, key)
@@ -236,8 +241,7 @@ class RemoteConnection(Connection):
                 await asyncio.wait([self._told])
             parser = EventParser(last_id=last)
             try:
-                headers = self._headers() | _ACCEPT_STREAM | ({"Last-Event-ID": last} if last else {})
-                async with self._http.get(self._url, headers=headers, allow_redirects=False) as response:
+                async with self._opened(last) as response:
                     if response.status == 404 and self._session:
                         self._forgotten()
                     if not is_stream(response):
@@ -245,7 +249,7 @@ class RemoteConnection(Connection):
                     async for event in read_events(response, parser):
                         self._on_event(event)
                         pause = _PAUSE[0]
-            except (UpstreamError, LineTooLong, aiohttp.ClientError, OSError):
+            except _FAILURES:
                 pause = min(pause * 2, _PAUSE[1])
             last = parser.last_id
             await asyncio.sleep(max(pause, min(parser.retry or 0, _PAUSE[1])))
@@ -253,7 +257,7 @@ class RemoteConnection(Connection):
     async def _fall_back(self, message: bytes) -> None:
         """The server of 2024-11-05: a GET stream says where messages go, and brings all replies. Raises: UpstreamError."""
         found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._begin(self._read_old(found))
+        self._tasks.start(self._read_old(found))
         try:
             async with asyncio.timeout(_TELL_TIMEOUT):
                 endpoint = self._url.join(URL(await found))
@@ -264,14 +268,14 @@ class RemoteConnection(Connection):
         if endpoint.origin() != self._url.origin():
             raise UpstreamError(self.server, "ProtocolError", f"it wants messages sent to another place, {place(endpoint)}")
         self._target, self._old = endpoint, True
-        async with self._posted(message, self._headers() | _ACCEPT | _JSON) as response:
+        async with self._posted(message) as response:
             if response.status >= 300:
                 raise UpstreamError(self.server, "ProtocolError", f"{place(endpoint)} answers initialize with {response.status}")
 
     async def _read_old(self, found: asyncio.Future[str]) -> None:
         error = UpstreamError(self.server, "Unreachable", "it closed its event stream")
         try:
-            async with self._http.get(self._url, headers=self._headers() | _ACCEPT_STREAM, allow_redirects=False) as response:
+            async with self._opened() as response:
                 if not is_stream(response):
                     error = UpstreamError(
                         self.server, "ProtocolError", f"{place(self._url)} is no MCP endpoint: it answers {response.status}"
@@ -282,10 +286,8 @@ class RemoteConnection(Connection):
                         found.set_result(event.data.decode(errors="replace"))
                     else:
                         self._on_event(event)
-        except LineTooLong as failure:
-            error = UpstreamError(self.server, "ProtocolError", str(failure))
-        except (aiohttp.ClientError, OSError) as failure:
-            error = unreachable(self.server, self._url, failure)
+        except _FAILURES as failure:
+            error = self._upstream_error(failure)
         finally:
             if not found.done():
                 found.set_exception(error)
@@ -296,9 +298,9 @@ class RemoteConnection(Connection):
         """A notification or an answer; nobody waits for what becomes of it, but the next message does."""
         if former is not None:
             await asyncio.wait([former])
-        with contextlib.suppress(UpstreamError, aiohttp.ClientError, OSError):
+        with contextlib.suppress(*_FAILURES):
             async with asyncio.timeout(_TELL_TIMEOUT):
-                async with self._posted(message, self._headers() | _ACCEPT | _JSON):
+                async with self._posted(message):
                     pass
 
 
