@@ -1,12 +1,16 @@
-"""Who may: host, origin and bearer token of a request, before any JSON-RPC."""
+"""Who may: host, origin, bearer token and session of a request, before any JSON-RPC."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
+from . import jsonrpc
 from .answer import Headers
+from .audit import Audit, Entry
 from .auth import TokenTable, host_allowed, origin_allowed
 from .config import Config
+from .session import KeyRing, Session, Sessions
 
 SESSION_HEADER = b"mcp-session-id"
 
@@ -19,15 +23,46 @@ class Denied(Exception):
         self.status, self.message, self.headers = status, message, headers or []
 
 
-def admit(headers: Mapping[bytes, bytes], *, config: Config, tokens: TokenTable) -> str:
-    """The principal of a request that may proceed. Raises: Denied."""
-    host = headers.get(b"host", b"")
-    if not host_allowed(host, config.allowed_hosts):
-        raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")
-    origin = headers.get(b"origin")
-    if origin is not None and not origin_allowed(origin, host, config.allowed_origins):
-        raise Denied(403, f"origin {origin.decode('latin-1')[:80]!r} is not allowed: add it to spec.allowedOrigins")
-    principal = tokens.principal(headers.get(b"authorization", b""))
-    if principal is None:
-        raise Denied(401, "a valid bearer token is needed", [(b"www-authenticate", b'Bearer realm="mcp"')])
-    return principal
+class Admission:
+    """Decides who may, by the configuration in force."""
+
+    def __init__(self, config: Config, keys: KeyRing) -> None:
+        self._config = config
+        self.tokens = TokenTable(config.auth)
+        self.sessions = Sessions(keys)
+        self.audit: Audit | None = None  # None: nobody wants to read it
+
+    def configure(self, config: Config) -> None:
+        """Take a changed configuration."""
+        if config.auth != self._config.auth:
+            self.tokens = TokenTable(config.auth)
+        self._config = config
+
+    def admit(self, headers: Mapping[bytes, bytes]) -> str:
+        """The principal of a request that may proceed. Raises: Denied."""
+        host = headers.get(b"host", b"")
+        if not host_allowed(host, self._config.allowed_hosts):
+            raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")
+        origin = headers.get(b"origin")
+        if origin is not None and not origin_allowed(origin, host, self._config.allowed_origins):
+            raise Denied(403, f"origin {origin.decode('latin-1')[:80]!r} is not allowed: add it to spec.allowedOrigins")
+        principal = self.tokens.principal(headers.get(b"authorization", b""))
+        if principal is None:
+            raise Denied(401, "a valid bearer token is needed", [(b"www-authenticate", b'Bearer realm="mcp"')])
+        return principal
+
+    def session(self, headers: Mapping[bytes, bytes], principal: str) -> Session:
+        """The session of a legacy request. Raises: Denied (400 without one, 404 for one that is not known)."""
+        token = headers.get(SESSION_HEADER, b"").decode("latin-1")
+        if not token:
+            raise Denied(400, "the header Mcp-Session-Id is missing: send initialize first")
+        session = self.sessions.find(token, principal=principal, now=time.time())
+        if session is None:
+            raise Denied(404, "this session is not known or has ended: send initialize again")
+        return session
+
+    def refusal(self, denied: Denied) -> bytes:
+        """What is said to somebody who may not; it is written down."""
+        if self.audit is not None:
+            self.audit.add(Entry(time=time.time(), outcome="denied", code=denied.status, message=denied.message))
+        return jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, denied.message)

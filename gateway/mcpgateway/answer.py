@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from . import era as eras
 from . import jsonrpc
+from .audit import Audit, Entry, Outcome
 from .era import Era
 from .replay import Replay, Stream
 from .session import Session
 from .telemetry import Metrics
 from .upstream.errors import UpstreamError
 
-Headers = list[tuple[bytes, bytes]]
+Headers = list[tuple[bytes, bytes]]  # of a response
+RequestHeaders = Mapping[bytes, bytes]  # by lower-case name; one that is repeated is joined by a comma
 _PRIMED = "2025-11-25"  # from this version on clients expect a stream to begin with an event that has only an id
+_MAX_WORDS = 512  # characters of what a client makes up that are written down
 JSON: Headers = [(b"content-type", b"application/json")]
 
 
 class Exchange(Protocol):
     """One HTTP request and the means to answer it once."""
 
-    headers: Headers
+    headers: RequestHeaders
     body: bytes
     on_disconnect: Callable[[], None] | None
 
@@ -46,7 +50,10 @@ class Exchange(Protocol):
 class Answer:
     """The way back to one caller, in its own era."""
 
-    __slots__ = ("_replay", "_session", "_stream", "era", "exchange", "id", "label", "method", "metrics")
+    # what holds for most requests is said once, for the class
+    name = ""  # of what is asked for, as the client knows it
+    server = ""  # who has it
+    _stream: Stream | None = None
 
     def __init__(
         self,
@@ -56,13 +63,16 @@ class Answer:
         id: bytes,
         era: Era,
         method: str,
+        principal: str = "",
+        audit: Audit | None = None,
         session: Session | None = None,
         replay: Replay | None = None,
     ) -> None:
         self.exchange, self.metrics, self.id, self.era, self.method = exchange, metrics, id, era, method
         self.label = method  # for metrics; what a client makes up must not become one
+        self.began = time.perf_counter()
+        self._principal, self._audit = principal, audit
         self._session, self._replay = session, replay  # where a legacy session can come back for what it has missed
-        self._stream: Stream | None = None
 
     def notify(self, message: bytes) -> bool:
         """Send the caller a message before the answer. False: it does not take one."""
@@ -85,21 +95,39 @@ class Answer:
         self._stream.finish()
         self.exchange.reply(status, body, JSON, event=event)
 
+    def over(self, outcome: Outcome, code: int = 0) -> None:
+        """Count it, and write down who asked for what; a client that is gone gets no answer, but is counted, too."""
+        self.metrics.count(self.label, outcome)
+        if self._audit is not None:
+            entry = Entry(
+                time=time.time(),
+                principal=self._principal,
+                session=self._session.id if self._session is not None else "",
+                method=self.method[:_MAX_WORDS],
+                name=self.name[:_MAX_WORDS],
+                server=self.server,
+                outcome=outcome,
+                code=code,
+                ms=round((time.perf_counter() - self.began) * 1e3, 3),
+            )
+            self._audit.add(entry)
+
     def succeed(self, raw: bytes) -> None:
         """A result, already in the caller's era."""
-        self.metrics.count(self.label, "ok")
+        self.over("ok")
         self._reply(200, jsonrpc.result(self.id, raw))
 
     def relay_error(self, raw: bytes) -> None:
         """A server's own error object, in the client's era."""
-        self.metrics.count(self.label, "error")
         error = eras.error_to_client(raw, client=self.era)
-        status = eras.HTTP_STATUS.get(jsonrpc.error_code(error), 200) if self.era == "modern" else 200
+        code = jsonrpc.error_code(error)
+        self.over("error", code)
+        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
         self._reply(status, jsonrpc.error(self.id, error))
 
     def fail(self, code: int, message: str, data: Any = None) -> None:
         """An error of our own."""
-        self.metrics.count(self.label, "error")
+        self.over("error", code)
         status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
         self._reply(status, jsonrpc.failure(self.id, code, message, data))
 

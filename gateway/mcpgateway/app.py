@@ -34,18 +34,18 @@ def client_app(router: Router) -> Starlette:
 
     async def mcp(request: Request) -> Response:
         try:
-            headers = joined(list(request.headers.raw))
-            principal = router.admit(headers)
+            headers = joined(request.headers.raw)
+            principal = router.admission.admit(headers)
             if headers.get(b"mcp-protocol-version", b"").startswith(b"2026"):
                 return Response(status_code=405, headers={"allow": "POST"})
-            session = router.session(headers, principal)
+            session = router.admission.session(headers, principal)
         except Denied as denied:
-            return denied_response(denied)
+            return denied_response(router, denied)
         if request.method == "DELETE":
             router.end_session(session)
             return Response(status_code=204)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            return denied_response(Denied(406, "the header Accept must list text/event-stream"))
+            return denied_response(router, Denied(406, "the header Accept must list text/event-stream"))
         stream, number = router.dialogues.open(session.id, request.headers.get("last-event-id", ""))
         messages = _messages(router, stream, number)
         return StreamingResponse(messages, media_type="text/event-stream", headers=STREAM_HEADERS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,7 +93,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def joined(headers: list[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+def joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name; one that is repeated is joined by a comma, as RFC 9110 section 5.3 says."""
     out = dict(headers)
     if len(out) == len(headers):

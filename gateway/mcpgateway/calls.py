@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -19,12 +19,12 @@ from .catalog import Item
 from .deadlines import Deadlines
 from .jsonrpc import Envelope, ProtocolError
 from .parking import PATIENCE, Parking, Question
+from .request import Request
 from .rounds import Rounds
 from .tasks import Tasks, under
 from .upstream.backend import Backend
 from .upstream.connection import Connection, Outcome
 from .upstream.errors import UpstreamError
-from .upstream.state import Caller
 
 _LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
 
@@ -57,55 +57,28 @@ class Desk:
 class Call:
     """A request on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
 
-    __slots__ = (
-        "_about",
-        "_answer",
-        "_backend",
-        "_began",
-        "_binding",
-        "_caller",
-        "_deadline",
-        "_desk",
-        "_done",
-        "_id",
-        "_item",
-        "_late",
-        "_numbers",
-        "_params",
-        "_parked_as",
-        "_patience",
-        "_questions",
-        "_registered",
-        "_retried",
-        "_rounds",
-        "_sent",
-        "_task",
-        "_token",
-        "connection",
-        "level",
-    )
+    # what holds for most calls is said once, for the class
+    connection: Connection | None = None
+    level = -1  # index of the log level that the caller wants, where it says so with each request
+    _params: dict[str, Raw]  # the client's, with the server's own names in them
+    _sent: dict[str, Raw]  # in the server's era
+    _binding = ""
+    _rounds: Rounds | None = None
+    _asked = 0  # questions so far: an answered one's number is not given again
+    _questions: Mapping[str, Question] = MappingProxyType({})  # a legacy server's, that its modern client has not answered
+    _parked_as = ""
+    _late: tuple[Outcome, Raw | UpstreamError] | None = None  # came while the call was parked
+    _id = ""
+    _token: bytes | None = None  # the client's progress token
+    _registered: tuple[str, bytes]
+    _task: asyncio.Task[None] | None = None
+    _done = _retried = False
 
-    def __init__(
-        self, answer: Answer, backend: Backend, *, caller: Caller, desk: Desk, item: Item | None = None, task: str = ""
-    ) -> None:
-        self._answer, self._backend, self._caller, self._desk, self._item = answer, backend, caller, desk, item
+    def __init__(self, request: Request, backend: Backend, *, desk: Desk, item: Item | None = None, task: str = "") -> None:
+        self._answer, self._caller, self._stamp = request.answer, request.caller, request.stamp
+        self._backend, self._desk, self._item = backend, desk, item
         self._about = task  # the name of the task that the request is about
-        self._began = time.perf_counter()
-        self._params: dict[str, Raw] = {}  # the client's, with the server's own names in them
-        self._sent = self._params  # in the server's era
-        self._binding = ""
-        self._rounds: Rounds | None = None
-        self._numbers = itertools.count(1)  # of questions: an answered one's is not given again
-        self._questions: dict[str, Question] = {}  # a legacy server's, that its modern client has not answered
-        self._parked_as = ""
-        self._late: tuple[Outcome, Raw | UpstreamError] | None = None  # came while the call was parked
-        self.connection: Connection | None = None
-        self.level = -1  # index of the log level that the caller wants, where it says so with each request
-        self._id = ""
-        self._token: bytes | None = None  # the client's progress token
-        self._task: asyncio.Task[None] | None = None
-        self._done = self._retried = False
-        self._registered = (caller.key, answer.id)
+        self._answer.server = self.server
         self._patience = backend.server.call_timeout
         self._deadline = desk.deadlines.add(self, self._patience)
 
@@ -187,7 +160,7 @@ class Call:
                 capabilities=self._caller.capabilities,
                 level=level,
             )
-        self._token = eras.progress_token(params)
+        self._token = eras.progress_token(self._stamp)
         self.transmit(params)
 
     def _wanted_level(self, connection: Connection) -> Raw | None:
@@ -196,7 +169,7 @@ class Call:
         Returns: the level for a modern server, if the client does not say it itself.
         """
         if self.modern:
-            level = eras.log_level(self._params)
+            level = eras.log_level(self._stamp)
             if level is not None:
                 self.level = eras.LOG_LEVELS.index(level)
                 if self._backend.era == "legacy" and connection.key and "logging" in self._backend.capabilities:
@@ -287,7 +260,8 @@ class Call:
         """The server asks in the middle of this call: its client is told, and comes back. False: it cannot be asked."""
         if self._done or not self._binding or not eras.can_be_asked(question.method, self._caller.capabilities):
             return False
-        self._questions[f"{question.method.partition('/')[0]}-{next(self._numbers)}"] = question
+        self._asked += 1
+        self._questions = {**self._questions, f"{question.method.partition('/')[0]}-{self._asked}": question}
         if not self._parked_as:
             self._park()
         return True
@@ -308,13 +282,16 @@ class Call:
         self._leave()
         self._parked_as = ""
         self._answer = answer
+        answer.server = self.server
         self._attach()
         try:
             given = jsonrpc.members(params.get("inputResponses", UNSET))
         except ProtocolError:
             given = {}
-        for key in [key for key in self._questions if bytes(given.get(key, b"")).startswith(b"{")]:
-            self._questions.pop(key).answer(bytes(given[key]))
+        answers = {key: bytes(given[key]) for key in self._questions if bytes(given.get(key, b"")).startswith(b"{")}
+        for key, words in answers.items():
+            self._questions[key].answer(words)
+        self._questions = {key: question for key, question in self._questions.items() if key not in answers}
         self.go_on()
         late, self._late = self._late, None
         if late is not None:
@@ -335,6 +312,7 @@ class Call:
         """The caller wants no answer any more; the specification forbids one."""
         if self._finish():
             self._cancel_upstream("cancelled by the client")
+            self._answer.over("cancelled")
             self._answer.exchange.reply(202)
 
     def _cancel_upstream(self, reason: str) -> None:
@@ -362,7 +340,7 @@ class Call:
         self._leave()
         if self.connection is not None:
             self._backend.release(self.connection)
-        self._answer.metrics.time(self.server, time.perf_counter() - self._began)
+        self._answer.metrics.time(self.server, time.perf_counter() - self._answer.began)
         return True
 
 

@@ -97,6 +97,7 @@ class Config(_Model, frozen=True):
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
     allowed_origins: tuple[str, ...] = ()
     request_bytes: int = 4 << 20
+    audit: Literal["None", "Metadata"] = "None"
 
 
 class Binding(_Model, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Protocol
 
 _TICK = 0.1  # seconds: how late a deadline may be noticed
@@ -24,13 +25,12 @@ class Deadlines:
 
     def add(self, waiting: Waiting, seconds: float) -> int:
         """Expire something so many seconds from now. Returns: what it is taken out again by."""
-        loop = asyncio.get_running_loop()
-        bucket = int((loop.time() + seconds) / _TICK) + 1
+        bucket = int((time.monotonic() + seconds) / _TICK) + 1
         found = self._buckets.get(bucket)
         if found is None:
             found = self._buckets[bucket] = {}
             if self._timer is None:
-                self._timer = loop.call_later(_TICK, self._tick)
+                self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
         found[waiting] = None
         return bucket
 
@@ -41,9 +41,8 @@ class Deadlines:
             found.pop(waiting, None)
 
     def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = int(loop.time() / _TICK)
+        now = int(time.monotonic() / _TICK)
         for bucket in [bucket for bucket in self._buckets if bucket <= now]:
             for waiting in self._buckets.pop(bucket):
                 waiting.expire()
-        self._timer = loop.call_later(_TICK, self._tick) if self._buckets else None
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick) if self._buckets else None

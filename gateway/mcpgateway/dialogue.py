@@ -121,7 +121,7 @@ class Dialogues:
                 connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has not declared that it answers this")
             return
         ours = self._new_id(connection.server)
-        if not self._deliver(connection, jsonrpc.request_raw(ours, method, body), keep=False):
+        if not self._deliver(connection, jsonrpc.request(ours, method, body), keep=False):
             connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
             return
         key = connection.key if call is None else call.key
@@ -130,7 +130,7 @@ class Dialogues:
     def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
         """Ask a call's own client something. False: it cannot be asked."""
         ours = self._new_id(call.server)
-        if not call.notify(jsonrpc.request_raw(ours, method, params)):
+        if not call.notify(jsonrpc.request(ours, method, params)):
             return False
         self._expect(call.key, ours, _Asked(None, b"", on_answer, call))
         return True

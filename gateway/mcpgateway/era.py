@@ -58,28 +58,24 @@ HTTP_STATUS: Final[Mapping[int, int]] = {
 }
 
 # Which body member the header Mcp-Name repeats, by method.
-_NAMED_BY: Final[Mapping[str, Literal["name", "uri", "task_id"]]] = {
+_NAMED_BY: Final[Mapping[str, str]] = {
     "tools/call": "name",
     "prompts/get": "name",
     "resources/read": "uri",
-    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "task_id"),
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
 }
 
 
-class _Meta(msgspec.Struct, gc=False):
+class Stamp(msgspec.Struct, gc=False):
+    """What a request says of itself, in `params._meta`."""
+
     version: Raw | UnsetType = msgspec.field(default=UNSET, name=VERSION_KEY)
     capabilities: Raw | UnsetType = msgspec.field(default=UNSET, name=CAPABILITIES_KEY)
+    level: Raw | UnsetType = msgspec.field(default=UNSET, name=_LEVEL_KEY)
+    progress: Raw | UnsetType = msgspec.field(default=UNSET, name="progressToken")  # of both eras
 
 
-class _Params(msgspec.Struct, gc=False):
-    meta: _Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
-    name: Raw | UnsetType = UNSET
-    uri: Raw | UnsetType = UNSET
-    task_id: Raw | UnsetType = msgspec.field(default=UNSET, name="taskId")
-
-
-_params = msgspec.json.Decoder(_Params)
-_text = msgspec.json.Decoder(str)
+_stamp_decoder = msgspec.json.Decoder(Stamp)
 
 
 def server_info(gateway: str) -> dict[str, str]:
@@ -87,15 +83,25 @@ def server_info(gateway: str) -> dict[str, str]:
     return {"name": gateway, "version": __version__}
 
 
-def classify(envelope: Envelope, headers: Mapping[bytes, bytes]) -> Era:
+def stamp_of(params: Mapping[str, Raw] | None) -> Stamp:
+    """What a request says of itself; nothing if it is a legacy one, or malformed."""
+    meta = params.get("_meta") if params is not None else None
+    if meta is None:
+        return Stamp()
+    try:
+        return _stamp_decoder.decode(meta)
+    except (msgspec.MsgspecError, RecursionError):
+        return Stamp()  # the handler of the method says what is wrong with it
+
+
+def classify(envelope: Envelope, headers: Mapping[bytes, bytes], *, params: Mapping[str, Raw] | None, stamp: Stamp) -> Era:
     """Decide the era of one request by its headers and body, and check in the modern era that both agree.
 
-    `headers` has lower-case names; a routing header sent twice is joined by a comma and so never equals the body.
-    Raises: ProtocolError (-32020, -32022 or -32602).
+    `headers` has lower-case names; a routing header sent twice is joined by a comma and so never equals the body. `params`
+    are None where they are no object. Raises: ProtocolError (-32020, -32022 or -32602).
     """
     version = headers.get(b"mcp-protocol-version", b"").decode("latin-1").strip()
-    params = _decode_params(envelope)
-    stamped = params is not None and params.meta is not UNSET and params.meta.version is not UNSET
+    stamped = stamp.version is not UNSET
     if envelope.method == "initialize" and version not in MODERN_VERSIONS and not stamped:
         return "legacy"
     if version in LEGACY_VERSIONS or not version:
@@ -105,7 +111,7 @@ def classify(envelope: Envelope, headers: Mapping[bytes, bytes]) -> Era:
     if version not in MODERN_VERSIONS:
         raise unsupported(version)
     if envelope.id is not UNSET and envelope.method is not UNSET:
-        _check_modern(envelope.method, version, params, headers)
+        _check_modern(envelope.method, version, params or {}, stamp, headers)
     return "modern"
 
 
@@ -118,51 +124,27 @@ def unsupported(version: str) -> ProtocolError:
     )
 
 
-def _decode_params(envelope: Envelope) -> _Params | None:
-    if envelope.params is UNSET:
-        return None
-    try:
-        return _params.decode(envelope.params)
-    except (msgspec.MsgspecError, RecursionError):
-        return None  # the handler of the method says what is wrong with them
-
-
-def _check_modern(method: str, version: str, params: _Params | None, headers: Mapping[bytes, bytes]) -> None:
-    meta = params.meta if params is not None else UNSET
-    if meta is UNSET or meta.version is UNSET or meta.capabilities is UNSET:
-        missing = CAPABILITIES_KEY if meta is not UNSET and meta.version is not UNSET else VERSION_KEY
+def _check_modern(method: str, version: str, params: Mapping[str, Raw], stamp: Stamp, headers: Mapping[bytes, bytes]) -> None:
+    if stamp.version is UNSET or stamp.capabilities is UNSET:
+        missing = VERSION_KEY if stamp.version is UNSET else CAPABILITIES_KEY
         raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params._meta lacks {missing!r}, which every request must carry")
-    if not bytes(meta.capabilities).startswith(b"{"):
+    if not bytes(stamp.capabilities).startswith(b"{"):
         raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params._meta[{CAPABILITIES_KEY!r}] must be an object")
-    _same("MCP-Protocol-Version", version, _string(meta.version))
-    _same("Mcp-Method", _header(headers, b"mcp-method"), method)
-    member = _NAMED_BY.get(method)
-    if member is not None and params is not None:
-        value: Raw | UnsetType = getattr(params, member)
-        _same("Mcp-Name", _header(headers, b"mcp-name"), None if value is UNSET else _string(value))
+    _same("MCP-Protocol-Version", headers.get(b"mcp-protocol-version"), jsonrpc.text(stamp.version))
+    _same("Mcp-Method", headers.get(b"mcp-method"), method)
+    if method in _NAMED_BY:
+        _same("Mcp-Name", headers.get(b"mcp-name"), name_of(method, params))
 
 
 def name_of(method: str, params: Mapping[str, Raw]) -> str | None:
     """What the header `Mcp-Name` of a request has to say, if it has to be there."""
     member = _NAMED_BY.get(method)
-    return None if member is None else jsonrpc.text(params.get("taskId" if member == "task_id" else member, UNSET))
+    return None if member is None else jsonrpc.text(params.get(member, UNSET))
 
 
-def _same(header: str, sent: str | None, body: str | None) -> None:
-    if sent is None or sent != body:
+def _same(header: str, sent: bytes | None, body: str | None) -> None:
+    if sent is None or body is None or decode_header_value(sent) != body:
         raise ProtocolError(jsonrpc.HEADER_MISMATCH, f"the header {header} is missing or differs from the body")
-
-
-def _string(raw: Raw) -> str | None:
-    try:
-        return _text.decode(raw)
-    except msgspec.MsgspecError:
-        return None
-
-
-def _header(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    raw = headers.get(name)
-    return None if raw is None else decode_header_value(raw)
 
 
 def decode_header_value(raw: bytes) -> str | None:
@@ -263,18 +245,10 @@ def _stamp(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
     }
 
 
-def log_level(params: dict[str, Raw]) -> str | None:
+def log_level(stamp: Stamp) -> str | None:
     """From which level on the caller wants to be sent log messages with this request; None if it wants none."""
-    if "_meta" not in params or _LEVEL_KEY.encode() not in bytes(params["_meta"]):
-        return None
-    level = jsonrpc.text(jsonrpc.members(params["_meta"]).get(_LEVEL_KEY, UNSET))
+    level = jsonrpc.text(stamp.level)
     return level if level in LOG_LEVELS else None
-
-
-def client_capabilities(params: dict[str, Raw]) -> bytes:
-    """What the client of a modern request has declared, as it is."""
-    meta = jsonrpc.members(params.get("_meta", UNSET))
-    return jsonrpc.one_line(bytes(meta.get(CAPABILITIES_KEY, b"{}")))
 
 
 def asking(capabilities: bytes) -> bytes:
@@ -289,12 +263,12 @@ def can_be_asked(method: str, capabilities: bytes) -> bool:
     return needed is not None and needed in jsonrpc.members(capabilities)
 
 
-def progress_token(params: dict[str, Raw]) -> bytes | None:
+def progress_token(stamp: Stamp) -> bytes | None:
     """The caller's progress token, as it is; None if it wants no progress."""
-    if "_meta" not in params or b'"progressToken"' not in bytes(params["_meta"]):
+    if stamp.progress is UNSET:
         return None
-    token = jsonrpc.members(params["_meta"]).get("progressToken")
-    return bytes(token) if token is not None and jsonrpc.valid_id(bytes(token)) else None
+    token = bytes(stamp.progress)
+    return token if jsonrpc.valid_id(token) else None
 
 
 def with_progress_token(params: dict[str, Raw], token: bytes) -> dict[str, Raw]:

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from . import era as eras
 from . import jsonrpc
-from .answer import JSON, Exchange, Headers
+from .answer import JSON, Exchange, Headers, RequestHeaders
 from .replay import KEEP_ALIVE
 from .router import Router
 
@@ -44,30 +44,20 @@ _SILENT = _Silent()
 class McpExchange:
     """One `POST /mcp`. It has the attributes of uvicorn's RequestResponseCycle that the protocol class touches."""
 
-    __slots__ = (
-        "_protocol",
-        "_streaming",
-        "chunks",
-        "complete",
-        "expect_continue",
-        "headers",
-        "keep_alive",
-        "message_event",
-        "on_disconnect",
-        "response_complete",
-    )
+    # what holds for most requests is said once, for the class
+    message_event = _SILENT  # nobody waits for this kind of cycle
+    offered = eras.OFFERED_LEGACY
+    on_disconnect: Callable[[], None] | None = None
+    complete = False
+    response_complete = False
+    _streaming = False
 
-    def __init__(self, protocol: GatewayProtocol, headers: Headers, *, keep_alive: bool, expect_continue: bool) -> None:
+    def __init__(self, protocol: GatewayProtocol, headers: RequestHeaders, *, keep_alive: bool, expect_continue: bool) -> None:
         self._protocol = protocol
         self.headers = headers
         self.keep_alive = keep_alive
         self.expect_continue = expect_continue
-        self.on_disconnect: Callable[[], None] | None = None
-        self.message_event = _SILENT  # nobody waits for this kind of cycle
         self.chunks: list[bytes] = []
-        self.complete = False
-        self.response_complete = False
-        self._streaming = False
 
     @property
     def body(self) -> bytes:
@@ -86,8 +76,6 @@ class McpExchange:
             if self.on_disconnect is not None:
                 self.on_disconnect()
 
-    offered = eras.OFFERED_LEGACY
-
     def reply(
         self,
         status: int,
@@ -101,13 +89,15 @@ class McpExchange:
             return
         self.response_complete = True
         self.on_disconnect = None  # it leads back here: without the circle there is nothing for the garbage collector
+        protocol = self._protocol
         if self._streaming:
             self._end_stream(body, event)
         else:
             self._write_whole(status, body, headers)
         if not self.keep_alive:
-            self._protocol.transport.close()
-        self._protocol.on_response_complete()
+            protocol.transport.close()
+        protocol.cycle = cast("RequestResponseCycle", None)  # an idle connection does not keep its last request
+        protocol.on_response_complete()
 
     def _write_whole(self, status: int, body: bytes, headers: Headers) -> None:
         transport = self._protocol.transport
@@ -144,9 +134,8 @@ class McpExchange:
     @property
     def takes_streams(self) -> bool:
         """Whether its client reads streams of events."""
-        return self._protocol.http_version != "1.0" and any(
-            name == b"accept" and (b"text/event-stream" in value or b"*/*" in value) for name, value in self.headers
-        )
+        accept = self.headers.get(b"accept", b"")
+        return self._protocol.http_version != "1.0" and (b"text/event-stream" in accept or b"*/*" in accept)
 
     def _write_event(self, message: bytes, event: str) -> None:
         if event and not message:
@@ -184,6 +173,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self.http_version = "1.1"
         self._reading = False  # in the middle of a request
+        self._fields: dict[bytes, bytes] = {}
         self._header_bytes = 0
         self._body_bytes = 0
         self._exchange: McpExchange | None = None  # the one whose body is being read
@@ -258,7 +248,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         # uvicorn makes an ASGI scope here; that is put off until it is known to be needed
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self._fields, self.expect_100_continue = b"", {}, False
         self._reading = True
         self._header_bytes = self._body_bytes = 0
 
@@ -269,20 +259,21 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._refuse(431, f"headers over {_MAX_HEADERS} bytes")
             return
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        fields = self._fields
+        fields[name] = fields[name] + b", " + value if name in fields else value  # RFC 9110 section 5.3
 
     def on_headers_complete(self) -> None:
         if self._deadline is not None:
             self._arm(BODY_DEADLINE)
+        fields, self._fields = self._fields, {}  # what comes after the body is not taken for headers
+        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
         if self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] != b"/mcp":
             self._exchange = None
-            self._leave_to_asgi()
+            self._leave_to_asgi(fields)
             return
         self.http_version = self.parser.get_http_version()
         keep_alive = self.http_version != "1.0" and self.parser.should_keep_alive()
-        exchange = McpExchange(self, self.headers, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
+        exchange = McpExchange(self, fields, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
         self._exchange = exchange
         if self._busy():
             self.flow.pause_reading()
@@ -292,11 +283,11 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._begin(exchange)
 
-    def _leave_to_asgi(self) -> None:
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+    def _leave_to_asgi(self, fields: RequestHeaders) -> None:
+        url, expect = self.url, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
-        self.headers.extend(headers)
+        self.headers.extend(fields.items())
         super().on_headers_complete()
 
     def _busy(self) -> bool:
@@ -331,6 +322,7 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         exchange.complete = True
+        self._exchange = None
         if self.cycle is cast("RequestResponseCycle", exchange) and not self.transport.is_closing():
             self._dispatch(exchange)
 

@@ -81,6 +81,14 @@ def members(raw: Raw | bytes | UnsetType) -> dict[str, Raw]:
         raise ProtocolError(INVALID_PARAMS, "params must be an object") from error
 
 
+def members_or_none(raw: Raw | UnsetType) -> dict[str, Raw] | None:
+    """The members of an object, each still raw; absent means empty, and None that it is no object."""
+    try:
+        return members(raw)
+    except ProtocolError:
+        return None
+
+
 def dump(value: Any) -> bytes:
     """Compact JSON; Raw members are copied as they are."""
     return _encode(value)
@@ -93,12 +101,7 @@ def one_line(raw: bytes) -> bytes:
     return raw
 
 
-def request(id: int | str, method: str, params: Raw | bytes | None = None) -> bytes:
-    """One request as a line with its newline."""
-    return request_raw(dump(id), method, params) + b"\n"
-
-
-def request_raw(id: bytes, method: str, params: Raw | bytes | None = None) -> bytes:
+def request(id: bytes, method: str, params: Raw | bytes | None = None) -> bytes:
     """One request under an id that is JSON already, without a newline."""
     head = b'{"jsonrpc":"2.0","id":' + id + b',"method":' + dump(method)
     return head + (b"}" if params is None else b',"params":' + one_line(bytes(params)) + b"}")

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from . import era as eras
+from . import jsonrpc
 from .answer import Answer
+from .era import Stamp
 from .session import Session
 from .upstream.state import Caller
 
@@ -22,15 +24,20 @@ class Request:
     answer: Answer
     params: dict[str, Raw]
     caller: Caller
-    principal: str
+    stamp: Stamp
     headers: Mapping[bytes, bytes]
 
 
-def caller_of(session: Session | None, principal: str, params: dict[str, Raw]) -> Caller:
-    """The caller of a request: its session, or its principal together with what its client can be asked."""
-    capabilities = session.capabilities if session else eras.client_capabilities(params)
+def caller_of(session: Session) -> Caller:
+    """The caller of a legacy request is its session."""
+    return Caller(session.id, session.principal, _identity(session.principal, session.capabilities), session.capabilities)
+
+
+def modern_caller(principal: str, stamp: Stamp) -> Caller:
+    """The caller of a modern request is its principal, together with what its client can be asked."""
+    capabilities = b"{}" if stamp.capabilities is UNSET else jsonrpc.one_line(bytes(stamp.capabilities))
     identity = _identity(principal, capabilities)
-    return Caller(session.id if session else identity, principal, identity, capabilities)
+    return Caller(identity, principal, identity, capabilities)
 
 
 @lru_cache(maxsize=1024)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from msgspec import UNSET, Raw
 
 from . import catalog as catalogs
 from . import era as eras
 from . import jsonrpc, paramheaders, parking
-from .admission import SESSION_HEADER, Denied, admit
+from .admission import SESSION_HEADER, Admission, Denied
 from .answer import JSON, Answer, Exchange
-from .auth import TokenTable, joined
 from .calls import Call, Desk
 from .catalog import Item, KindName, Listing
 from .config import Config
@@ -27,8 +27,8 @@ from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
 from .offers import Offers
 from .parking import Parking
-from .request import Request, caller_of
-from .session import KeyRing, Session, Sessions
+from .request import Request, caller_of, modern_caller
+from .session import KeyRing, Session
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
 from .upstream.backend import Backend
@@ -38,14 +38,15 @@ from .upstream.state import Caller
 from .upstream.subscription import Subscriber
 from .watching import Watching
 
+_JSON: Final = b"application/json"
+
 
 class Router:
     """Holds what is in force now: configuration, backends, catalog, tokens."""
 
-    def __init__(self, *, config: Config, tokens: TokenTable, keys: KeyRing, metrics: Metrics) -> None:
+    def __init__(self, *, config: Config, keys: KeyRing, metrics: Metrics) -> None:
         self.offers = Offers(config)
-        self.tokens = tokens
-        self.sessions = Sessions(keys)
+        self.admission = Admission(config, keys)
         self.metrics = metrics
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
@@ -83,25 +84,9 @@ class Router:
         self.offers.own_changed(key)
         self.listeners.changed([capability], key=key)
 
-    # --- who may ----------------------------------------------------------------------------------------------------------
-
-    def admit(self, headers: Mapping[bytes, bytes]) -> str:
-        """The principal of a request that may proceed. Raises: Denied."""
-        return admit(headers, config=self.config, tokens=self.tokens)
-
-    def session(self, headers: Mapping[bytes, bytes], principal: str) -> Session:
-        """The session of a legacy request. Raises: Denied (400 without one, 404 for one that is not known)."""
-        token = headers.get(SESSION_HEADER, b"").decode("latin-1")
-        if not token:
-            raise Denied(400, "the header Mcp-Session-Id is missing: send initialize first")
-        session = self.sessions.find(token, principal=principal, now=time.time())
-        if session is None:
-            raise Denied(404, "this session is not known or has ended: send initialize again")
-        return session
-
     def end_session(self, session: Session) -> None:
         """DELETE: the session's processes are released."""
-        self.sessions.end(session)
+        self.admission.sessions.end(session)
         self.dialogues.forget(session.id)
         self.offers.forget(session.id)
         self._watching.forget(session.id)
@@ -113,23 +98,25 @@ class Router:
     def handle(self, exchange: Exchange) -> None:
         """Answer one POST."""
         try:
-            self._handle(exchange, joined(exchange.headers))
+            self._handle(exchange, exchange.headers)
         except Denied as denied:
-            body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, denied.message)
-            exchange.reply(denied.status, body, JSON + denied.headers)
+            exchange.reply(denied.status, self.admission.refusal(denied), JSON + denied.headers)
 
     def _handle(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
-        principal = self.admit(headers)
-        if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+        principal = self.admission.admit(headers)
+        kind = headers.get(b"content-type", b"")
+        if kind != _JSON and kind.split(b";")[0].strip().lower() != _JSON:
             raise Denied(415, "the content type must be application/json")
         accept = headers.get(b"accept", b"*/*")
-        if b"application/json" not in accept and b"*/*" not in accept and b"application/*" not in accept:
+        if _JSON not in accept and b"*/*" not in accept and b"application/*" not in accept:
             raise Denied(406, "the header Accept must list application/json and text/event-stream")
         id = b"null"
         try:
             envelope = jsonrpc.decode(exchange.body)
             id = b"null" if envelope.id is UNSET else bytes(envelope.id)
-            era = eras.classify(envelope, headers)
+            params = jsonrpc.members_or_none(envelope.params)
+            stamp = eras.stamp_of(params)
+            era = eras.classify(envelope, headers, params=params, stamp=stamp)
         except ProtocolError as error:
             self.metrics.count("invalid", "error")
             body = jsonrpc.failure(id, error.code, error.message, error.data)
@@ -138,39 +125,40 @@ class Router:
         if envelope.method == "initialize" and era == "legacy":
             self._initialize(exchange, envelope, principal)
             return
-        session = self.session(headers, principal) if era == "legacy" else None
+        session = self.admission.session(headers, principal) if era == "legacy" else None
         if envelope.id is UNSET or envelope.method is UNSET:
             self._notified(envelope, session)
             exchange.reply(202)
             return
-        self._request(exchange, envelope, era, session, principal, headers)
+        answer = self._answer(exchange, envelope.method, id, principal, era, session)
+        if params is None:
+            answer.fail(jsonrpc.INVALID_PARAMS, "params must be an object")
+            return
+        caller = caller_of(session) if session is not None else modern_caller(principal, stamp)
+        self._request(Request(answer, params, caller, stamp, headers))
 
-    def _request(
-        self,
-        exchange: Exchange,
-        envelope: Envelope,
-        era: Era,
-        session: Session | None,
-        principal: str,
-        headers: Mapping[bytes, bytes],
-    ) -> None:
-        assert isinstance(envelope.method, str)  # noqa: S101 - the caller has looked
-        id = bytes(envelope.id) if envelope.id is not UNSET else b"null"
-        handler = _METHODS[era].get(envelope.method)
-        known = handler is not None or envelope.method in _OTHER_ERAS
+    def _answer(
+        self, exchange: Exchange, method: str, id: bytes, principal: str, era: Era, session: Session | None = None
+    ) -> Answer:
         answer = Answer(
             exchange,
             metrics=self.metrics,
             id=id,
             era=era,
-            method=envelope.method,
+            method=method,
+            principal=principal,
+            audit=self.admission.audit,
             session=session,
             replay=self.dialogues.replay,
         )
-        answer.label = envelope.method if known else "unknown"
+        if method not in _METHODS[era] and method not in _OTHER_ERAS:
+            answer.label = "unknown"
+        return answer
+
+    def _request(self, request: Request) -> None:
+        answer = request.answer
+        handler = _METHODS[answer.era].get(answer.method)
         try:
-            params = jsonrpc.members(envelope.params)
-            request = Request(answer, params, caller_of(session, principal, params), principal, headers)
             if handler is not None:
                 handler(self, request)
             else:
@@ -197,7 +185,7 @@ class Router:
             if call is not None:
                 call.cancel()
         elif envelope.method == "notifications/roots/list_changed":
-            for link in self._own_connections(caller_of(session, session.principal, {})):
+            for link in self._own_connections(caller_of(session)):
                 link.notify(envelope.method)
 
     def _own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
@@ -210,16 +198,17 @@ class Router:
     def _initialize(self, exchange: Exchange, envelope: Envelope, principal: str) -> None:
         if envelope.id is UNSET:
             raise Denied(400, "initialize must be a request with an id")
+        answer = self._answer(exchange, "initialize", bytes(envelope.id), principal, "legacy")
         try:
             params = jsonrpc.members(envelope.params)
             jsonrpc.members(params.get("capabilities", UNSET))
         except ProtocolError as error:
-            exchange.reply(200, jsonrpc.failure(bytes(envelope.id), error.code, error.message), JSON)
+            answer.fail(error.code, error.message)
             return
         version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
-        token = self.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
-        self.metrics.count("initialize", "ok")
+        token = self.admission.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
+        answer.over("ok")
         result = jsonrpc.result(bytes(envelope.id), self.offers.initialized(version))
         exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
 
@@ -254,6 +243,7 @@ class Router:
         name = jsonrpc.text(params.get("name", UNSET))
         if name is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.name must be a string: the {what}'s name")
+        request.answer.name = name
         item = listing.items.get(name)
         if item is None:
             self._absent(request, listing, name, what)
@@ -281,6 +271,7 @@ class Router:
         uri = jsonrpc.text(request.params.get("uri", UNSET))
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
+        request.answer.name = uri
         backend = self.offers.owner(uri, request.caller)
         if backend is None and uri not in self.offers.of(request.caller).listings["resources"].away:
             code = jsonrpc.INVALID_PARAMS if request.answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
@@ -295,7 +286,7 @@ class Router:
         name = jsonrpc.text(request.params.get("taskId", UNSET))
         if name is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.taskId must be a string: the task's id")
-        server, id = self._desk.tasks.find(name, principal=request.principal)
+        server, id = self._desk.tasks.find(name, principal=request.caller.principal)
         backend = self.backends.get(server)
         if backend is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown task: its server {server!r} is not here any more")
@@ -352,7 +343,7 @@ class Router:
         """Hand a request to a server; the answer comes when it comes."""
         binding = ""
         if request.answer.era == "modern" and backend.era == "legacy" and request.answer.method in eras.MULTI_ROUND:
-            binding = parking.binding(principal=request.principal, method=request.answer.method, params=request.params)
+            binding = parking.binding(principal=request.caller.principal, method=request.answer.method, params=request.params)
             state = request.params.get("requestState", UNSET)
             if state is not UNSET:
                 parked = self._desk.parking.take(jsonrpc.text(state) or "", binding)
@@ -360,7 +351,7 @@ class Router:
                 return
         if backend.snapshot.isolation == "Principal":
             self.dialogues.uses(request.caller.key, request.caller.identity)
-        call = Call(request.answer, backend, caller=request.caller, desk=self._desk, item=item, task=task)
+        call = Call(request, backend, desk=self._desk, item=item, task=task)
         call.start(params, binding=binding)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from starlette.applications import Starlette
 
 from . import __version__
 from .app import client_app, internal_app
-from .auth import TokenTable
+from .audit import Audit
 from .background import Background
 from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
 from .http import protocol_class
@@ -71,10 +72,10 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
+        self.audit = Audit(sys.stdout.fileno(), on_dropped=self.metrics.audit_dropped.inc)
         self.board = StatusBoard(secrets.token_hex(4))
         self.router = Router(
             config=self.config,
-            tokens=TokenTable(self.config.auth),
             keys=KeyRing.load(self.settings.keys),
             metrics=self.metrics,
         )
@@ -86,7 +87,7 @@ class Gateway:
 
     def reload(self) -> None:
         """Look at the mounted files again; they are compared by content, because a kubelet replaces them as links."""
-        self.router.tokens.reload()
+        self.router.admission.tokens.reload()
         try:
             config, digest = read_config(self.settings.config)
         except ConfigError as error:
@@ -98,16 +99,16 @@ class Gateway:
             return
         self.config_error = ""
         if digest != self.digest:
-            if config.auth != self.config.auth:
-                self.router.tokens = TokenTable(config.auth)
             self.config, self.digest = config, digest
             self.router.offers.config = config
+            self.router.admission.configure(config)
             self.apply()
             log.info("configuration applied", digest=digest, servers=len(config.servers))
         self.publish()
 
     def apply(self) -> None:
         """Make the backends those of the configuration; the ones that stay keep their connections."""
+        self.router.admission.audit = self.audit if self.config.audit == "Metadata" else None
         wanted = {server.name: server for server in self.config.servers}
         if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
             wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
@@ -155,7 +156,7 @@ class Gateway:
                 draining=self.draining,
                 tool_count=len(catalog.tools),
                 servers=tuple(server_status(backend, catalog) for backend in self.router.backends.values()),
-                missing_tokens=self.router.tokens.missing,
+                missing_tokens=self.router.admission.tokens.missing,
                 hidden_tools=catalog.listings["tools"].hidden,
                 config_error=self.config_error,
             )
@@ -245,6 +246,7 @@ class Gateway:
         for backend in self.router.backends.values():
             self._retire(backend)
         await asyncio.gather(*self._closing)
+        await asyncio.to_thread(self.audit.close)
 
 
 def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Reach:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from . import era as eras
 from . import jsonrpc
 from .admission import SESSION_HEADER, Denied
-from .answer import Headers
+from .answer import Headers, RequestHeaders
 from .auth import joined
 from .replay import KEEP_ALIVE, Stream, events
 from .router import Router
@@ -52,7 +52,7 @@ class _Posted:
     offered = eras.OFFERED_SSE
     takes_streams = True
 
-    def __init__(self, client: _Client, headers: Headers, body: bytes) -> None:
+    def __init__(self, client: _Client, headers: RequestHeaders, body: bytes) -> None:
         self.headers, self.body = headers, body
         self.on_disconnect: Callable[[], None] | None = None
         self.status = 202
@@ -74,9 +74,9 @@ class _Posted:
         return not message or self._client.put(message)
 
 
-def denied_response(denied: Denied) -> Response:
+def denied_response(router: Router, denied: Denied) -> Response:
     """A refusal before any JSON-RPC."""
-    body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, denied.message)
+    body = router.admission.refusal(denied)
     headers = {name.decode(): value.decode() for name, value in denied.headers}
     return Response(body, status_code=denied.status, media_type="application/json", headers=headers)
 
@@ -87,11 +87,11 @@ def routes(router: Router) -> list[Route]:
 
     async def connect(request: Request) -> Response:
         try:
-            principal = router.admit(joined(list(request.headers.raw)))
+            principal = router.admission.admit(joined(request.headers.raw))
             if len(clients) >= _MAX_OPEN:
                 raise Denied(503, f"{_MAX_OPEN} streams are open")
         except Denied as denied:
-            return denied_response(denied)
+            return denied_response(router, denied)
         id, client = secrets.token_urlsafe(24), _Client(principal)
         clients[id] = client
 
@@ -107,8 +107,8 @@ def routes(router: Router) -> list[Route]:
 
     async def post(request: Request) -> Response:
         try:
-            headers = list(request.headers.raw)
-            principal = router.admit(joined(headers))
+            headers = joined(request.headers.raw)
+            principal = router.admission.admit(headers)
             client = clients.get(request.query_params.get("id", ""))
             if client is None or client.principal != principal:
                 raise Denied(404, "no such stream: open /sse first")
@@ -118,9 +118,9 @@ def routes(router: Router) -> list[Route]:
             except TimeoutError:
                 raise Denied(408, "the request did not arrive in time") from None
         except Denied as denied:
-            return denied_response(denied)
+            return denied_response(router, denied)
         if client.token:
-            headers.append((SESSION_HEADER, client.token.encode()))
+            headers[SESSION_HEADER] = client.token.encode()
         posted = _Posted(client, headers, body)
         router.handle(posted)
         return Response(posted.refusal, status_code=posted.status, media_type="application/json" if posted.refusal else None)
@@ -144,7 +144,7 @@ async def _events(router: Router, id: str, client: _Client) -> AsyncIterator[byt
                 return
             yield event
             if relaying is None and client.token:
-                session = router.session({SESSION_HEADER: client.token.encode()}, client.principal)
+                session = router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal)
                 stream, _ = router.dialogues.open(session.id)
                 relaying = asyncio.ensure_future(_relay(stream, client))
     finally:
@@ -164,6 +164,6 @@ async def _relay(stream: Stream, client: _Client) -> None:
 def _end(router: Router, client: _Client) -> None:
     if client.token:
         try:
-            router.end_session(router.session({SESSION_HEADER: client.token.encode()}, client.principal))
+            router.end_session(router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal))
         except Denied:
             return  # it has ended already

@@ -4,50 +4,75 @@ from __future__ import annotations
 
 import logging
 import sys
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)  # seconds
+_BOUNDS: Final = (*map(str, _BUCKETS), "+Inf")
 
-class Metrics:
-    """The gateway's own metrics; one registry a gateway, so that tests do not share them."""
+
+class _Durations:
+    """How often something took how long."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(_BOUNDS)
+        self.sum = 0.0
+
+
+class Metrics(Collector):
+    """The gateway's own metrics; one registry a gateway, so that tests do not share them.
+
+    What is counted with each call is counted here, on the loop's thread: the library's locks cost more than all the rest of it.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "mcpgateway_requests", "MCP requests by method and outcome.", ["method", "outcome"], registry=self.registry
-        )
-        self.calls = Histogram(
-            "mcpgateway_call_duration_seconds",
-            "Time from a tool call's arrival to its answer.",
-            ["server"],
-            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60),
-            registry=self.registry,
-        )
         self.ready_servers = Gauge("mcpgateway_servers_ready", "Servers whose tools are offered.", registry=self.registry)
         self.reload_failures = Counter(
             "mcpgateway_config_reload_failures", "Configurations that could not be used.", registry=self.registry
         )
-
-        self._children: dict[tuple[str, str], Counter] = {}
-        self._timers: dict[str, Histogram] = {}
+        self.audit_dropped = Counter(
+            "mcpgateway_audit_dropped", "Audit entries that nobody took in time.", registry=self.registry
+        )
+        self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)  # by method and outcome
+        self._calls: defaultdict[str, _Durations] = defaultdict(_Durations)  # by server
+        self.registry.register(self)
 
     def count(self, method: str, outcome: str) -> None:
-        """One more request; the library's own look-up by label costs more than all the rest of it."""
-        key = (method, outcome)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self.requests.labels(method, outcome)
-        child.inc()
+        """One more request."""
+        self._requests[method, outcome] += 1
 
     def time(self, server: str, seconds: float) -> None:
         """One more call's duration."""
-        timer = self._timers.get(server)
-        if timer is None:
-            timer = self._timers[server] = self.calls.labels(server)
-        timer.observe(seconds)
+        durations = self._calls[server]
+        durations.counts[bisect_left(_BUCKETS, seconds)] += 1
+        durations.sum += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """The library asks for this when metrics are read."""
+        requests = CounterMetricFamily("mcpgateway_requests", "MCP requests by method and outcome.", labels=["method", "outcome"])
+        for labels, count in self._requests.items():
+            requests.add_metric(labels, count)
+        yield requests
+        calls = HistogramMetricFamily(
+            "mcpgateway_call_duration_seconds", "Time from a tool call's arrival to its answer.", labels=["server"]
+        )
+        for server, durations in self._calls.items():
+            below = zip(_BOUNDS, accumulate(durations.counts), strict=True)
+            calls.add_metric([server], buckets=list(below), sum_value=durations.sum)
+        yield calls
 
     def render(self) -> bytes:
         """The Prometheus text format."""

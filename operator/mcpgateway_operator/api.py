@@ -316,6 +316,16 @@ class ToolNames(Model):
     separator: Literal["_", "-", "__"] = Field("_", description="Between the server's name and the tool's.")
 
 
+class Audit(Model):
+    """What is written down about requests."""
+
+    level: Literal["None", "Metadata"] = Field(
+        "None",
+        description="Metadata: the gateway writes a JSON line for each request to its standard output: who asked for what, and "
+        "the outcome; never arguments or results.",
+    )
+
+
 class Spec(Model):
     """What is wanted."""
 
@@ -352,6 +362,7 @@ class Spec(Model):
         description="Origins of web pages that may connect, for example https://app.example.com.",
     )
     tool_names: ToolNames = Field(default_factory=ToolNames, description="How tools are named.")
+    audit: Audit = Field(default_factory=Audit, description="The record of who asked for what.")
     servers: tuple[Server, ...] = Field(
         min_length=1, max_length=MAX_SERVERS, json_schema_extra=list_map("name"), description="The MCP servers."
     )

@@ -6,7 +6,7 @@ Every value reaches a template JSON-encoded, so that nothing a user writes can b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -339,9 +339,10 @@ def _binding(servers: list[Server]) -> gateway_config.Binding:
 
 def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_config.Config:
     multi_pod = spec.mode == "MultiPod"
-    return gateway_config.Config(
+    return hot_config(
+        spec,
         gateway=context.name,
-        servers=tuple(
+        servers=[
             server_config(
                 server,
                 file=_mounted,
@@ -349,11 +350,29 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
                 fallback=_by_name(context, server) if multi_pod and server.hosted else "",
             )
             for server in servers
-        ),
+        ],
         auth=gateway_auth(spec, file=_mounted),
+        hosts=naming.service_hosts(context.name, context.namespace),
+    )
+
+
+def hot_config(
+    spec: Spec,
+    *,
+    gateway: str,
+    servers: Sequence[gateway_config.Server],
+    auth: gateway_config.Auth,
+    hosts: Sequence[str] = (),
+) -> gateway_config.Config:
+    """The hot part of the configuration; `hosts` are the gateway's own names."""
+    return gateway_config.Config(
+        gateway=gateway,
+        servers=tuple(servers),
+        auth=auth,
         tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
-        allowed_hosts=(*naming.service_hosts(context.name, context.namespace), *spec.allowed_hosts),
+        allowed_hosts=(*hosts, *spec.allowed_hosts),
         allowed_origins=spec.allowed_origins,
+        audit=spec.audit.level,
     )
 
 

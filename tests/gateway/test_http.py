@@ -136,3 +136,23 @@ def test_what_is_relied_on_is_there() -> None:
     touched = {"response_complete", "disconnected", "message_event", "keep_alive"}
     assert touched <= set(RequestResponseCycle.__init__.__code__.co_names)
     assert touched <= set(dir(http.McpExchange)) | set(http.McpExchange.__init__.__code__.co_names)
+
+
+def test_what_comes_after_a_body_in_chunks_is_not_taken_for_headers(world: World) -> None:
+    head, _, body = request(5, "Transfer-Encoding: chunked\r\n").partition(b"\r\n\r\n")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+    trailers = b"Authorization: Bearer wrong\r\nMcp-Method: tools/call\r\n"
+    with Raw(world) as raw:
+        raw.socket.sendall(head + b"\r\n\r\n%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers))
+        status, answer = raw.response()
+    assert (status, json.loads(answer)["id"]) == (200, 5)
+
+
+def test_trailers_count_as_headers_for_their_limit(world: World) -> None:
+    head, _, body = request(5, "Transfer-Encoding: chunked\r\n").partition(b"\r\n\r\n")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+    with Raw(world) as raw:
+        raw.socket.sendall(head + b"\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(body), body))
+        for number in range(70):
+            raw.socket.sendall(b"X-%d: %b\r\n" % (number, b"x" * 1000))
+        assert raw.response()[0] == 431

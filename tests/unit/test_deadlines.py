@@ -8,7 +8,6 @@ import uvicorn
 
 from mcpgateway import config
 from mcpgateway.app import client_app
-from mcpgateway.auth import TokenTable
 from mcpgateway.deadlines import Deadlines
 from mcpgateway.http import protocol_class
 from mcpgateway.router import Router
@@ -44,7 +43,7 @@ def test_what_is_late_expires_and_what_has_ended_does_not() -> None:
 def test_a_connection_that_is_quiet_for_long_is_closed() -> None:
     async def run() -> None:
         settings = config.Config(gateway="g", auth=config.Auth(allow_unauthenticated=True))
-        router = Router(config=settings, tokens=TokenTable(settings.auth), keys=KeyRing({}), metrics=Metrics())
+        router = Router(config=settings, keys=KeyRing({}), metrics=Metrics())
         port = free_port()
         server = uvicorn.Server(
             uvicorn.Config(

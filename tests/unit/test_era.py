@@ -32,7 +32,9 @@ def headers(**named: str) -> dict[str, str]:
 def ours(message: dict[str, Any], sent: dict[str, str]) -> str | int:
     envelope = jsonrpc.decode(json.dumps(message).encode())
     try:
-        return era.classify(envelope, {k.encode(): v.encode() for k, v in sent.items()})
+        params = jsonrpc.members_or_none(envelope.params)
+        fields = {k.encode(): v.encode() for k, v in sent.items()}
+        return era.classify(envelope, fields, params=params, stamp=era.stamp_of(params))
     except ProtocolError as error:
         return error.code
 
@@ -169,8 +171,8 @@ def test_a_missing_resource_has_the_code_of_the_clients_era() -> None:
 )
 def test_progress_tokens_are_found_and_replaced(meta: bytes, token: bytes | None) -> None:
     params = {"name": Raw(b'"x"'), "_meta": Raw(meta)}
-    assert era.progress_token(params) == token
+    assert era.progress_token(era.stamp_of(params)) == token
     if token is not None:
         replaced = era.with_progress_token(params, b'"mine"')
-        assert era.progress_token(replaced) == b'"mine"'
+        assert era.progress_token(era.stamp_of(replaced)) == b'"mine"'
         assert replaced["name"] is params["name"]

@@ -79,8 +79,8 @@ class BridgedConnection(Connection, asyncio.Protocol):
             return UpstreamError(self.server, "Overloaded", "it does not read its input")
         return None
 
-    def _request(self, id: str, method: str, params: bytes, item: Item | None) -> None:
-        self._write(jsonrpc.request(id, method, params))
+    def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        self._write(jsonrpc.request(key, method, params) + b"\n")
 
     def _tell(self, message: bytes) -> None:
         self._write(message + b"\n")

@@ -57,8 +57,8 @@ class Connection(ABC):
         """Why nothing can be sent now."""
 
     @abstractmethod
-    def _request(self, id: str, method: str, params: bytes, item: Item | None) -> None:
-        """Carry one request."""
+    def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        """Carry one request; `key` is its id as JSON."""
 
     @abstractmethod
     def _tell(self, message: bytes) -> None:
@@ -114,7 +114,7 @@ class Connection(ABC):
             self._progress[key] = on_progress
         if standing:
             self._standing.add(key)
-        self._request(id, method, params, item)
+        self._request(key, method, params, item)
         return id
 
     def notify(self, method: str, params: bytes | None = None) -> None:

@@ -52,7 +52,7 @@ class RemoteConnection(Connection):
         self.version = era.MODERN_VERSIONS[-1]
         self._session = ""  # of a legacy server that keeps sessions
         self._old = False  # 2024-11-05: replies come on the one stream of the connection
-        self._exchanges: dict[str, asyncio.Task[None]] = {}
+        self._exchanges: dict[bytes, asyncio.Task[None]] = {}
         self._tasks = Background()
         self._told: asyncio.Task[None] | None = None  # the latest notification or answer
         self.farewell: asyncio.Task[None] | None = None  # once it is closed
@@ -63,9 +63,9 @@ class RemoteConnection(Connection):
     def _obstacle(self) -> UpstreamError | None:
         return self.closed.result() if self.closed.done() else None
 
-    def _request(self, id: str, method: str, params: bytes, item: Item | None) -> None:
-        task = self._exchanges[id] = self._tasks.start(self._exchange(id, method, params, item))
-        task.add_done_callback(lambda done: self._exchanges.pop(id, None))
+    def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        task = self._exchanges[key] = self._tasks.start(self._exchange(key, method, params, item))
+        task.add_done_callback(lambda done: self._exchanges.pop(key, None))
 
     def notify(self, method: str, params: bytes | None = None) -> None:
         if not self._modern:  # else the end of a request's own stream cancels it, and there is nothing else to tell
@@ -76,10 +76,11 @@ class RemoteConnection(Connection):
             self._told = self._tasks.start(self._post(message, self._told))
 
     def forget(self, id: str) -> None:
-        waited = f'"{id}"'.encode() in self._pending
+        key = f'"{id}"'.encode()
+        waited = key in self._pending
         super().forget(id)
-        if waited and id in self._exchanges:
-            self._exchanges[id].cancel()
+        if waited and key in self._exchanges:
+            self._exchanges[key].cancel()
 
     def agreed(self, version: str) -> None:
         super().agreed(version)
@@ -145,9 +146,8 @@ class RemoteConnection(Connection):
 
     # --- one request ------------------------------------------------------------------------------------------------------
 
-    async def _exchange(self, id: str, method: str, params: bytes, item: Item | None) -> None:
-        key = f'"{id}"'.encode()
-        message = jsonrpc.request_raw(key, method, params)
+    async def _exchange(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        message = jsonrpc.request(key, method, params)
         if method == "initialize":
             self.version = ""  # not known yet; nothing is modern from here on
         if self._told is not None:

@@ -21,7 +21,7 @@ import aiohttp
 from mcpgateway import config as gateway_config
 
 from ..api import Server
-from ..render import bridge_environment, bridge_processes, gateway_auth, server_config
+from ..render import bridge_environment, bridge_processes, gateway_auth, hot_config, server_config
 from . import local
 from .children import Child, bridge_program, server_environment
 from .client import call_tool
@@ -145,15 +145,11 @@ class Local:
 
     def _write_config(self) -> None:
         spec = self._gateway.spec
-        config = gateway_config.Config(
+        config = hot_config(
+            spec,
             gateway=self._gateway.name,
-            servers=tuple(
-                server_config(server, file=self._reference, addresses=self._addresses(server)) for server in spec.enabled
-            ),
+            servers=[server_config(server, file=self._reference, addresses=self._addresses(server)) for server in spec.enabled],
             auth=gateway_auth(spec, file=lambda kind, name, key: str(local.token_file(self._state, name, key))),
-            tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
-            allowed_hosts=spec.allowed_hosts,
-            allowed_origins=spec.allowed_origins,
         )
         local.private_file(self._folder / "config.json", gateway_config.encode(config).encode(), keep=False)
 
