@@ -1,8 +1,9 @@
-"""The reference servers of the TypeScript SDK's makers, through real bridges."""
+"""The reference servers, on both SDKs, through real bridges."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,25 @@ from typing import Any
 import pytest
 
 from tests.gateway.conftest import server
-from tests.support import npm
+from tests.support import npm, pypi, tools
 from tests.support.bridges import bridge
 from tests.support.gateways import Gateway, configuration, gateway
 
 
 @pytest.fixture(scope="module")
 def ours(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway in front of server-everything, server-memory and server-filesystem."""
+    """A gateway in front of five reference servers."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "shared").mkdir()
     (folder / "shared" / "hello.txt").write_text("grüße\n")
+    tools.require("real servers", {"git": "git"})
+    git = ["git", "-C", str(folder / "shared"), "-c", "user.name=T", "-c", "user.email=t@example.com"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "Say hello"], check=True)
     commands = {
+        "time": [str(pypi.program("servers", "mcp-server-time"))],
+        "git": [str(pypi.program("servers", "mcp-server-git")), "--repository", str(folder / "shared")],
         "everything": [*npm.program("@modelcontextprotocol/server-everything"), "stdio"],
         "memory": npm.program("@modelcontextprotocol/server-memory"),
         "filesystem": [*npm.program("@modelcontextprotocol/server-filesystem"), str(folder / "shared")],
@@ -42,9 +50,9 @@ def structured(answer: dict[str, Any]) -> Any:
 
 
 def test_all_tools_stand_in_one_list(ours: Gateway) -> None:
-    tools = {tool["name"] for tool in ours.modern("tools/list").json()["result"]["tools"]}
-    assert {"everything_echo", "memory_create_entities", "filesystem_read_text_file"} <= tools
-    assert {tool.partition("_")[0] for tool in tools} == {"everything", "memory", "filesystem"}
+    listed = {tool["name"] for tool in ours.modern("tools/list").json()["result"]["tools"]}
+    assert {"everything_echo", "memory_create_entities", "filesystem_read_text_file", "git_git_log"} <= listed
+    assert {name.partition("_")[0] for name in listed} == {"everything", "memory", "filesystem", "time", "git"}
 
 
 def test_everything_has_prompts_resources_and_completions(ours: Gateway) -> None:
@@ -70,3 +78,21 @@ def test_files_are_read_and_nothing_outside(ours: Gateway) -> None:
     refused = ours.call("filesystem_read_text_file", path="/etc/hostname")["result"]
     assert refused["isError"]
     assert "outside allowed directories" in refused["content"][0]["text"]
+
+
+def test_servers_of_the_modern_era_are_shared_and_those_of_the_legacy_one_are_not(ours: Gateway) -> None:
+    rows = {row["name"]: (row["era"], row["isolation"]) for row in ours.status()["servers"]}
+    assert rows.pop("time") == rows.pop("git") == ("modern", "Shared")
+    assert set(rows.values()) == {("legacy", "Session")}
+
+
+def test_time_and_git_answer_clients_of_both_eras(ours: Gateway) -> None:
+    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    opened = ours.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
+    headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+    arguments: dict[str, Any] = {"repo_path": str(ours.folder / "shared"), "max_count": 1}
+    params = {"name": "git_git_log", "arguments": arguments}
+    legacy = ours.post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}, headers=headers).json()
+    assert "Say hello" in legacy["result"]["content"][0]["text"]
+    assert "Say hello" in ours.text("git_git_log", **arguments)
+    assert "Europe/Zurich" in ours.text("time_get_current_time", timezone="Europe/Zurich")

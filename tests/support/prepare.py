@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from . import cluster, images, npm, tools
+from . import cluster, images, npm, pypi, tools
 from .controlplane import PROGRAMS
 
 
 def prepare() -> None:
     """Build what the api and e2e levels need on this machine. Raises: CannotRunError."""
     npm.modules()
+    for name in pypi.USED:
+        pypi.python(name)
     tools.module("helm")
     for name in PROGRAMS:
         tools.component(name)

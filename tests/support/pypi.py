@@ -1,0 +1,42 @@
+"""Programs from PyPI that the tests run beside our own environment, locked in tests/python: each lock file gets a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import tools
+from .paths import CACHE, ROOT
+
+SOURCES = ROOT / "tests" / "python"
+USED = ("servers", "legacy")  # by the tests; `peers` by the benchmarks alone
+
+
+def python(name: str) -> Path:
+    """The Python with everything of `tests/python/<name>.txt`, installed only once. Raises: CannotRunError."""
+    lock = SOURCES / f"{name}.txt"
+    mark = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = CACHE / "python" / f"{name}-{mark}"
+    program = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        tools.say(f"installing the tests' {name} programs from PyPI, once")
+        shutil.rmtree(folder, ignore_errors=True)
+        uv = str(Path(sys.executable).with_name("uv"))
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        _run([uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(program), "-r", str(lock)])
+        (folder / "complete").touch()
+    return program
+
+
+def program(name: str, script: str) -> Path:
+    """A script that came with a package. Raises: CannotRunError."""
+    return python(name).with_name(script)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise tools.CannotRunError(f"uv {command[1]} failed: {done.stderr[-1000:]}")

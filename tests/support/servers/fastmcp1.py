@@ -1,0 +1,65 @@
+"""A server on the Python SDK before its second version, with state, progress, logging, sampling and elicitation."""
+
+# mypy: ignore-errors
+# (it runs on another version of the SDK than the one that is installed here)
+
+from mcp.server.fastmcp import Context, FastMCP
+from mcp.types import SamplingMessage, TextContent
+from pydantic import BaseModel
+
+server = FastMCP("fastmcp1")
+counted = 0
+
+
+class Answer(BaseModel):
+    """What a person is asked for."""
+
+    colour: str
+
+
+@server.tool()
+def count() -> int:
+    """One more."""
+    global counted
+    counted += 1
+    return counted
+
+
+@server.tool()
+async def work(steps: int, context: Context) -> str:
+    """Report progress."""
+    for step in range(steps):
+        await context.report_progress(step + 1, steps, f"step {step + 1}")
+    await context.info("worked")
+    return f"{steps} steps"
+
+
+@server.tool()
+async def paint(context: Context) -> str:
+    """Ask the person."""
+    asked = await context.elicit("Which colour?", Answer)
+    return f"{asked.action}: {asked.data.colour}" if asked.action == "accept" else asked.action
+
+
+@server.tool()
+async def think(context: Context) -> str:
+    """Ask the model."""
+    message = SamplingMessage(role="user", content=TextContent(type="text", text="What is 6 times 7?"))
+    said = await context.session.create_message([message], max_tokens=10)
+    return said.content.text if isinstance(said.content, TextContent) else "?"
+
+
+@server.prompt()
+def greet(whom: str) -> str:
+    """A greeting."""
+    return f"Greet {whom}"
+
+
+@server.resource("memo://fastmcp1/all")
+def memo() -> str:
+    """A text."""
+    return "grüße"
+
+
+if __name__ == "__main__":
+    server.run()
