@@ -243,9 +243,9 @@ class Gateway:
             await asyncio.sleep(_LOOK_INTERVAL)
 
     async def _close(self) -> None:
-        for backend in self.router.backends.values():
-            self._retire(backend)
-        await asyncio.gather(*self._closing)
+        """Sessions go on elsewhere: a gateway that takes over finds their processes at the bridges."""
+        leaving = [backend.close(forsaken=False) for backend in self.router.backends.values()]
+        await asyncio.gather(*leaving, *self._closing)
         await asyncio.to_thread(self.audit.close)
 
 

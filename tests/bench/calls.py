@@ -24,6 +24,8 @@ from tests.support.bridges import bridge, free_port, until
 from tests.support.gateways import TOKEN, configuration, gateway
 from tests.support.processes import end
 
+from . import peers
+
 ROUNDS = 5
 SECONDS = 1.5
 SMALL, LARGE = 1 << 10, 1 << 20
@@ -53,7 +55,7 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         running = stack.enter_context(bridge(tools.bridge(), folder, str(folder / "server")))
         server = gateway_config.Server(name="s", addresses=(f"127.0.0.1:{running.port}",))
         began = time.perf_counter()
-        ours = stack.enter_context(gateway(folder, configuration(server, folder=folder)))
+        ours = stack.enter_context(gateway(folder, configuration(server, folder=folder, audit="Metadata")))
         healthy = (time.perf_counter() - began) * 1e3
         ours.await_ready()
         idle = _memory(ours.process.pid) / 1024
@@ -64,8 +66,14 @@ def measure() -> dict[str, list[dict[str, Any]]]:
             Way(OURS, ours.port, _modern, ours.process.pid),
             Way(LEGACY, ours.port, _legacy, ours.process.pid),
         ]
+        others = [
+            Way(name, port, _peer, pid)
+            for name in peers.PEERS
+            for port, pid in [stack.enter_context(peers.peer(name, folder / "server", folder))]
+        ]
         return {
             "1 KiB tool calls": _rounds(ways, SMALL, (1, 16, 64)),
+            "1 KiB tool calls, beside peers": _rounds([ways[1], ways[3], *others], SMALL, (1, 16)),
             "1 MiB tool calls": _rounds(ways, LARGE, (1,)),
             "start and sessions": [_sessions(ours.port, ours.process.pid) | {"healthy ms": healthy, "idle MiB": idle}],
         }
@@ -146,7 +154,7 @@ def _body(id: str, tool: str, text: str, *, modern: bool = True) -> bytes:
 
 
 def _check(answer: bytes, id: str, text: str) -> None:
-    if id.encode() not in answer[:200] or text.encode() not in answer:
+    if id.encode() not in answer or text.encode() not in answer:
         raise AssertionError(f"a wrong answer: {answer[:200]!r}")
 
 
@@ -184,8 +192,18 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body
     )
     writer.write(head.encode() + body)
     answered = await reader.readuntil(b"\r\n\r\n")
-    length = int(answered.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    return await reader.readexactly(length), answered
+    if b"transfer-encoding: chunked" in answered.lower():
+        return await _chunks(reader), answered
+    length = answered.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return await reader.readexactly(int(length or b"0")), answered
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    found = []
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        found.append((await reader.readexactly(size + 2))[:-2])
+    await reader.readuntil(b"\r\n")
+    return b"".join(found)
 
 
 async def _initialize(port: int) -> str:
@@ -199,6 +217,23 @@ async def _initialize(port: int) -> str:
     lines = head.decode().split("\r\n")
     token = next(line.partition(": ")[2] for line in lines if line.lower().startswith("mcp-session-id"))
     return f"Mcp-Session-Id: {token}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+
+
+async def _peer(port: int, stop: float, number: int, size: int) -> list[float]:
+    """As the legacy client, for gateways that ask for no token and do not change names."""
+    headers = await _initialize(port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
+    await _post(reader, writer, b'{"jsonrpc":"2.0","method":"notifications/initialized"}', headers)
+    latencies: list[float] = []
+    text = "x" * size
+    while not latencies or time.perf_counter() < stop:
+        id = f"{number}-{len(latencies)}"
+        began = time.perf_counter()
+        answer, _ = await _post(reader, writer, _body(id, "echo", text, modern=False), headers)
+        latencies.append(time.perf_counter() - began)
+        _check(answer, id, text)
+    writer.close()
+    return latencies
 
 
 async def _line(port: int, stop: float, number: int, size: int) -> list[float]:

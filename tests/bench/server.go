@@ -1,4 +1,4 @@
-// Command server is the cheapest honest MCP server: one echo tool, modern era, so that measurements show the way to it.
+// Command server is the cheapest honest MCP server: one echo tool, both eras, so that measurements show the way to it.
 package main
 
 import (
@@ -37,6 +37,9 @@ func answer(m message) []byte {
 	switch m.Method {
 	case "server/discover":
 		result = map[string]any{"resultType": "complete", "supportedVersions": []string{"2026-07-28"}, "capabilities": map[string]any{"tools": map[string]any{}}}
+	case "initialize":
+		info := map[string]string{"name": "bench", "version": "1"}
+		result = map[string]any{"protocolVersion": "2025-06-18", "capabilities": map[string]any{"tools": map[string]any{}}, "serverInfo": info}
 	case "tools/list":
 		result = map[string]any{"resultType": "complete", "tools": []any{map[string]any{"name": "echo", "inputSchema": map[string]any{"type": "object"}}}}
 	default:

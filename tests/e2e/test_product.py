@@ -187,6 +187,24 @@ def test_another_server_in_multi_pod_mode_leaves_the_gateway_and_its_sessions_al
     eventually("their objects, too", lambda: space.find("deployment", "growing-clock") is None, timeout=60)
 
 
+def test_a_replaced_gateway_pod_goes_on_with_the_sessions_and_their_processes(space: Space, new_client: Any) -> None:
+    space.apply(resource("replaced", EVERYTHING))
+    await_ready(space, "replaced")
+    client = new_client(url(space, "replaced"), mode="legacy")
+    assert "Started" in client.text("everything_toggle-simulated-logging")
+    before = gateway_pod(space, "replaced")["metadata"]["uid"]
+    space.kubectl("-n", space.name, "rollout", "restart", "deployment/replaced")
+    space.kubectl("-n", space.name, "rollout", "status", "deployment/replaced", "--timeout=90s")
+    eventually("the former pod to go", lambda: len(_gateway_pods(space, "replaced")) == 1, timeout=90)
+    assert gateway_pod(space, "replaced")["metadata"]["uid"] != before
+    assert "Stopped" in client.text("everything_toggle-simulated-logging"), "its process has not kept its state"
+
+
+def _gateway_pods(space: Space, name: str) -> list[dict[str, Any]]:
+    selector = f"app.kubernetes.io/instance={name},app.kubernetes.io/component=gateway"
+    return list(space.get("pods", "-l", selector)["items"])
+
+
 def test_the_mode_is_switched_on_a_live_resource(space: Space, new_client: Any) -> None:
     space.apply(resource("turning", TIME))
     await_ready(space, "turning")

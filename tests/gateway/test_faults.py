@@ -377,3 +377,26 @@ def test_without_a_good_configuration_to_begin_with_it_says_so(tmp_path: Path, t
         [sys.executable, "-m", "mcpgateway", f"--config={file}"], capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_a_replaced_gateway_hands_its_sessions_over(lab: Lab) -> None:
+    """As when a gateway's pod is replaced: another one is there before the first drains; they share nothing but the keys."""
+    legacy = lab.bridge(*ECHO, "legacy")
+    config = configuration(server("s", legacy), folder=lab.folder)
+    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    with gateway(lab.folder, config) as first, gateway(lab.folder, config) as second:
+        first.await_ready()
+        second.await_ready()
+        opened = first.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
+        headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+
+        def call(running: Gateway, tool: str) -> str:
+            params = {"name": f"s_{tool}", "arguments": {}}
+            answer = running.post({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=headers).json()
+            return str(answer["result"]["content"][0]["text"])
+
+        assert call(first, "count") == "1"
+        pid = call(first, "pid")
+        assert first.stop() == 0
+        assert [call(second, "count"), call(second, "count")] == ["2", "3"]
+        assert call(second, "pid") == pid

@@ -180,6 +180,18 @@ def subscriptions(peer: Peer) -> str:
     return "resources/subscribe" if peer.era == "legacy" else "subscriptions/listen"
 
 
+def changed_lists(peer: Peer) -> str:
+    def listed() -> bool:
+        return f"{peer.prefix}_more" in {tool["name"] for tool in peer.ask("tools/list")["result"]["tools"]}
+
+    with peer.hearing(toolsListChanged=True) as messages:
+        for there in (True, False):
+            peer.call("echo", toggle=True)
+            assert next(messages)["method"] == "notifications/tools/list_changed"
+            assert listed() is there
+    return "on the GET stream" if peer.era == "legacy" else "subscriptions/listen"
+
+
 def elicitation_form(peer: Peer) -> str:
     answer = {"action": "accept", "content": {"name": "ü"}}
     shown, got = peer.answered("elicitation/create", FORM, answer)
@@ -251,6 +263,7 @@ FEATURES: dict[str, Callable[[Peer], str]] = {
     "cancellation": cancellation,
     "logging": logging,
     "resource subscriptions": subscriptions,
+    "changed lists": changed_lists,
     "elicitation, form": elicitation_form,
     "elicitation, URL": elicitation_url,
     "sampling": sampling,

@@ -19,6 +19,8 @@ from tests.support.gateways import TOKEN, Gateway, configuration, gateway
 
 CLIENTS = Path(__file__).with_name("clients")
 SERVER = Path(__file__).parents[1] / "support" / "servers" / "fastmcp1.py"
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+NAMED = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "resources/read"}
 SEEN = {
     "tools": ["old_count", "old_paint", "old_think", "old_work"],
     "counts": ["1", "2"],
@@ -84,3 +86,30 @@ def test_the_typescript_sdk_2(ours: Gateway, scripts: Path, mode: str, version: 
         assert found == {name: value for name, value in SEEN.items() if name != "counts"}
     else:
         assert found == SEEN
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_what_mcp_apps_need_passes_as_it_is(ours: Gateway, era: str) -> None:
+    """The extension `io.modelcontextprotocol/ui`: a tool names its `ui://` resource, which is listed and read."""
+    if era == "modern":
+        ask = ours.modern
+    else:
+        opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        opened = ours.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
+        headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+
+        def ask(method: str, **params: Any) -> Any:
+            return ours.post({"jsonrpc": "2.0", "id": 2, "method": method, "params": params}, headers=headers)
+
+    (tool,) = [tool for tool in ask("tools/list").json()["result"]["tools"] if tool["name"] == "old_count"]
+    uri = tool["_meta"]["ui"]["resourceUri"]
+    assert tool["_meta"]["ui"] == {"resourceUri": "ui://fastmcp1/count", "visibility": ["model", "app"]}
+    (listed,) = [one for one in ask("resources/list").json()["result"]["resources"] if one["uri"] == uri]
+    assert (listed["mimeType"], listed["_meta"]) == ("text/html;profile=mcp-app", {"ui": {"prefersBorder": True}})
+    if era == "modern":
+        body = {"jsonrpc": "2.0", "id": 3, "method": "resources/read", "params": {"uri": uri, "_meta": META}}
+        read = ours.post(body, headers=NAMED | {"Mcp-Name": uri})
+    else:
+        read = ask("resources/read", uri=uri)
+    (content,) = read.json()["result"]["contents"]
+    assert (content["text"], content["mimeType"]) == ("<!doctype html><title>Count</title>", "text/html;profile=mcp-app")

@@ -131,11 +131,14 @@ class Backend:
         if self.snapshot.isolation == "Session":
             self._processes.end(key)
 
-    async def close(self) -> None:
-        """Stop supervising and close everything."""
+    async def close(self, *, forsaken: bool = True) -> None:
+        """Stop supervising and close everything; processes end, unless another gateway is to find them."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._processes.end_all()
+        if forsaken:
+            self._processes.end_all()
+        else:
+            self._processes.leave_all()
         self._pool.close()
         await self._reach.close()
 

@@ -115,6 +115,12 @@ class Processes:
         for key in list(self._held):
             self.end(key)
 
+    def leave_all(self) -> None:
+        """Close the connections to all of them: their bridge holds them for whoever comes next with their keys."""
+        for key, held in list(self._held.items()):
+            self._drop(key, held)
+            held.opening.add_done_callback(_leave)
+
     def evict(self) -> None:
         """Release those that have not been used for long."""
         now = asyncio.get_running_loop().time()
@@ -128,6 +134,11 @@ async def _opened(open: Open) -> Connection:
 
 def _busy(held: _Held) -> bool:
     return not held.opening.done() or (held.opening.exception() is None and held.opening.result().in_flight > 0)
+
+
+def _leave(task: asyncio.Task[Connection]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 def _end(task: asyncio.Task[Connection]) -> None:

@@ -63,7 +63,7 @@ def progress(params: dict[str, Any]) -> None:
 
 
 def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, state: Any = None) -> str:
-    global counted
+    global counted, TOOLS
     if name == "die":
         sys.stderr.write("about to die\n")
         sys.stderr.flush()
@@ -79,6 +79,9 @@ def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, s
         time.sleep(float(arguments["seconds"]))
     if name == "junk":
         sys.stdout.write("this is no message\n\n{half\n" + '{"jsonrpc":"2.0","id":"stray-1","result":{}}\n')
+    if "toggle" in arguments:
+        TOOLS = TOOLS[:-1] if "more" in TOOLS else (*TOOLS, "more")
+        tell("notifications/tools/list_changed")
     if "tell" in arguments:
         tell(arguments["tell"])
     if name == "pid" and "seconds" in arguments:
@@ -129,7 +132,7 @@ def handle(message: dict[str, Any]) -> None:
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
                 "capabilities": {
-                    "tools": {},
+                    "tools": {"listChanged": True},
                     "prompts": {},
                     "resources": {"subscribe": True},
                     "completions": {},

@@ -17,7 +17,7 @@ class Answer(BaseModel):
     colour: str
 
 
-@server.tool()
+@server.tool(meta={"ui": {"resourceUri": "ui://fastmcp1/count", "visibility": ["model", "app"]}})
 def count() -> int:
     """One more."""
     global counted
@@ -59,6 +59,12 @@ def greet(whom: str) -> str:
 def memo() -> str:
     """A text."""
     return "grüße"
+
+
+@server.resource("ui://fastmcp1/count", mime_type="text/html;profile=mcp-app", meta={"ui": {"prefersBorder": True}})
+def view() -> str:
+    """How a host shows the count (MCP Apps)."""
+    return "<!doctype html><title>Count</title>"
 
 
 if __name__ == "__main__":

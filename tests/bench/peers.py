@@ -1,0 +1,58 @@
+"""Others of this kind, in front of the same server: what installs from the registries."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import npm, pypi
+from tests.support.bridges import free_port, until
+from tests.support.processes import end
+
+PEERS = ("mcp-proxy", "fastmcp", "supergateway")
+_FASTMCP = Path(__file__).with_name("fastmcp_proxy.py")
+
+
+def _command(peer: str, port: int, server: str) -> list[str]:
+    if peer == "mcp-proxy":
+        return [
+            str(pypi.program("mcp-proxy", "mcp-proxy")),
+            f"--port={port}",
+            "--host=127.0.0.1",
+            "--log-level=ERROR",
+            "--",
+            server,
+        ]
+    if peer == "fastmcp":
+        return [str(pypi.python("fastmcp")), str(_FASTMCP), str(port), server]
+    flags = ["--outputTransport", "streamableHttp", "--stateful", "--port", str(port), "--logLevel", "none"]
+    return [*npm.program("supergateway"), "--stdio", server, *flags]
+
+
+@contextmanager
+def peer(name: str, server: Path, folder: Path) -> Iterator[tuple[int, int]]:
+    """A peer that serves `/mcp`: its port and its process."""
+    port = free_port()
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            _command(name, port, str(server)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ), cwd=folder
+        )
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended: {(folder / f'{name}.log').read_text()[-2000:]}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    try:
+        until(f"{name} to listen", answers)
+        yield port, process.pid
+    finally:
+        end(process)
