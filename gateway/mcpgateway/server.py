@@ -124,7 +124,10 @@ class Gateway:
             if known is None:
                 peer = self.router.dialogues
                 reach = _reach(server, addresses, gateway=self.config.gateway)
-                current[name] = Backend(server, reach, gateway=self.config.gateway, on_change=self.changed, peer=peer)
+                on_junk = self.metrics.junk.labels(name).inc
+                current[name] = Backend(
+                    server, reach, gateway=self.config.gateway, on_change=self.changed, on_junk=on_junk, peer=peer
+                )
             else:
                 known.update(server, addresses)
         self.router.offers.backends = {name: current[name] for name in wanted}

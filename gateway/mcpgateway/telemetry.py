@@ -46,6 +46,12 @@ class Metrics(Collector):
         self.audit_dropped = Counter(
             "mcpgateway_audit_dropped", "Audit entries that nobody took in time.", registry=self.registry
         )
+        self.junk = Counter(
+            "mcpgateway_junk_messages",
+            "What servers said that was no message, or an answer to nothing.",
+            ["server"],
+            registry=self.registry,
+        )
         self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)  # by method and outcome
         self._calls: defaultdict[str, _Durations] = defaultdict(_Durations)  # by server
         self.registry.register(self)

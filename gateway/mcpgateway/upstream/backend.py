@@ -22,7 +22,7 @@ from ..era import Era
 from . import handshake
 from .bridged import Control
 from .connection import Connection
-from .errors import UpstreamError
+from .errors import UpstreamError, draining, silent
 from .pool import Pool
 from .processes import Processes
 from .reach import Reach, Watch
@@ -36,16 +36,18 @@ _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "Referenc
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
+OnEvent = Callable[[], None]
+
 
 class Backend:
-    """Supervises one server. `on_change` is called after every change of `snapshot`."""
+    """Supervises one server. `on_change` is called after every change of `snapshot`, `on_junk` for what is no message."""
 
-    def __init__(self, server: Server, reach: Reach, *, gateway: str, on_change: Callable[[], None], peer: Peer) -> None:
+    def __init__(self, server: Server, reach: Reach, *, gateway: str, on_change: OnEvent, on_junk: OnEvent, peer: Peer) -> None:
         self.server = server
         self.snapshot = Snapshot()
         self._reach = reach
         self._gateway = gateway
-        self._on_change = on_change
+        self._on_change, self._on_junk = on_change, on_junk
         self._peer = peer
         self.subscription = Subscription(gateway=gateway)  # of the shared connection
         self._pool = Pool()  # of a shared server
@@ -150,6 +152,7 @@ class Backend:
         profile = self.snapshot.profile
         connection = await self._reach.own(key, lasting=self.snapshot.isolation != "Call")
         connection.key = key
+        connection.on_junk = self._on_junk
         connection.on_request = partial(self._peer.asks, connection)
         connection.on_notification = partial(self._on_own_notification, connection)
         connection.subscription = Subscription(gateway=self._gateway)
@@ -237,6 +240,7 @@ class Backend:
 
     async def _discover(self) -> Connection:
         connection = await self._reach.shared()
+        connection.on_junk = self._on_junk
         try:
             profile = await handshake.probe(connection, gateway=self._gateway)
             offer = await handshake.list_all(connection, profile, gateway=self._gateway)
@@ -274,6 +278,7 @@ class Backend:
 
     async def _open_spare(self) -> Connection:
         connection = await self._reach.shared()
+        connection.on_junk = self._on_junk
         try:
             if self.era == "legacy":
                 await handshake.initialize(connection, gateway=self._gateway)
@@ -309,7 +314,7 @@ class Backend:
                     raise end.result()
             self._processes.evict()
             if not done:
-                raise self._draining() if leave is not None else self._silent()
+                raise draining(self.server.name) if leave is not None else silent(self.server.name, _SILENCE)
             if watch.news.is_set():
                 watch.news.clear()
                 self._on_news(watch.control, references)
@@ -323,15 +328,9 @@ class Backend:
                 self._relist.clear()
                 await self._refresh(connection)
 
-    def _draining(self) -> UpstreamError:
-        return UpstreamError(self.server.name, "Draining", "its bridge is shutting down")
-
-    def _silent(self) -> UpstreamError:
-        return UpstreamError(self.server.name, "Unreachable", f"its bridge has been silent for {_SILENCE:g} s")
-
     def _on_news(self, control: Control, references: str) -> None:
         if control.draining and self._reach.elsewhere:
-            raise self._draining()
+            raise draining(self.server.name)
         if control.references != references:
             self._processes.end_all()
             raise UpstreamError(self.server.name, "ReferencesChanged", "a Secret or ConfigMap that it uses has changed")
@@ -354,7 +353,7 @@ class Backend:
         if watch.closed.done():
             raise watch.closed.result()
         if not watch.news.is_set():
-            raise self._silent()
+            raise silent(self.server.name, _SILENCE)
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------------
 

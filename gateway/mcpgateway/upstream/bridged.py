@@ -141,7 +141,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         if line.startswith(b"{"):
             self._on_message(line)
         elif line.strip():
-            self.junk += 1
+            self.on_junk()
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc else ""
@@ -151,7 +151,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         try:
             control = _decoder.decode(body)
         except msgspec.MsgspecError:
-            self.junk += 1
+            self.on_junk()
             return
         if control.error:
             self._lose(refused(self.server, control))

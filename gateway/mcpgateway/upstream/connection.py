@@ -41,7 +41,7 @@ class Connection(ABC):
         self.offer: Offer | None = None  # what that process offers, if it has said that this changes
         self.version = ""  # legacy, as agreed
         self.introduced = False  # an earlier connection has shaken hands with this very process
-        self.junk = 0  # messages that were none
+        self.on_junk: Callable[[], None] = lambda: None  # for each message that is none, or an answer to nothing
         self._level = b""
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
@@ -179,7 +179,7 @@ class Connection(ABC):
         try:
             message = jsonrpc.decode(line)
         except jsonrpc.ProtocolError:
-            self.junk += 1
+            self.on_junk()
             return
         if message.method is not UNSET:
             if message.id is UNSET:
@@ -197,14 +197,14 @@ class Connection(ABC):
             self._settle(key, "lost", error)
 
     def _settle(self, key: bytes, outcome: Outcome, value: Raw | UpstreamError) -> None:
-        """The reply to a request; one to an unknown id, a second one, or one that comes too late counts as junk."""
+        """The reply to a request; one to an unknown id, a second one, or one that comes too late is junk."""
         on_reply = self._pending.pop(key, None)
         if self._standing:
             self._standing.discard(key)
         if self._progress:
             self._progress.pop(key, None)
         if on_reply is None:
-            self.junk += 1
+            self.on_junk()
         else:
             on_reply(outcome, value)
         self._close_if_done()
@@ -219,7 +219,7 @@ class Connection(ABC):
             token = None
         on_progress = self._progress.get(bytes(token)) if token is not None else None
         if on_progress is None or params is UNSET:  # of nobody, or of a request that is over
-            self.junk += 1
+            self.on_junk()
         else:
             on_progress(params)
 

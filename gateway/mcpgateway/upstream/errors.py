@@ -46,3 +46,13 @@ def exited(server: str, exit: Exit) -> UpstreamError:
         how += " (out of memory)"
     last = f": {exit.stderr[-1]}" if exit.stderr else ""
     return UpstreamError(server, "Exited", f"its process ended, {how}{last}", exit)
+
+
+def draining(server: str) -> UpstreamError:
+    """The error for a bridge that is shutting down."""
+    return UpstreamError(server, "Draining", "its bridge is shutting down")
+
+
+def silent(server: str, seconds: float) -> UpstreamError:
+    """The error for a bridge from which nothing has come for so long."""
+    return UpstreamError(server, "Unreachable", f"its bridge has been silent for {seconds:g} s")
