@@ -20,6 +20,8 @@ func (s *server) handOver(conn stream, g greeting) {
 		return
 	}
 	defer farewell(fd)
+	s.telling.Add(1)
+	defer s.telling.Add(-1)
 	tell := func(line []byte) {
 		if g.Mode != "raw" { // a raw client expects nothing but the child's own bytes
 			sendNow(fd, line)

@@ -9,6 +9,8 @@ import (
 
 // pump carries a raw or direct connection to a process that has pipes: for programs that need real ones, and for warm ones.
 func (s *server) pump(conn stream, g greeting) {
+	s.telling.Add(1)
+	defer s.telling.Add(-1)
 	defer conn.Close()
 	child, refused := s.startPiped(g.Tag)
 	if refused != nil {

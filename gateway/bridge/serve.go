@@ -33,6 +33,7 @@ type server struct {
 	draining chan struct{} // closed at SIGTERM
 	deadline chan struct{} // closed when draining has taken long enough
 	open     atomic.Int64  // connections and sessions that may still have something to say
+	telling  atomic.Int64  // connections whose process has not ended, or not been reported as ended
 }
 
 const (
@@ -261,8 +262,15 @@ func (s *server) drain(stops <-chan os.Signal) {
 	s.letNoticesOut()
 }
 
-// letNoticesOut waits for the last lines to clients, for a moment at most.
+// letNoticesOut waits for the last lines to clients: for reports of ends, which a busy machine may delay, and for a moment for the
+// connections themselves, of which those that watch stay.
 func (s *server) letNoticesOut() {
+	for range 500 {
+		if s.telling.Load() == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	for range 100 {
 		if s.open.Load() == 0 {
 			return

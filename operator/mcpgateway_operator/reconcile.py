@@ -100,13 +100,15 @@ class Reconciler:
         retries = [quarantine.retry_in(held, now)]
         failure, pending = None, False
         try:
-            pending = await self._program(key, memory, rendered, existing)
+            if not spec.paused:
+                pending = await self._program(key, memory, rendered, existing)
         except _Blocked as blocked:
             failure = blocked.finding
             retries.append(blocked.retry)
         self._polls.follow(key, _reporting(pods))
         reports = self._polls.reports(key)
-        retries.append(await self._poke(key, memory, pods, reports, rendered.config_digest))
+        if not spec.paused:
+            retries.append(await self._poke(key, memory, pods, reports, rendered.config_digest))
         observation = Observation(
             name=key[1],
             namespace=key[0],

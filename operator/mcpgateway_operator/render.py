@@ -6,7 +6,7 @@ Every value reaches a template JSON-encoded, so that nothing a user writes can b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ import yaml
 from mcpgateway import config as gateway_config
 
 from . import naming
-from .api import API_VERSION, KIND, EnvVarSource, Header, Resources, Server, Spec, seconds
+from .api import API_VERSION, KIND, Spec, Toleration
+from .configuration import gateway_auth, hot_config, origin, server_config
+from .servers import Resources, Server
 
 REFS = "/run/mcpgateway/refs"
 BRIDGE_PROCESSES = 256  # that a bridge holds without being told
-REMOTE_SESSIONS = 10_000  # at one remote server
 TOKENS = "/etc/mcpgateway/tokens"  # and secret headers: all values that the gateway itself needs
 _SERVER_RESOURCES = ({"cpu": "10m", "memory": "64Mi"}, {"memory": "512Mi"})
 _GATEWAY_RESOURCES = ({"cpu": "50m", "memory": "64Mi"}, {"memory": "256Mi"})
@@ -181,16 +182,21 @@ class _Renderer:
         }
 
     def _manifest(self, template: str, component: str, **values: Any) -> dict[str, Any]:
-        name = self.context.name
+        name, spec = self.context.name, self.spec
+        labels = values.pop("labels", naming.labels(name, component))
         text = _TEMPLATES.get_template(f"{template}.yaml.j2").render(
             {
                 "name": name,
                 "namespace": self.context.namespace,
-                "labels": naming.labels(name, component),
+                "labels": labels,
+                "pod_labels": {**spec.pod_labels, **labels},
+                "pod_annotations": spec.pod_annotations,
+                "node_selector": spec.node_selector,
+                "tolerations": [_toleration(toleration) for toleration in spec.tolerations],
                 "selector": naming.selector(name, component),
                 "owner": {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": self.context.uid},
                 "binding_name": f"{name}-config-{gateway_config.digest(self.binding)[:8]}",
-                "image_pull_secrets": [{"name": secret.name} for secret in self.spec.image_pull_secrets],
+                "image_pull_secrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
                 "ports": {
                     "client": naming.CLIENT_PORT,
                     "internal": naming.INTERNAL_PORT,
@@ -202,6 +208,12 @@ class _Renderer:
         )
         manifest: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
         return manifest
+
+
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    """Only what is said: an empty effect or key would come back from the API server without it."""
+    fields = toleration.model_dump(by_alias=True, exclude_none=True)
+    return {name: value for name, value in fields.items() if value != ""}
 
 
 def bridge_environment(server: Server) -> list[str]:
@@ -231,48 +243,6 @@ def bridge_processes(server: Server) -> list[str]:
     return [*flags, f"--max-processes={most}"] if most > BRIDGE_PROCESSES else flags
 
 
-File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → where its value is
-
-
-def server_config(server: Server, *, file: File, addresses: tuple[str, ...] = (), fallback: str = "") -> gateway_config.Server:
-    """What the gateway has to know of a server."""
-    return gateway_config.Server(
-        name=server.name,
-        url=server.url or "",
-        headers=tuple(_header(header, file) for header in server.headers),
-        isolation=server.isolation,
-        addresses=addresses,
-        fallback=fallback,
-        call_timeout=seconds(server.call_timeout),
-        pool=server.pool,
-        max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
-        idle_timeout=seconds(server.idle_timeout),
-        tools=gateway_config.ToolRules(
-            allow=server.tools.allow,
-            deny=server.tools.deny,
-            overrides=tuple(
-                gateway_config.ToolOverride(name=o.name, rename=o.rename or "", description=o.description or "")
-                for o in server.tools.overrides
-            ),
-        ),
-    )
-
-
-def _header(header: Header, file: File) -> gateway_config.Header:
-    if header.value_from is None:
-        return gateway_config.Header(name=header.name, value=header.value or "")
-    kind, name, key = _origin(header.value_from)
-    return gateway_config.Header(name=header.name, file=file(kind, name, key), reference=f"{name}/{key}")
-
-
-def _origin(source: EnvVarSource) -> tuple[str, str, str]:
-    """What a valueFrom refers to: secrets or configmaps, name, key."""
-    if source.secret_key_ref:
-        return "secrets", source.secret_key_ref.name, source.secret_key_ref.key
-    assert source.config_map_key_ref is not None  # noqa: S101 - the schema wants exactly one
-    return "configmaps", source.config_map_key_ref.name, source.config_map_key_ref.key
-
-
 References = dict[tuple[str, str], set[str] | None]  # (secrets | configmaps, name) → keys, None for all of them
 
 
@@ -290,7 +260,7 @@ def references(server: Server) -> References:
         *(("secrets", source.secret_ref.name, None) for source in server.env_from if source.secret_ref),
         *(("configmaps", source.config_map_ref.name, None) for source in server.env_from if source.config_map_ref),
     ]
-    return _collected([*whole, *(_origin(variable.value_from) for variable in server.env if variable.value_from)])
+    return _collected([*whole, *(origin(variable.value_from) for variable in server.env if variable.value_from)])
 
 
 def header_references(servers: Iterable[Server]) -> References:
@@ -299,7 +269,7 @@ def header_references(servers: Iterable[Server]) -> References:
 
 
 def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
-    return [_origin(header.value_from) for server in servers for header in server.headers if header.value_from]
+    return [origin(header.value_from) for server in servers for header in server.headers if header.value_from]
 
 
 def _server_mounts(server: Server) -> list[_Mount]:
@@ -356,44 +326,9 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
     )
 
 
-def hot_config(
-    spec: Spec,
-    *,
-    gateway: str,
-    servers: Sequence[gateway_config.Server],
-    auth: gateway_config.Auth,
-    hosts: Sequence[str] = (),
-) -> gateway_config.Config:
-    """The hot part of the configuration; `hosts` are the gateway's own names."""
-    return gateway_config.Config(
-        gateway=gateway,
-        servers=tuple(servers),
-        auth=auth,
-        tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
-        allowed_hosts=(*hosts, *spec.allowed_hosts),
-        allowed_origins=spec.allowed_origins,
-        audit=spec.audit.level,
-    )
-
-
 def _mounted(kind: str, name: str, key: str) -> str:
     return f"{TOKENS}/{kind}/{name}/{key}"
 
 
 def _by_name(context: Context, server: Server) -> str:
     return f"{naming.child(context.name, server.name)}.{context.namespace}.svc:{naming.BRIDGE_PORT}"
-
-
-def gateway_auth(spec: Spec, *, file: File) -> gateway_config.Auth:
-    """The auth part of the configuration; `file` says where a Secret's key is mounted."""
-    return gateway_config.Auth(
-        allow_unauthenticated=spec.auth.allow_unauthenticated,
-        tokens=tuple(
-            gateway_config.Token(
-                name=token.name,
-                file=file("secrets", token.secret_key_ref.name, token.secret_key_ref.key),
-                reference=f"{token.secret_key_ref.name}/{token.secret_key_ref.key}",
-            )
-            for token in spec.auth.tokens
-        ),
-    )

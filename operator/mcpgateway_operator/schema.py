@@ -42,6 +42,7 @@ Quantity = Annotated[int | str, AfterValidator(_quantity), Field(json_schema_ext
 Duration = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", max_length=32)]
 Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/\s]+$")]
 RemoteURL = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?)?$")]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import __version__, naming
-from .api import Server, Spec
+from .api import Spec
 from .facts import Owned, Pod
 from .quarantine import STATE as QUARANTINED
 from .quarantine import Held
+from .servers import Server
 
 _STATE_ORDER = ("Quarantined", "Failed", "Unknown", "Connecting", "Restarting", "Ready")  # the worst one counts
 _MAX_MESSAGE = 1024
@@ -65,7 +66,8 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
         "Programmed": _programmed(seen, reports),
         "Ready": _ready(seen, servers, reports),
     }
-    if findings["Programmed"].status != "True" and seen.failure is None:
+    at_work = findings["Programmed"].status != "True" and not seen.spec.paused
+    if at_work and seen.failure is None:
         findings["Reconciling"] = Finding("True", findings["Programmed"].reason, findings["Programmed"].message)
     if seen.failure is not None:
         findings["Stalled"] = Finding("True", seen.failure.reason, seen.failure.message)
@@ -125,7 +127,7 @@ def transitions(previous: Mapping[str, Any], current: Mapping[str, Any]) -> list
 
 
 _GATES = ("Accepted", "ResolvedRefs", "Programmed")
-_EXPECTED = ("Progressing", "Pending", "ConfigurationPending", "GatewayNotReady", "StatusUnreachable", "ScaledToZero")
+_EXPECTED = ("Progressing", "Pending", "ConfigurationPending", "GatewayNotReady", "StatusUnreachable", "ScaledToZero", "Paused")
 
 
 def is_problem(finding: Finding) -> bool:
@@ -232,6 +234,8 @@ def _resolved(servers: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[st
 def _programmed(seen: Observation, reports: Sequence[Mapping[str, Any]]) -> Finding:
     if seen.failure is not None:
         return seen.failure
+    if seen.spec.paused:
+        return Finding("False", "Paused", "spec.paused is true: nothing but the status is changed until it is false")
     if seen.gateway is None or not seen.gateway.complete:
         return Finding("False", "Progressing", "the gateway's rollout is not complete")
     if seen.pending:
@@ -248,7 +252,7 @@ def _ready(seen: Observation, servers: Sequence[Mapping[str, Any]], reports: Seq
         return Finding("False", "GatewayNotReady", _why_no_gateway(seen))
     if not reports:
         return Finding("Unknown", "StatusUnreachable", "no gateway pod answers on its status port")
-    if not all(report.get("config") == seen.config_digest for report in reports):
+    if not seen.spec.paused and not all(report.get("config") == seen.config_digest for report in reports):
         error = next((report["configError"] for report in reports if report.get("configError")), "")
         if error:
             return Finding("False", "ConfigurationRefused", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,44 @@ def test_a_disabled_server_is_as_if_absent(space: Space) -> None:
     assert "Deployment/demo-git" not in space.owned()
     assert space.await_condition("demo", "Ready", "False", "GatewayNotReady")
     assert space.get("mcpgateway", "demo")["status"]["readyServers"] == "0/1"
+
+
+def test_a_paused_gateway_is_left_alone_but_for_its_status(space: Space) -> None:
+    space.apply(gateway("demo", server("time"), paused=True))
+    space.await_condition("demo", "Programmed", "False", "Paused")
+    assert space.owned() == {}
+    space.apply(gateway("demo", server("time")))
+    eventually("the objects", lambda: "Deployment/demo-time" in space.owned())
+    space.apply(gateway("demo", server("time"), paused=True, replicas=3))
+    paused = space.await_condition("demo", "Programmed", "False", "Paused")
+    assert "until it is false" in paused["message"]
+    kinds = {condition["type"] for condition in space.get("mcpgateway", "demo")["status"]["conditions"]}
+    assert not kinds & {"Reconciling", "Stalled"}
+    space.delete("deployment", "demo-time")
+    eventually("it to go", lambda: space.find("deployment", "demo-time") is None)
+    assert space.get("deployment", "demo")["spec"]["replicas"] == 1
+    space.apply(gateway("demo", server("time"), replicas=3))
+    eventually("the pause to end", lambda: space.get("deployment", "demo")["spec"]["replicas"] == 3)
+    eventually("the deleted one to be back", lambda: space.find("deployment", "demo-time") is not None)
+
+
+def test_every_pod_is_scheduled_and_labelled_as_the_resource_says(space: Space) -> None:
+    toleration = {"key": "dedicated", "operator": "Equal", "value": "mcp", "effect": "NoSchedule"}
+    said = {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [toleration],
+        "podLabels": {"team": "a"},
+        "podAnnotations": {"x/y": "1"},
+    }
+    space.apply(gateway("demo", server("time"), **said))
+    for name in ("demo", "demo-time"):
+        eventually("the deployment", partial(space.find, "deployment", name))
+        template = space.get("deployment", name)["spec"]["template"]
+        assert template["spec"]["nodeSelector"] == {"disk": "ssd"}
+        assert template["spec"]["tolerations"] == [toleration]
+        assert template["metadata"]["labels"]["team"] == "a"
+        assert template["metadata"]["annotations"] == {"x/y": "1"}
+        assert "team" not in space.get("deployment", name)["spec"]["selector"]["matchLabels"]
 
 
 def test_scaled_to_zero_is_said(space: Space) -> None:

@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcpgateway_operator import api, naming
+from mcpgateway_operator import servers as server_models
 from mcpgateway_operator.render import Context, render
 
 letters = "abcdefghijklmnopqrstuvwxyz"
 label = st.builds(
     "".join, st.tuples(st.sampled_from(letters), st.text(alphabet=letters + "0-", max_size=8), st.sampled_from(letters))
 )
-names = label.filter(lambda name: name not in api.RESERVED_SERVER_NAMES)
+names = label.filter(lambda name: name not in server_models.RESERVED_SERVER_NAMES)
 words = st.text(min_size=1, max_size=30)
 references = st.fixed_dictionaries({"name": label, "key": st.text(alphabet=letters + "ABC.-_09", min_size=1, max_size=8)})
 variables = st.one_of(
@@ -161,7 +162,7 @@ def test_both_modes_offer_the_same_servers(spec: api.Spec) -> None:
 @given(specs())
 def test_another_server_changes_no_other_servers_pod(spec: api.Spec) -> None:
     multi = spec.model_copy(update={"mode": "MultiPod"})
-    extra = api.Server(name="zz-extra", image="i", command=("x",))
+    extra = server_models.Server(name="zz-extra", image="i", command=("x",))
     before = {o["metadata"]["name"]: o for o in render(multi, CONTEXT).objects if o["kind"] == "Deployment"}
     more = multi.model_copy(update={"servers": (*multi.servers, extra)})
     after = {o["metadata"]["name"]: o for o in render(more, CONTEXT).objects if o["kind"] == "Deployment"}

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from ..api import API_VERSION, KIND, RESERVED_HEADERS, RESERVED_SERVER_NAMES, InvalidSpecError, Server, Spec, parse_spec
+from ..api import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
+from ..servers import RESERVED_HEADERS, RESERVED_SERVER_NAMES, Server
 
 _NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 _INSTALL = "install.mcpgateway.dev/"

@@ -20,8 +20,9 @@ import aiohttp
 
 from mcpgateway import config as gateway_config
 
-from ..api import Server
-from ..render import bridge_environment, bridge_processes, gateway_auth, hot_config, server_config
+from ..configuration import gateway_auth, hot_config, server_config
+from ..render import bridge_environment, bridge_processes
+from ..servers import Server
 from . import local
 from .children import Child, bridge_program, server_environment
 from .client import call_tool

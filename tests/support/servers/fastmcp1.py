@@ -3,6 +3,8 @@
 # mypy: ignore-errors
 # (it runs on another version of the SDK than the one that is installed here)
 
+import asyncio
+
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
 from pydantic import BaseModel
@@ -30,6 +32,7 @@ async def work(steps: int, context: Context) -> str:
     """Report progress."""
     for step in range(steps):
         await context.report_progress(step + 1, steps, f"step {step + 1}")
+        await asyncio.sleep(0.02)  # a client may take a reply before the notifications that came with it
     await context.info("worked")
     return f"{steps} steps"
 
