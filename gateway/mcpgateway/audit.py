@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -104,5 +105,10 @@ class Audit:
 def line(entry: Entry) -> bytes:
     """An entry as it is written."""
     if isinstance(entry.time, float):
-        entry.time = datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="milliseconds")
+        entry.time = f"{_second(int(entry.time))}.{int(entry.time % 1 * 1000):03d}Z"
     return _encode(entry) + b"\n"
+
+
+@lru_cache(maxsize=4)
+def _second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat()[:19]
