@@ -98,3 +98,27 @@ def test_references_come_from_the_files_or_the_environment(tmp_path: Path, monke
 def test_help_and_version() -> None:
     assert "Run an MCPGateway on this machine" in mcpgw("up", "--help", COLUMNS="200").stdout
     assert mcpgw("version").stdout.startswith("mcpgw ")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("podLabels: {app.kubernetes.io/name: x}", "spec.podLabels has 'app.kubernetes.io/name'"),
+        ("podLabels: {a: b c}", "spec.podLabels.a: String should match"),
+        ("podAnnotations: {mcpgateway.dev/poke: x}", "spec.podAnnotations has 'mcpgateway.dev/poke'"),
+        ("podAnnotations: {container.apparmor.security.beta.kubernetes.io/gateway: unconfined}", "is not for users to set"),
+        ("tolerations: [{operator: Exists, value: x}]", "spec.tolerations[0].value is 'x', but operator Exists has no value"),
+        ("tolerations: [{value: x}]", "spec.tolerations[0] has no key"),
+        ("tolerations: [{key: k, tolerationSeconds: 5}]", "tolerationSeconds needs effect: NoExecute"),
+        ("audit: {level: Everything}", "spec.audit.level: Input should be 'None' or 'Metadata'"),
+    ],
+)
+def test_what_is_said_of_pods_is_checked_as_the_api_server_does(tmp_path: Path, said: str, message: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "apiVersion: mcpgateway.dev/v1alpha1\nkind: MCPGateway\nmetadata: {name: demo}\nspec:\n"
+        f"  auth: {{allowUnauthenticated: true}}\n  servers: [{{name: far, url: 'https://example.com/mcp'}}]\n  {said}\n"
+    )
+    with pytest.raises(BadInputError) as caught:
+        read([file])
+    assert message in str(caught.value)

@@ -102,10 +102,29 @@ def _check(spec: Spec, where: str) -> None:
         for entry, variable in enumerate(server.env):
             if (variable.value is None) == (variable.value_from is None):
                 raise BadInputError(f"{field_name}.env[{entry}] needs exactly one of value and valueFrom")
+    _check_pods(spec, where)
     if not spec.auth.tokens and not spec.auth.allow_unauthenticated:
         raise BadInputError(f"{where}: spec.auth needs tokens, or allowUnauthenticated: true to let everybody in")
     if spec.auth.tokens and spec.auth.allow_unauthenticated:
         raise BadInputError(f"{where}: spec.auth.allowUnauthenticated: true makes spec.auth.tokens meaningless: remove one")
+
+
+def _check_pods(spec: Spec, where: str) -> None:
+    """What is said of every pod may not touch what the operator finds its pods by, nor what Pod Security looks at."""
+    for key in spec.pod_labels:
+        if key.startswith("app.kubernetes.io/") or "mcpgateway.dev/" in key:
+            raise BadInputError(f"{where}: spec.podLabels has {key!r}: the operator finds its pods by it, choose another key")
+    for key in spec.pod_annotations:
+        if "mcpgateway.dev/" in key or ("kubernetes.io/" in key and not key.startswith("cluster-autoscaler.kubernetes.io/")):
+            raise BadInputError(f"{where}: spec.podAnnotations has {key!r}, which is not for users to set: remove it")
+    for index, toleration in enumerate(spec.tolerations):
+        field_name = f"{where}: spec.tolerations[{index}]"
+        if toleration.operator == "Exists" and toleration.value:
+            raise BadInputError(f"{field_name}.value is {toleration.value!r}, but operator Exists has no value: leave it out")
+        if toleration.operator == "Equal" and not toleration.key:
+            raise BadInputError(f"{field_name} has no key: name one, or say operator: Exists for all taints")
+        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+            raise BadInputError(f"{field_name}.tolerationSeconds needs effect: NoExecute, which is the one that evicts")
 
 
 def _check_kind(server: Server, field_name: str) -> None:
