@@ -265,16 +265,12 @@ func (s *server) drain(stops <-chan os.Signal) {
 // letNoticesOut waits for the last lines to clients: for reports of ends, which a busy machine may delay, and for a moment for the
 // connections themselves, of which those that watch stay.
 func (s *server) letNoticesOut() {
-	for range 500 {
-		if s.telling.Load() == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	for range 100 {
-		if s.open.Load() == 0 {
-			return
-		}
+	untilZero(&s.telling, 5*time.Second)
+	untilZero(&s.open, time.Second)
+}
+
+func untilZero(count *atomic.Int64, most time.Duration) {
+	for deadline := time.Now().Add(most); count.Load() != 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -95,10 +95,7 @@ def _is_address(name: str) -> bool:
 
 def joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name; one that is repeated is joined by a comma, as RFC 9110 section 5.3 says."""
-    out = dict(headers)
-    if len(out) == len(headers):
-        return out
-    out.clear()
+    out: dict[bytes, bytes] = {}
     for name, value in headers:
         out[name] = out[name] + b", " + value if name in out else value
     return out

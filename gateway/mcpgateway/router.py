@@ -98,11 +98,12 @@ class Router:
     def handle(self, exchange: Exchange) -> None:
         """Answer one POST."""
         try:
-            self._handle(exchange, exchange.headers)
+            self._handle(exchange)
         except Denied as denied:
             exchange.reply(denied.status, self.admission.refusal(denied), JSON + denied.headers)
 
-    def _handle(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+    def _handle(self, exchange: Exchange) -> None:
+        headers = exchange.headers
         principal = self.admission.admit(headers)
         kind = headers.get(b"content-type", b"")
         if kind != _JSON and kind.split(b";")[0].strip().lower() != _JSON:

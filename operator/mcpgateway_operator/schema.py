@@ -19,6 +19,11 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
+def exactly_one(of: str, first: str, second: str, hint: str = "") -> dict[str, Any]:
+    """The rule that an object has one of two fields; `of` is the field that it is the value of."""
+    return cel((f"has(self.{first}) != has(self.{second})", f"{of} needs exactly one of {first} and {second}{hint}"))
+
+
 def list_map(*keys: str) -> dict[str, Any]:
     """A list whose items are told apart by these keys: merged by server-side apply, duplicates refused."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}

@@ -20,6 +20,7 @@ from .schema import (
     Quantity,
     RemoteURL,
     cel,
+    exactly_one,
     list_map,
 )
 
@@ -40,14 +41,7 @@ RESERVED_SERVER_NAMES = ("gateway", "peers", "config", "keys", "bridge")
 class EnvVarSource(Model):
     """Where a variable's value comes from."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                "valueFrom needs exactly one of secretKeyRef and configMapKeyRef",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=exactly_one("valueFrom", "secretKeyRef", "configMapKeyRef"))
     secret_key_ref: KeySelector | None = Field(None, description="A key of a Secret.")
     config_map_key_ref: KeySelector | None = Field(None, description="A key of a ConfigMap.")
 
@@ -55,14 +49,7 @@ class EnvVarSource(Model):
 class EnvVar(Model):
     """One environment variable of a server."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.value) != has(self.valueFrom)",
-                "env needs exactly one of value and valueFrom; an empty variable is value: ''",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=exactly_one("env", "value", "valueFrom", "; an empty variable is value: ''"))
     name: str = Field(min_length=1, max_length=128, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", description="Name of the variable.")
     value: str | None = Field(
         None, max_length=4096, description="Its value; $(NAME) stands for an earlier variable, $$ for one dollar sign."
@@ -73,14 +60,7 @@ class EnvVar(Model):
 class EnvFromSource(Model):
     """All keys of a Secret or ConfigMap as variables."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.secretRef) != has(self.configMapRef)",
-                "envFrom needs exactly one of secretRef and configMapRef",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=exactly_one("envFrom", "secretRef", "configMapRef"))
     prefix: str = Field("", max_length=64, pattern=r"^([-._a-zA-Z][-._a-zA-Z0-9]*)?$", description="Put before each name.")
     secret_ref: ObjectSelector | None = Field(None, description="A Secret.")
     config_map_ref: ObjectSelector | None = Field(None, description="A ConfigMap.")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +19,9 @@ import uvloop
 
 from mcpgateway import config as gateway_config
 from tests.support import tools
-from tests.support.bridges import bridge, free_port, until
+from tests.support.bridges import bridge, free_port
 from tests.support.gateways import TOKEN, configuration, gateway
-from tests.support.processes import end
+from tests.support.remotes import serving
 
 from . import peers
 
@@ -69,7 +68,7 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         others = [
             Way(name, port, _peer, pid)
             for name in peers.PEERS
-            for port, pid in [stack.enter_context(peers.peer(name, folder / "server", folder))]
+            for port, pid in [stack.enter_context(peers.peer(name, folder / "server"))]
         ]
         return {
             "1 KiB tool calls": _rounds(ways, SMALL, (1, 16, 64)),
@@ -82,20 +81,8 @@ def measure() -> dict[str, list[dict[str, Any]]]:
 @contextmanager
 def _relay(bridge_port: int) -> Iterator[tuple[int, int]]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(RELAY), str(port), str(bridge_port)])
-
-    def answers() -> bool:
-        try:
-            asyncio.run(_plain(port, time.perf_counter() + 0.01, 0, SMALL))
-        except OSError:
-            return False
-        return True
-
-    try:
-        until("the relay", answers)
+    with serving([sys.executable, str(RELAY), str(port), str(bridge_port)], port, dict(os.environ)) as process:
         yield port, process.pid
-    finally:
-        end(process)
 
 
 def _rounds(ways: list[Way], size: int, callers: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -171,17 +158,31 @@ async def _plain(port: int, stop: float, number: int, size: int) -> list[float]:
     return await _http(port, stop, number, size, "")
 
 
-async def _http(port: int, stop: float, number: int, size: int, headers: str, *, modern: bool = True) -> list[float]:
+async def _http(
+    port: int, stop: float, number: int, size: int, headers: str, *, modern: bool = True, tool: str = "s_echo"
+) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
+
+    async def ask(body: bytes) -> bytes:
+        return (await _post(reader, writer, body, headers))[0]
+
+    latencies = await _timed(ask, stop, number, size, tool=tool, modern=modern)
+    writer.close()
+    return latencies
+
+
+async def _timed(
+    ask: Callable[[bytes], Awaitable[bytes]], stop: float, number: int, size: int, *, tool: str, modern: bool = True
+) -> list[float]:
+    """One caller's calls, one after the other, each answer checked."""
     latencies: list[float] = []
     text = "x" * size
     while not latencies or time.perf_counter() < stop:
         id = f"{number}-{len(latencies)}"
         began = time.perf_counter()
-        answer, _ = await _post(reader, writer, _body(id, "s_echo", text, modern=modern), headers)
+        answer = await ask(_body(id, tool, text, modern=modern))
         latencies.append(time.perf_counter() - began)
         _check(answer, id, text)
-    writer.close()
     return latencies
 
 
@@ -213,40 +214,27 @@ async def _initialize(port: int) -> str:
     _, head = await _post(
         reader, writer, json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode(), ""
     )
-    writer.close()
     lines = head.decode().split("\r\n")
     token = next(line.partition(": ")[2] for line in lines if line.lower().startswith("mcp-session-id"))
-    return f"Mcp-Session-Id: {token}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+    headers = f"Mcp-Session-Id: {token}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+    await _post(reader, writer, b'{"jsonrpc":"2.0","method":"notifications/initialized"}', headers)
+    writer.close()
+    return headers
 
 
 async def _peer(port: int, stop: float, number: int, size: int) -> list[float]:
-    """As the legacy client, for gateways that ask for no token and do not change names."""
-    headers = await _initialize(port)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
-    await _post(reader, writer, b'{"jsonrpc":"2.0","method":"notifications/initialized"}', headers)
-    latencies: list[float] = []
-    text = "x" * size
-    while not latencies or time.perf_counter() < stop:
-        id = f"{number}-{len(latencies)}"
-        began = time.perf_counter()
-        answer, _ = await _post(reader, writer, _body(id, "echo", text, modern=False), headers)
-        latencies.append(time.perf_counter() - began)
-        _check(answer, id, text)
-    writer.close()
-    return latencies
+    """As the legacy client, for gateways that do not change names."""
+    return await _http(port, stop, number, size, await _initialize(port), modern=False, tool="echo")
 
 
 async def _line(port: int, stop: float, number: int, size: int) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
-    latencies: list[float] = []
-    text = "x" * size
-    while not latencies or time.perf_counter() < stop:
-        id = f"{number}-{len(latencies)}"
-        began = time.perf_counter()
-        writer.write(_body(id, "echo", text) + b"\n")
-        answer = await reader.readline()
-        latencies.append(time.perf_counter() - began)
-        _check(answer, id, text)
+
+    async def ask(body: bytes) -> bytes:
+        writer.write(body + b"\n")
+        return await reader.readline()
+
+    latencies = await _timed(ask, stop, number, size, tool="echo")
     writer.close()
     return latencies
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import npm, pypi
-from tests.support.bridges import free_port, until
-from tests.support.processes import end
+from tests.support.bridges import free_port
+from tests.support.remotes import serving
 
 PEERS = ("mcp-proxy", "fastmcp", "supergateway")
 _FASTMCP = Path(__file__).with_name("fastmcp_proxy.py")
@@ -34,25 +32,8 @@ def _command(peer: str, port: int, server: str) -> list[str]:
 
 
 @contextmanager
-def peer(name: str, server: Path, folder: Path) -> Iterator[tuple[int, int]]:
+def peer(name: str, server: Path) -> Iterator[tuple[int, int]]:
     """A peer that serves `/mcp`: its port and its process."""
     port = free_port()
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(name, port, str(server)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ), cwd=folder
-        )
-
-    def answers() -> bool:
-        if process.poll() is not None:
-            raise RuntimeError(f"{name} ended: {(folder / f'{name}.log').read_text()[-2000:]}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    try:
-        until(f"{name} to listen", answers)
+    with serving(_command(name, port, str(server)), port, dict(os.environ)) as process:
         yield port, process.pid
-    finally:
-        end(process)

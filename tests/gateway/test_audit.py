@@ -61,9 +61,7 @@ def test_each_request_is_written_down_with_its_outcome_and_without_its_contents(
                 running.modern("tools/call", name="new_hang", arguments={}, timeout=1)
             assert written(running, name="new_hang")["outcome"] == "cancelled"
 
-            params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-            answer = running.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
-            session = {"Mcp-Session-Id": answer.headers["mcp-session-id"]}
+            session = running.session()
             assert written(running, method="initialize")["principal"] == "dev"
             running.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=session)
             assert len(written(running, method="tools/list")["session"]) == 32

@@ -385,12 +385,10 @@ def test_a_replaced_gateway_hands_its_sessions_over(lab: Lab) -> None:
     """As when a gateway's pod is replaced: another one is there before the first drains; they share nothing but the keys."""
     legacy = lab.bridge(*ECHO, "legacy")
     config = configuration(server("s", legacy), folder=lab.folder)
-    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     with gateway(lab.folder, config) as first, gateway(lab.folder, config) as second:
         first.await_ready()
         second.await_ready()
-        opened = first.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
-        headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        headers = first.session()
 
         def call(running: Gateway, tool: str) -> str:
             params = {"name": f"s_{tool}", "arguments": {}}

@@ -94,9 +94,7 @@ def test_what_mcp_apps_need_passes_as_it_is(ours: Gateway, era: str) -> None:
     if era == "modern":
         ask = ours.modern
     else:
-        opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-        opened = ours.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
-        headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        headers = ours.session()
 
         def ask(method: str, **params: Any) -> Any:
             return ours.post({"jsonrpc": "2.0", "id": 2, "method": method, "params": params}, headers=headers)

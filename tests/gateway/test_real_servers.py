@@ -87,9 +87,7 @@ def test_servers_of_the_modern_era_are_shared_and_those_of_the_legacy_one_are_no
 
 
 def test_time_and_git_answer_clients_of_both_eras(ours: Gateway) -> None:
-    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    opened = ours.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening})
-    headers = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+    headers = ours.session()
     arguments: dict[str, Any] = {"repo_path": str(ours.folder / "shared"), "max_count": 1}
     params = {"name": "git_git_log", "arguments": arguments}
     legacy = ours.post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}, headers=headers).json()

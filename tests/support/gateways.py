@@ -90,6 +90,12 @@ class Gateway:
         body = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**named, **params, "_meta": meta}}
         return self.post(body, headers=headers, timeout=timeout)
 
+    def session(self) -> dict[str, str]:
+        """The headers of a new legacy session, of a client that can be asked nothing."""
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        opened = self.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
+        return {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """A tool call of the modern era: the whole answer."""
         answer: dict[str, Any] = self.modern("tools/call", name=tool, arguments=arguments).json()

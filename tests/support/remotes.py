@@ -24,12 +24,14 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def serving(command: list[str], port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that listens on a port, from when it does."""
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        until(f"a server on port {port}", lambda: _answers(port))
+        until(f"a server on port {port}", lambda: process.poll() is not None or _answers(port))
+        assert process.poll() is None, f"it has ended: {' '.join(command)}"
         yield process
     finally:
         end(process)
@@ -40,7 +42,7 @@ def everything(transport: str, port: int | None = None) -> Iterator[str]:
     """The reference server of the TypeScript SDK's makers, over `streamableHttp` or `sse`: its URL."""
     port = port or free_port()
     command = [*npm.program("@modelcontextprotocol/server-everything"), transport]
-    with _running(command, port, {**npm.environment(), "PORT": str(port)}):
+    with serving(command, port, {**npm.environment(), "PORT": str(port)}):
         yield f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}"
 
 
@@ -48,5 +50,5 @@ def everything(transport: str, port: int | None = None) -> Iterator[str]:
 def fixture(port: int | None = None) -> Iterator[str]:
     """The conformance fixture, on the Python SDK: both eras at its URL."""
     port = port or free_port()
-    with _running([sys.executable, str(FIXTURE), f"--http={port}"], port, dict(os.environ)):
+    with serving([sys.executable, str(FIXTURE), f"--http={port}"], port, dict(os.environ)):
         yield f"http://127.0.0.1:{port}/mcp"

@@ -21,7 +21,7 @@ from ..config import Server
 from ..era import Era
 from . import handshake
 from .bridged import Control
-from .connection import Connection
+from .connection import Connection, closed_on_failure
 from .errors import UpstreamError, draining, silent
 from .pool import Pool
 from .processes import Processes
@@ -157,11 +157,8 @@ class Backend:
         connection.on_notification = partial(self._on_own_notification, connection)
         connection.subscription = Subscription(gateway=self._gateway)
         if profile.era == "legacy" and not connection.introduced:
-            try:
+            with closed_on_failure(connection):
                 profile = await handshake.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
-            except BaseException:
-                connection.close()
-                raise
             if self.snapshot.isolation != "Call":
                 connection.remember(profile.version)
             level = self._peer.level(caller.key)
@@ -238,15 +235,16 @@ class Backend:
             self._note(replace(self.snapshot, state="Failed", last_error=error))
             await self._news(watch)
 
-    async def _discover(self) -> Connection:
+    async def _shared(self) -> Connection:
         connection = await self._reach.shared()
         connection.on_junk = self._on_junk
-        try:
+        return connection
+
+    async def _discover(self) -> Connection:
+        connection = await self._shared()
+        with closed_on_failure(connection):
             profile = await handshake.probe(connection, gateway=self._gateway)
             offer = await handshake.list_all(connection, profile, gateway=self._gateway)
-        except BaseException:
-            connection.close()
-            raise
         isolation = self.server.isolation
         if isolation == "Auto":
             isolation = "Shared" if profile.era == "modern" else "Session"
@@ -277,14 +275,10 @@ class Backend:
             self._peer.says(connection, method, params)
 
     async def _open_spare(self) -> Connection:
-        connection = await self._reach.shared()
-        connection.on_junk = self._on_junk
-        try:
-            if self.era == "legacy":
+        connection = await self._shared()
+        if self.era == "legacy":
+            with closed_on_failure(connection):
                 await handshake.initialize(connection, gateway=self._gateway)
-        except BaseException:
-            connection.close()
-            raise
         connection.on_notification = partial(self._on_notification, connection)
         return connection
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -254,6 +255,16 @@ class Connection(ABC):
         for on_reply in pending.values():
             on_reply("lost", error)
         self.close()
+
+
+@contextmanager
+def closed_on_failure(connection: Connection) -> Iterator[None]:
+    """Around what has to work before a connection is handed on: if it does not, or nobody waits any more, it is closed."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def answer_error(raw: Raw) -> jsonrpc.ProtocolError:

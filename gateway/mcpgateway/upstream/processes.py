@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 
 from .connection import Connection
 from .errors import UpstreamError
@@ -105,10 +107,13 @@ class Processes:
 
     def end(self, key: str) -> None:
         """Release a key's process."""
+        self._let_go(key, methodcaller("end"))
+
+    def _let_go(self, key: str, how: Callable[[Connection], object]) -> None:
         held = self._held.get(key)
         if held is not None:
             self._drop(key, held)
-            held.opening.add_done_callback(_end)
+            held.opening.add_done_callback(partial(_once_open, how))
 
     def end_all(self) -> None:
         """Release all of them."""
@@ -117,9 +122,8 @@ class Processes:
 
     def leave_all(self) -> None:
         """Close the connections to all of them: their bridge holds them for whoever comes next with their keys."""
-        for key, held in list(self._held.items()):
-            self._drop(key, held)
-            held.opening.add_done_callback(_leave)
+        for key in list(self._held):
+            self._let_go(key, methodcaller("close"))
 
     def evict(self) -> None:
         """Release those that have not been used for long."""
@@ -136,11 +140,6 @@ def _busy(held: _Held) -> bool:
     return not held.opening.done() or (held.opening.exception() is None and held.opening.result().in_flight > 0)
 
 
-def _leave(task: asyncio.Task[Connection]) -> None:
+def _once_open(how: Callable[[Connection], object], task: asyncio.Task[Connection]) -> None:
     if not task.cancelled() and task.exception() is None:
-        task.result().close()
-
-
-def _end(task: asyncio.Task[Connection]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().end()
+        how(task.result())
