@@ -87,7 +87,7 @@ func (b *board) watched() bool {
 func (b *board) digest(env *environment) string {
 	h := sha256.New()
 	h.Write(b.key)
-	for _, line := range env.list() {
+	for _, line := range append(env.list(), env.folders...) {
 		h.Write([]byte(line))
 		h.Write([]byte{0})
 	}

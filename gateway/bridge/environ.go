@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 )
 
@@ -16,6 +15,7 @@ type envSource struct {
 	value string // literal value with $(VAR) references
 	file  string // read the value from here
 	dir   string // read one variable a file from here
+	need  string // this folder must not be empty; name is what it shows
 }
 
 func parseEnv(s string) (envSource, error) {
@@ -43,11 +43,20 @@ func parseEnvFromDir(s string) (envSource, error) {
 	return envSource{name: prefix, dir: dir}, nil
 }
 
+func parseNeed(s string) (envSource, error) {
+	name, dir, ok := strings.Cut(s, "=")
+	if !ok || name == "" || dir == "" {
+		return envSource{}, fmt.Errorf("%q: want NAME=DIR", s)
+	}
+	return envSource{name: name, need: dir}, nil
+}
+
 // environment is the child's variables in a stable order, and the references that could not be read.
 type environment struct {
 	names   []string
 	values  map[string]string
 	missing []string
+	folders []string // what the child reads by itself: a change of it counts as one of its variables
 }
 
 func (e *environment) set(name, value string) {
@@ -76,6 +85,8 @@ func buildEnvironment(base []string, sources []envSource, root string) *environm
 	}
 	for _, s := range sources {
 		switch {
+		case s.need != "":
+			e.addNeed(s)
 		case s.dir != "":
 			e.addDir(s, root)
 		case s.file != "":
@@ -97,21 +108,35 @@ func (e *environment) addFile(s envSource, root string) {
 }
 
 func (e *environment) addDir(s envSource, root string) {
-	dir := resolve(root, s.dir)
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) == 0 { // an optional mount of something absent is an empty directory
+	found := readFolder(resolve(root, s.dir), func(name, content string) { e.set(s.name+name, content) })
+	if !found {
 		e.missing = append(e.missing, s.dir)
-		return
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].Name() < entries[j].Name() })
+}
+
+func (e *environment) addNeed(s envSource) {
+	found := readFolder(s.need, func(name, content string) { e.folders = append(e.folders, s.need+"/"+name+"="+content) })
+	if !found {
+		e.missing = append(e.missing, s.name)
+	}
+}
+
+// readFolder takes the files of a mounted Secret or ConfigMap by name, and reports whether there is anything:
+// an optional mount of something absent is an empty directory.
+func readFolder(dir string, take func(name, content string)) bool {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil || len(entries) == 0 {
+		return false
+	}
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "..") { // the kubelet's own ..data links
 			continue
 		}
 		if content, err := os.ReadFile(filepath.Join(dir, entry.Name())); err == nil {
-			e.set(s.name+entry.Name(), string(content))
+			take(entry.Name(), string(content))
 		}
 	}
+	return true
 }
 
 func resolve(root, path string) string {

@@ -50,6 +50,11 @@ func parseServe(args []string) (options, error) {
 		o.env = append(o.env, source)
 		return err
 	})
+	flags.Func("need", "`NAME=DIR`: nothing starts while DIR, which shows NAME, is empty; a change of it counts as one of --env", func(s string) error {
+		source, err := parseNeed(s)
+		o.env = append(o.env, source)
+		return err
+	})
 	flags.DurationVar(&o.grace, "grace", o.grace, "wait after closing stdin before TERM, and again before KILL")
 	flags.DurationVar(&o.linger, "linger", o.linger, "how long a process outlives its connection, or its client's end of input")
 	flags.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "how long a session lives that its client has marked idle")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from tests.bridge.conftest import CAT, DIRECT, Start
@@ -42,3 +43,23 @@ def test_a_missing_reference_is_reported_and_heals(start: Start, tmp_path: Path)
         (tmp_path / "secrets" / "s" / "key").write_text("rotated")
         assert watch.control()["references"] != healed["references"]
     assert "rotated" not in running.log.read_text()
+
+
+def test_a_needed_folder_is_waited_for_and_its_change_counts_as_one_of_the_environment(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    running = start(*CAT, flags=(f"--need=configmaps/settings={folder}",))
+    assert running.get("/readyz") == (503, "missing references: configmaps/settings\n")
+    with running.connect({"mode": "watch"}) as watch:
+        assert watch.control()["missing"] == ["configmaps/settings"]
+        (folder / "settings.json").write_text("{}")
+        healed = watch.control()
+        assert (healed["missing"], healed["ready"]) == ([], True)
+        (folder / "settings.json").write_text('{"changed": true}')
+        assert watch.control()["references"] != healed["references"]
+
+
+def test_a_need_without_a_folder_is_refused_by_name(bridge_program: Path) -> None:
+    done = subprocess.run([bridge_program, "serve", "--need=x", "--", "cat"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert '"x": want NAME=DIR' in done.stderr
