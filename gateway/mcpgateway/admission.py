@@ -29,13 +29,14 @@ class Admission:
     def __init__(self, config: Config, keys: KeyRing) -> None:
         self._config = config
         self.tokens = TokenTable(config.auth)
-        self.sessions = Sessions(keys)
+        self.sessions = Sessions(keys, ttl=config.session_ttl)
         self.audit: Audit | None = None  # None: nobody wants to read it
 
     def configure(self, config: Config) -> None:
         """Take a changed configuration."""
         if config.auth != self._config.auth:
             self.tokens = TokenTable(config.auth)
+        self.sessions.ttl = config.session_ttl
         self._config = config
 
     def admit(self, headers: Mapping[bytes, bytes]) -> str:

@@ -1,9 +1,9 @@
-"""Tasks that nobody awaits."""
+"""Tasks that nobody awaits, and waiting for several things."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 
@@ -16,3 +16,14 @@ class Background(set[asyncio.Task[None]]):
         self.add(task)
         task.add_done_callback(self.discard)
         return task
+
+
+async def first(events: Iterable[asyncio.Event], futures: Iterable[asyncio.Future[Any]], seconds: float) -> bool:
+    """Wait until one of the events is set, or one of the futures done. Returns: whether that was in time."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait({*waits, *futures}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bool(done)

@@ -271,6 +271,18 @@ def server_digest(offer: Offer) -> str:
     return f"sha256:{hashlib.sha256(' '.join(digests).encode()).hexdigest()}" if digests else ""
 
 
+def approved(offer: Offer, pin: str | None) -> bool:
+    """Whether a server's tools may be offered: they are exactly those that somebody has approved."""
+    return pin is None or server_digest(offer) in ("", pin)
+
+
+def unpinned(offer: Offer, pin: str | None) -> Offer:
+    """An offer without its tools, if they are not approved."""
+    if approved(offer, pin):
+        return offer
+    return Offer(tuple(item for item in offer.items if item.kind != "tools"), offer.hints)
+
+
 def parse_hint(raw: Raw) -> Hint:
     """How long a page may be kept; what is not said or not understood means not at all."""
     fields = jsonrpc.members(raw)

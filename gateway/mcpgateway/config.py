@@ -85,6 +85,7 @@ class Server(_Model, frozen=True):
     max_processes: int = 16  # of a server that is not shared
     idle_timeout: float = 1800.0  # seconds that a process of somebody's own is kept without use
     tools: ToolRules = ToolRules()
+    pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
 
 
 class Config(_Model, frozen=True):
@@ -97,6 +98,7 @@ class Config(_Model, frozen=True):
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
     allowed_origins: tuple[str, ...] = ()
     request_bytes: int = 4 << 20
+    session_ttl: float = 86_400.0  # seconds
     audit: Literal["None", "Metadata"] = "None"
 
 

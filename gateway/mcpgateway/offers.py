@@ -10,7 +10,7 @@ from . import catalog as catalogs
 from . import era as eras
 from . import jsonrpc
 from .catalog import Catalog, Offer
-from .config import Config
+from .config import Config, Server
 from .era import Era
 from .upstream.backend import Backend
 from .upstream.state import Caller
@@ -62,7 +62,7 @@ class Offers:
     def _merged(self, offer: Callable[[Backend], Offer]) -> Catalog:
         """The catalog of all servers, of each of which `offer` says what it offers."""
         return catalogs.build(
-            [catalogs.shaped(offer(backend), backend.server.tools) for backend in self.backends.values()],
+            [_offered(offer(backend), backend.server) for backend in self.backends.values()],
             naming=self.config.tool_names,
             gateway=self.config.gateway,
             absent={name for name, backend in self.backends.items() if not backend.snapshot.available},
@@ -121,6 +121,11 @@ class Offers:
             return {}
         alone = len(self.backends) == 1
         return {"instructions": "\n\n".join(words if alone else f"{name}: {words}" for name, words in said.items())}
+
+
+def _offered(offer: Offer, server: Server) -> Offer:
+    """What is left of a server's offer by its configuration; approval is about its own words."""
+    return catalogs.shaped(catalogs.unpinned(offer, server.pin), server.tools)
 
 
 def _own_offer(caller: Caller, backend: Backend) -> Offer:

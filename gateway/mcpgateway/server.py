@@ -79,6 +79,9 @@ class Gateway:
             keys=KeyRing.load(self.settings.keys),
             metrics=self.metrics,
         )
+        self.metrics.calls_in_flight.set_function(
+            lambda: sum(backend.in_flight for backend in self.router.offers.backends.values())
+        )
         self._closing = Background()
         self._publish_soon = False
         self._refused = ""  # digest or text of the file that could not be used

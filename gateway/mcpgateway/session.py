@@ -78,8 +78,8 @@ class KeyRing:
 class Sessions:
     """Issues and recognises sessions."""
 
-    def __init__(self, ring: KeyRing, *, ttl: float = 24 * 3600) -> None:
-        self._ring, self._ttl = ring, ttl
+    def __init__(self, ring: KeyRing, *, ttl: float) -> None:
+        self._ring, self.ttl = ring, ttl  # ttl: seconds from a session's beginning
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._known: OrderedDict[str, _Token] = OrderedDict()  # tokens whose signature has been seen to be good
 
@@ -98,7 +98,7 @@ class Sessions:
             self._known[token] = known
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
-        if not hmac.compare_digest(known.owner, _digest(principal)) or now - known.issued > self._ttl:
+        if not hmac.compare_digest(known.owner, _digest(principal)) or now - known.issued > self.ttl:
             return None
         session = Session(id=known.id, principal=principal, version=known.version, capabilities=known.capabilities)
         return None if session.id in self._ended else session

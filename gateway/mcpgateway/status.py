@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from .catalog import Catalog, server_digest
+from .catalog import Catalog, approved, server_digest
 from .upstream.backend import Backend
+from .upstream.errors import UpstreamError
 
 
 class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -44,21 +45,29 @@ class Report(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     """One server's row from what is known about it."""
     known = backend.snapshot
-    error = known.last_error
+    state: str = known.state
+    error = None if known.last_error is None else _told(known.last_error)
+    digest = server_digest(known.offer)
+    if state == "Ready" and not approved(known.offer, backend.server.pin):
+        state, error = "Pending", {"reason": "ToolsPending", "message": f"its tools, {digest}, are not approved"}
     return ServerStatus(
         name=backend.server.name,
-        state=known.state,
+        state=state,
         era=known.profile.era if known.profile else "",
         protocol_version=known.profile.version if known.profile else "",
         isolation=known.isolation if known.profile else "",
         tools=catalog.count(backend.server.name),
         prompts=catalog.count(backend.server.name, "prompts"),
         resources=catalog.count(backend.server.name, "resources"),
-        digest=server_digest(known.offer),
+        digest=digest,
         processes=known.processes,
         restarts=known.restarts,
-        last_error={"reason": error.reason, "message": error.message} if error else None,
+        last_error=error,
     )
+
+
+def _told(error: UpstreamError) -> dict[str, str]:
+    return {"reason": error.reason, "message": error.message}
 
 
 class StatusBoard:

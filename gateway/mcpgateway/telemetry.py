@@ -40,6 +40,9 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.ready_servers = Gauge("mcpgateway_servers_ready", "Servers whose tools are offered.", registry=self.registry)
+        self.calls_in_flight = Gauge(
+            "mcpgateway_calls_in_flight", "Calls that wait for a server's answer.", registry=self.registry
+        )
         self.reload_failures = Counter(
             "mcpgateway_config_reload_failures", "Configurations that could not be used.", registry=self.registry
         )

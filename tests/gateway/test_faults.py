@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,29 @@ def test_a_hanging_server_times_out_and_harms_nobody(lab: Lab) -> None:
         error = hanging.result()["error"]
     assert error["message"] == "server 'bad': Timeout: no answer within 1 s"
     assert error["data"] == {"server": "bad", "reason": "Timeout"}
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_a_shared_server_that_hangs_is_not_called_ready_and_is_started_anew(lab: Lab, era: str) -> None:
+    running = lab.gateway(server("s", lab.bridge(*ECHO, era), isolation="Shared"))
+    running.await_ready()
+    first = int(running.text("s_pid"))
+
+    def state() -> str:
+        return str(running.status()["servers"][0]["state"])
+
+    os.kill(first, signal.SIGSTOP)
+    until("its silence to be noticed", lambda: state() == "Unresponsive")
+    error = running.status()["servers"][0]["lastError"]
+    assert (error["reason"], error["message"]) == ("Unresponsive", "no answer for 3 s: it is busy, or hangs")
+    assert "result" in running.modern("tools/list").json()
+    os.kill(first, signal.SIGCONT)
+    until("it to be well again", lambda: state() == "Ready")
+    assert int(running.text("s_pid")) == first
+    os.kill(first, signal.SIGSTOP)
+    until("its silence to be noticed again", lambda: state() == "Unresponsive")
+    until("another one", lambda: state() == "Ready")
+    assert int(running.text("s_pid")) != first
 
 
 def test_junk_on_stdout_is_survived(lab: Lab) -> None:

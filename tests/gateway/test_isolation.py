@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec import structs
 
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
@@ -111,6 +112,26 @@ def test_a_pool_spreads_the_calls_of_a_shared_server(bridge_program: Path, tmp_p
         assert pid not in {
             answer["result"]["content"][0]["text"] for answer in asyncio.run(_at_once(ours, 30, "pid", seconds=0.05))
         }
+
+
+def test_a_server_with_several_pods_is_spread_over_them_as_they_come_and_go(bridge_program: Path, tmp_path: Path) -> None:
+    with world(bridge_program, tmp_path, "legacy", isolation="Shared") as ours:
+
+        def pids() -> set[str]:
+            answers = asyncio.run(_at_once(ours, 20, "pid", seconds=0.05))
+            return {answer["result"]["content"][0]["text"] for answer in answers if "result" in answer}
+
+        config, _ = gateway_config.read_config(ours.folder / "config.json")
+        assert len(pids()) == 1
+        with bridge(bridge_program, tmp_path, *ECHO, "legacy") as second:
+            places = (*config.servers[0].addresses, *server("s", second).addresses)
+            both = structs.replace(config.servers[0], addresses=places)
+            ours.configure(structs.replace(config, servers=(both,)))
+            until("both to be used", lambda: len(pids()) == 2)
+            metrics = httpx2.get(f"http://127.0.0.1:{ours.internal}/metrics").text
+            assert "mcpgateway_calls_in_flight 0.0" in metrics
+        ours.configure(config)
+        until("the other one to be enough", lambda: len(pids()) == 1)
 
 
 def test_who_comes_when_all_processes_are_taken_waits_for_one(bridge_program: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mcpgateway.session import KeyRing, Sessions
 
 class TestSessions:
     def test_any_replica_with_the_key_knows_a_session(self) -> None:
-        first, second = (Sessions(KeyRing({"k1": b"x" * 32})) for _ in range(2))
+        first, second = (Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600) for _ in range(2))
         token = first.issue(principal="alice", version="2025-11-25", now=1000)
         found = second.find(token, principal="alice", now=1001)
         assert found is not None
@@ -30,12 +30,12 @@ class TestSessions:
         assert sessions.find(token, principal="bob", now=1001) is None
         assert sessions.find(token, principal="alice", now=1061) is None
         assert sessions.find(token[:-2] + "AA", principal="alice", now=1001) is None
-        assert Sessions(KeyRing({"k1": b"y" * 32})).find(token, principal="alice", now=1001) is None
+        assert Sessions(KeyRing({"k1": b"y" * 32}), ttl=3600).find(token, principal="alice", now=1001) is None
         for junk in ("", ".", "k1..", "k1.AA.AA", "k1." + "A" * 2000, "ü.x.y"):
             assert sessions.find(junk, principal="alice", now=1001) is None
 
     def test_an_ended_session_is_not_found(self) -> None:
-        sessions = Sessions(KeyRing({}))
+        sessions = Sessions(KeyRing({}), ttl=3600)
         token = sessions.issue(principal="a", version="2025-11-25", now=1000)
         found = sessions.find(token, principal="a", now=1000)
         assert found is not None
@@ -43,9 +43,9 @@ class TestSessions:
         assert sessions.find(token, principal="a", now=1000) is None
 
     def test_rotated_keys_still_verify(self) -> None:
-        old = Sessions(KeyRing({"k1": b"x" * 32}))
+        old = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600)
         token = old.issue(principal="a", version="2025-11-25", now=1000)
-        rotated = Sessions(KeyRing({"k1": b"x" * 32, "k2": b"z" * 32}))
+        rotated = Sessions(KeyRing({"k1": b"x" * 32, "k2": b"z" * 32}), ttl=3600)
         assert rotated.find(token, principal="a", now=1000) is not None
         assert rotated.issue(principal="a", version="2025-11-25", now=1000).startswith("k2.")
 

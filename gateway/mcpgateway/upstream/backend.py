@@ -11,28 +11,27 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from msgspec import Raw, UnsetType
 
-from ..background import Background
+from ..background import Background, first
 from ..catalog import KINDS
 from ..config import Server
 from ..era import Era
-from . import handshake
+from . import handshake, pulse
 from .bridged import Control
 from .connection import Connection, closed_on_failure
 from .errors import UpstreamError, draining, silent
 from .pool import Pool
 from .processes import Processes
 from .reach import Reach, Watch
-from .state import Caller, Peer, Snapshot
+from .state import Caller, Peer, Snapshot, State
 from .subscription import Subscription
 
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
-_PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference"})
+_PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference", "Unresponsive"})
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
@@ -83,21 +82,23 @@ class Backend:
         """What the server says that it has; empty as long as it is not known."""
         return self.snapshot.profile.capabilities if self.snapshot.profile else frozenset()
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for an answer."""
+        return self._pool.in_flight + self._processes.in_flight
+
     def ready_connection(self, caller: Caller) -> Connection | None:
         """A connection that is there now: the fast path."""
-        if not self._connected():
+        if not self._connected() or self.snapshot.isolation == "Call":
             return None
-        if self.snapshot.isolation == "Shared":
-            return self._pool.pick()
-        return self._processes.find(self._key(caller)) if self.snapshot.isolation != "Call" else None
+        return self._pool.pick() if self.snapshot.isolation == "Shared" else self._processes.find(self._key(caller))
 
     async def connection(self, caller: Caller) -> Connection:
         """A connection for a caller, waiting while the server restarts. Raises: UpstreamError."""
         if not self._connected():
             await self._await_usable()
         if self.snapshot.isolation == "Shared":
-            shared = self._pool.pick()
-            if shared is None:
+            if (shared := self._pool.pick()) is None:
                 raise self._away()
             return shared
         key = self._key(caller)
@@ -126,6 +127,7 @@ class Backend:
         self.server = server
         self._reach.update(server, addresses)
         self._processes.limit, self._processes.idle_timeout = server.max_processes, server.idle_timeout
+        self._spread()
         self._retry.set()
 
     def end_session(self, key: str) -> None:
@@ -215,14 +217,13 @@ class Backend:
         try:
             await self._await_references(watch)
             connection = await self._discover()
-            wanted = self.server.pool - 1 if self.snapshot.isolation == "Shared" else 0
-            spares = [asyncio.ensure_future(self._pool.keep_spare(self._open_spare, self._own_lost)) for _ in range(wanted)]
+            self._spread()
+            feeling = asyncio.ensure_future(self._feel(connection))
             try:
-                await self._hold(watch, connection)
+                await self._hold(watch, connection, feeling)
             finally:
+                feeling.cancel()
                 self._usable.clear()
-                for spare in spares:
-                    spare.cancel()
                 self.subscription.detach()
                 self._pool.retire()
         finally:
@@ -235,8 +236,13 @@ class Backend:
             self._note(replace(self.snapshot, state="Failed", last_error=error))
             await self._news(watch)
 
-    async def _shared(self) -> Connection:
-        connection = await self._reach.shared()
+    def _spread(self) -> None:
+        """Use all places of a shared server, with so many processes at each."""
+        if self._usable.is_set() and self.snapshot.isolation == "Shared":
+            self._pool.spread(self.server.pool * self._reach.places - 1, self._open_spare, self._own_lost)
+
+    async def _shared(self, number: int = 0) -> Connection:
+        connection = await self._reach.shared(number)
         connection.on_junk = self._on_junk
         return connection
 
@@ -274,15 +280,28 @@ class Backend:
         else:
             self._peer.says(connection, method, params)
 
-    async def _open_spare(self) -> Connection:
-        connection = await self._shared()
+    async def _open_spare(self, number: int) -> Connection:
+        connection = await self._shared(number)
         if self.era == "legacy":
             with closed_on_failure(connection):
                 await handshake.initialize(connection, gateway=self._gateway)
         connection.on_notification = partial(self._on_notification, connection)
         return connection
 
-    async def _hold(self, watch: Watch, connection: Connection) -> None:
+    async def _feel(self, connection: Connection) -> UpstreamError:
+        """Whether the processes that everybody shares still answer; a remote server's own people look after it."""
+        profile = self.snapshot.profile
+        if profile is None or self.snapshot.isolation != "Shared" or self.server.url:
+            never: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
+            return await never
+        return await pulse.feel(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
+
+    def _on_pulse(self, answers: bool) -> None:
+        error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {pulse.DEADLINE:g} s: it is busy, or hangs")
+        state: State = "Ready" if answers else "Unresponsive"
+        self._note(replace(self.snapshot, state=state, last_error=self._lasting_error() if answers else error))
+
+    async def _hold(self, watch: Watch, connection: Connection, feeling: asyncio.Future[UpstreamError]) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
         references = watch.control.references
         loop = asyncio.get_running_loop()
@@ -291,23 +310,14 @@ class Backend:
         self._retry.clear()
         while True:
             patience = _SILENCE if leave is None else max(0.0, leave - loop.time())
-            waits: set[asyncio.Future[Any]] = {
-                asyncio.ensure_future(event.wait()) for event in (watch.news, self._relist, self._retry)
-            }
-            ends: set[asyncio.Future[Any]] = {
-                watch.closed,
-                *([connection.closed] if self.snapshot.isolation == "Shared" else []),
-            }
-            try:
-                done, _ = await asyncio.wait({*waits, *ends}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            shared = [connection.closed] if self.snapshot.isolation == "Shared" else []
+            ends = [watch.closed, *shared, feeling]
+            woken = await first((watch.news, self._relist, self._retry), ends, patience)
             for end in ends:
                 if end.done():
                     raise end.result()
             self._processes.evict()
-            if not done:
+            if not woken:
                 raise draining(self.server.name) if leave is not None else silent(self.server.name, _SILENCE)
             if watch.news.is_set():
                 watch.news.clear()
@@ -338,12 +348,7 @@ class Backend:
 
     async def _news(self, watch: Watch) -> None:
         watch.news.clear()
-        news: asyncio.Future[Any] = asyncio.ensure_future(watch.news.wait())
-        closed: asyncio.Future[Any] = watch.closed
-        try:
-            await asyncio.wait({news, closed}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
+        await first([watch.news], [watch.closed], _SILENCE)
         if watch.closed.done():
             raise watch.closed.result()
         if not watch.news.is_set():
@@ -353,7 +358,7 @@ class Backend:
 
     def _lost(self, error: UpstreamError) -> None:
         """A server that was well is restarted at once, and its tools stay listed for that moment; else it is away."""
-        was_well = self.snapshot.state == "Ready"
+        was_well = self.snapshot.state in ("Ready", "Unresponsive")
         self._reach.missed(error)
         restarts = self.snapshot.restarts + (error.reason == "Exited")
         self._note(

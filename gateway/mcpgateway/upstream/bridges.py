@@ -30,6 +30,10 @@ class Bridges:
     def elsewhere(self) -> bool:
         return any(address != self._address for address in self._addresses)
 
+    @property
+    def places(self) -> int:
+        return max(1, len(self._addresses))
+
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         self._server, self._addresses = server, tuple(addresses)
 
@@ -44,8 +48,9 @@ class Bridges:
         watch.close = link.close
         return watch
 
-    async def shared(self) -> BridgedConnection:
-        return await connect(self._server.name, self._address, {"mode": "direct", "tag": "shared"})
+    async def shared(self, number: int) -> BridgedConnection:
+        places = [self._address, *sorted(address for address in self._addresses if address != self._address)]
+        return await connect(self._server.name, places[number % len(places)], {"mode": "direct", "tag": "shared"})
 
     async def own(self, key: str, *, lasting: bool) -> BridgedConnection:
         greeting = {"mode": "direct", "tag": key}

@@ -19,7 +19,7 @@ class Exit(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass
 class UpstreamError(Exception):
-    """A server that is away, refuses or has died; `reason` is CamelCase and documented in docs/status.md."""
+    """A server that is away, refuses or has died; `reason` is CamelCase and documented in docs/conditions.md."""
 
     server: str
     reason: str

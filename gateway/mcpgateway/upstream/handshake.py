@@ -50,6 +50,11 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
     return await initialize(connection, gateway=gateway)
 
 
+def question(profile: Profile, *, gateway: str) -> tuple[str, bytes]:
+    """What any server of that era answers at once, with its params."""
+    return ("server/discover", _modern_params(gateway)) if profile.era == "modern" else ("ping", b"{}")
+
+
 def _shares_modern(data: object) -> bool:
     supported = data.get("supported") if isinstance(data, dict) else None
     return isinstance(supported, list) and any(version in era.MODERN_VERSIONS for version in supported)

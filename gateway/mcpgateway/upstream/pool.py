@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from .connection import Connection
@@ -17,6 +18,12 @@ class Pool:
 
     def __init__(self) -> None:
         self._connections: list[Connection] = []
+        self._spares: list[asyncio.Task[None]] = []  # besides the first connection
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for an answer."""
+        return sum(connection.in_flight for connection in self._connections)
 
     @property
     def lost(self) -> bool:
@@ -34,8 +41,14 @@ class Pool:
         """One more that can be used."""
         self._connections.append(connection)
 
-    async def keep_spare(self, open: Callable[[], Awaitable[Connection]], lost: Callable[[UpstreamError], None]) -> None:
-        """Keep one more connection open, for ever; `lost` hears of each end."""
+    def spread(self, spares: int, open: Callable[[int], Awaitable[Connection]], lost: Callable[[UpstreamError], None]) -> None:
+        """Keep so many connections open besides the first; `open` gets a spare's number, `lost` hears of each end."""
+        for number in range(len(self._spares), spares):
+            self._spares.append(asyncio.create_task(self._keep(partial(open, number + 1), lost)))
+        while len(self._spares) > spares:
+            self._spares.pop().cancel()
+
+    async def _keep(self, open: Callable[[], Awaitable[Connection]], lost: Callable[[UpstreamError], None]) -> None:
         while True:
             try:
                 connection = await open()
@@ -53,11 +66,17 @@ class Pool:
 
     def retire(self) -> None:
         """Take none of them for another call; each closes once nothing is in flight on it."""
+        self._cancel_spares()
         retiring, self._connections = self._connections, []
         for connection in retiring:
             connection.retire()
 
     def close(self) -> None:
         """Close all of them now."""
+        self._cancel_spares()
         for connection in self._connections:
             connection.close()
+
+    def _cancel_spares(self) -> None:
+        while self._spares:
+            self._spares.pop().cancel()

@@ -34,6 +34,11 @@ class Processes:
         self._held: dict[str, _Held] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for an answer."""
+        return sum(_in_flight(held) for held in self._held.values())
+
     def find(self, key: str) -> Connection | None:
         """The open connection of a key, if there is one now."""
         held = self._held.get(key)
@@ -137,7 +142,13 @@ async def _opened(open: Open) -> Connection:
 
 
 def _busy(held: _Held) -> bool:
-    return not held.opening.done() or (held.opening.exception() is None and held.opening.result().in_flight > 0)
+    return not held.opening.done() or _in_flight(held) > 0
+
+
+def _in_flight(held: _Held) -> int:
+    if not held.opening.done() or held.opening.cancelled() or held.opening.exception() is not None:
+        return 0
+    return held.opening.result().in_flight
 
 
 def _once_open(how: Callable[[Connection], object], task: asyncio.Task[Connection]) -> None:

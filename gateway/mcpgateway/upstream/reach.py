@@ -43,6 +43,10 @@ class Reach(Protocol):
     def elsewhere(self) -> bool:
         """Whether there is another place than that of the present watch."""
 
+    @property
+    def places(self) -> int:
+        """At how many places it can be reached at once."""
+
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         """Take a changed configuration."""
 
@@ -52,8 +56,8 @@ class Reach(Protocol):
     async def watch(self) -> Watch:
         """Choose a place and watch it."""
 
-    async def shared(self) -> Connection:
-        """A connection for everybody, at the place that is watched."""
+    async def shared(self, number: int) -> Connection:
+        """A connection for everybody: number 0 at the place that is watched, the others in turn at all of them."""
 
     async def own(self, key: str, *, lasting: bool) -> Connection:
         """A connection for one key. A `lasting` one finds what an earlier one with that key has left."""

@@ -38,6 +38,10 @@ class Remote:
     def elsewhere(self) -> bool:
         return False
 
+    @property
+    def places(self) -> int:
+        return 1
+
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         self._server = server
 
@@ -51,7 +55,7 @@ class Remote:
         watch.close = task.cancel
         return watch
 
-    async def shared(self) -> RemoteConnection:
+    async def shared(self, number: int) -> RemoteConnection:
         return await self.own("", lasting=False)
 
     async def own(self, key: str, *, lasting: bool) -> RemoteConnection:

@@ -13,7 +13,7 @@ from .connection import Connection
 from .errors import UpstreamError
 from .handshake import Profile
 
-State = Literal["Connecting", "Ready", "Restarting", "Failed"]
+State = Literal["Connecting", "Ready", "Unresponsive", "Restarting", "Failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Snapshot:
 
     @property
     def available(self) -> bool:
-        """Whether its tools are offered: also during the moment that a restart takes."""
-        return self.state in ("Ready", "Restarting")
+        """Whether its tools are offered: also during the moment that a restart takes, and while it may be just busy."""
+        return self.state in ("Ready", "Unresponsive", "Restarting")
 
 
 @dataclass(slots=True)  # not frozen: there is one a request
