@@ -51,11 +51,17 @@ format: tools ## Format the Python and Go sources
 
 .PHONY: unit
 unit: tools bridge ## Run the tests that need no cluster (some minutes)
-	$(PYTEST) tests/unit tests/golden tests/property tests/bridge tests/gateway tests/conformance tests/cli
+	$(PYTEST) tests/unit tests/golden tests/scanners tests/property tests/bridge tests/gateway tests/conformance tests/cli
 
 .PHONY: soak
 soak: tools bridge ## Run the long experiments at their full size (an hour)
 	$(PYTEST) tests --soak --timeout=7200
+
+.PHONY: faults
+faults: tools bridge ## Measure how long the operator takes to be well again, into docs/faults.md
+	rm -f build/faults.jsonl
+	$(PYTEST) tests/api/test_faults.py
+	python -m tests.support.faults
 
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
@@ -94,7 +100,7 @@ lock: tools ## Resolve all lock files anew
 	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
-	for name in servers legacy mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
+	for name in servers legacy scanners mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 tests/python/$$name.in -o tests/python/$$name.txt; done
 	python -m tests.support.npm
 

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from .exposure import HTTPRoute, Ingress, Monitoring, NetworkPolicy, Service
 from .schema import (
     ATOMIC,
     MAX_SERVERS,
+    Duration,
     ImageReference,
     KeySelector,
     LabelValue,
@@ -20,16 +22,19 @@ from .schema import (
     ObjectSelector,
     Origin,
     PullPolicy,
+    Quantity,
     cel,
     list_map,
 )
-from .servers import Resources, Server
+from .servers import Server
+from .workload import SHAREABLE, GatewayAutoscaling, PodDisruptionBudget, Resources, Toleration
 
 GROUP = "mcpgateway.dev"
 VERSION = "v1alpha1"
 KIND = "MCPGateway"
 PLURAL = "mcpgateways"
 API_VERSION = f"{GROUP}/{VERSION}"
+CRD_NAME = f"{PLURAL}.{GROUP}"
 
 
 class Token(Model):
@@ -61,24 +66,6 @@ class Auth(Model):
     allow_unauthenticated: bool = Field(False, description="Serve clients without any credentials.")
 
 
-class Service(Model):
-    """The Service in front of the gateway."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field("ClusterIP", description="Type of the Service.")
-    port: int = Field(8811, ge=1, le=65535, description="Port that clients connect to.")
-    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
-        default_factory=dict,
-        max_length=32,
-        description="Annotations of the Service, for load balancer controllers.",
-        json_schema_extra=cel(
-            (
-                "self.all(key, !key.contains('kubernetes.io/') || key.startsWith('service.beta.kubernetes.io/'))",
-                "service.annotations may not set kubernetes.io keys other than service.beta.kubernetes.io/…",
-            )
-        ),
-    )
-
-
 class ToolNames(Model):
     """How the tools of several servers share one list."""
 
@@ -98,24 +85,16 @@ class Audit(Model):
     )
 
 
-class Toleration(Model):
-    """A taint of nodes that the pods put up with, as in Kubernetes."""
+class Sessions(Model):
+    """Sessions of clients that speak a protocol version with sessions, up to 2025-11-25."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("self.operator != 'Exists' || self.value == ''", "a toleration with operator Exists has no value: leave it out"),
-            ("self.operator == 'Exists' || self.key != ''", "a toleration without a key needs operator: Exists, for all taints"),
-            (
-                "!has(self.tolerationSeconds) || self.effect == 'NoExecute'",
-                "tolerationSeconds is for effect: NoExecute, which is the one that evicts",
-            ),
-        )
-    )
-    key: str = Field("", max_length=317, pattern=r"^\S*$", description="The taint's key; absent: all.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="Equal: the value must be the same.")
-    value: str = Field("", max_length=63, pattern=r"^\S*$", description="The taint's value.")
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field("", description="The taint's effect; empty: all.")
-    toleration_seconds: int | None = Field(None, ge=0, le=2147483647, description="How long a pod stays on a tainted node.")
+    ttl: Duration = Field("24h", description="How long after its beginning a session may be used.")
+
+
+class Limits(Model):
+    """What one client may ask for."""
+
+    request_bytes: Quantity = Field("4Mi", description="Largest request body; a larger one is refused with 413.")
 
 
 class Spec(Model):
@@ -127,12 +106,26 @@ class Spec(Model):
                 "has(self.auth) && (self.auth.allowUnauthenticated || size(self.auth.tokens) > 0)",
                 "spec.auth needs tokens; to let in everybody who can reach the gateway, say allowUnauthenticated: true",
             ),
+            (
+                "self.mode == 'MultiPod' || self.servers.all(one, one.replicas == 1 && !has(one.autoscaling))",
+                "servers[].replicas and autoscaling need mode: MultiPod; in Sidecar mode the servers are in the gateway's pod",
+            ),
+            (
+                "self.mode == 'MultiPod' || (self.replicas <= 1 && !has(self.autoscaling)) || self.servers.all(one, "
+                f"one.storage.all(kept, {SHAREABLE}))",
+                "in Sidecar mode, storage that only one pod can mount allows no replicas or autoscaling: say mode: MultiPod, or "
+                "remove them",
+            ),
         )
     )
     mode: Literal["MultiPod", "Sidecar"] = Field(
         "MultiPod", description="MultiPod: a pod for each server. Sidecar: all servers in the gateway's pod."
     )
-    replicas: int = Field(1, ge=0, le=100, description="Pods of the gateway.")
+    replicas: int = Field(1, ge=0, le=100, description="Pods of the gateway; left alone while autoscaling is set.")
+    autoscaling: GatewayAutoscaling | None = Field(None, description="Let load decide how many pods the gateway has.")
+    pod_disruption_budget: PodDisruptionBudget = Field(
+        default_factory=PodDisruptionBudget, description="What remains of the gateway while nodes are drained."
+    )
     image: ImageReference | None = Field(None, description="Image of the gateway and the bridge; absent: the operator's.")
     paused: bool = Field(
         False, description="True: the operator changes nothing but the status, until it is false again; what runs goes on."
@@ -172,6 +165,10 @@ class Spec(Model):
     )
     resources: Resources = Field(default_factory=Resources, description="Resources of the gateway's container.")
     service: Service = Field(default_factory=Service, description="The Service in front of the gateway.")
+    ingress: Ingress | None = Field(None, description="An Ingress in front of the Service.")
+    http_route: HTTPRoute | None = Field(None, description="A Gateway API route in front of the Service.")
+    network_policy: NetworkPolicy = Field(default_factory=NetworkPolicy, description="Who may talk to whom.")
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="Who reads the metrics.")
     auth: Auth = Field(default_factory=Auth, json_schema_extra={"x-no-default": True}, description="Who may connect.")
     allowed_hosts: tuple[ObjectName, ...] = Field(
         (),
@@ -186,10 +183,22 @@ class Spec(Model):
         description="Origins of web pages that may connect, for example https://app.example.com.",
     )
     tool_names: ToolNames = Field(default_factory=ToolNames, description="How tools are named.")
+    tool_pinning: Literal["Off", "Warn", "Enforce"] = Field(
+        "Off",
+        description="When a server describes its tools in other words. Warn: an event and the server's lastError say so. "
+        "Enforce: tools are offered only while an annotation of the MCPGateway, tools.mcpgateway.dev/SERVER, has their digest.",
+    )
+    sessions: Sessions = Field(default_factory=Sessions, description="Clients' sessions.")
+    limits: Limits = Field(default_factory=Limits, description="What one client may ask for.")
     audit: Audit = Field(default_factory=Audit, description="The record of who asked for what.")
     servers: tuple[Server, ...] = Field(
         min_length=1, max_length=MAX_SERVERS, json_schema_extra=list_map("name"), description="The MCP servers."
     )
+
+    @property
+    def several(self) -> bool:
+        """Whether there may be more than one gateway pod."""
+        return self.replicas > 1 or self.autoscaling is not None
 
     @property
     def enabled(self) -> tuple[Server, ...]:
@@ -215,6 +224,16 @@ def _path(location: tuple[int | str, ...]) -> str:
     for part in location:
         out += f"[{part}]" if isinstance(part, int) else f".{part}"
     return out.lstrip(".")
+
+
+_UNITS = {"m": 0.001, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+
+
+def size(quantity: int | str) -> int:
+    """A quantity as a whole number, of bytes for example."""
+    text = str(quantity)
+    number = text.rstrip("mkMGTi")
+    return int(float(number) * _UNITS.get(text[len(number) :], 1))
 
 
 def seconds(duration: str) -> float:

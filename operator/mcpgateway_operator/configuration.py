@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mcpgateway import config as gateway_config
 
-from .api import Spec, seconds
+from .api import Spec, seconds, size
 from .servers import EnvVarSource, Header, Server
 
 REMOTE_SESSIONS = 10_000  # at one remote server
@@ -14,7 +14,9 @@ REMOTE_SESSIONS = 10_000  # at one remote server
 File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → where its value is
 
 
-def server_config(server: Server, *, file: File, addresses: tuple[str, ...] = (), fallback: str = "") -> gateway_config.Server:
+def server_config(
+    server: Server, *, file: File, addresses: tuple[str, ...] = (), fallback: str = "", pin: str | None = None
+) -> gateway_config.Server:
     """What the gateway has to know of a server."""
     return gateway_config.Server(
         name=server.name,
@@ -27,6 +29,7 @@ def server_config(server: Server, *, file: File, addresses: tuple[str, ...] = ()
         pool=server.pool,
         max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
         idle_timeout=seconds(server.idle_timeout),
+        pin=pin,
         tools=gateway_config.ToolRules(
             allow=server.tools.allow,
             deny=server.tools.deny,
@@ -53,6 +56,11 @@ def origin(source: EnvVarSource) -> tuple[str, str, str]:
     return "configmaps", source.config_map_key_ref.name, source.config_map_key_ref.key
 
 
+def pin_of(spec: Spec, pins: Mapping[str, str], server: str) -> str | None:
+    """The digest that somebody has approved, empty if there is none; None where no approval is needed."""
+    return pins.get(server, "") if spec.tool_pinning == "Enforce" else None
+
+
 def hot_config(
     spec: Spec,
     *,
@@ -69,6 +77,8 @@ def hot_config(
         tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
         allowed_hosts=(*hosts, *spec.allowed_hosts),
         allowed_origins=spec.allowed_origins,
+        request_bytes=size(spec.limits.request_bytes),
+        session_ttl=seconds(spec.sessions.ttl),
         audit=spec.audit.level,
     )
 

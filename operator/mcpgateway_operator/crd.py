@@ -44,14 +44,15 @@ def custom_resource_definition() -> dict[str, Any]:
             "kind": {"type": "string", "description": "MCPGateway"},
             "metadata": {"type": "object"},
             "spec": structural(api.Spec),
-            "status": structural(Status),
+            # Until the operator has looked, kstatus (Flux, helm --wait) would take a resource without status for a ready one.
+            "status": {**structural(Status), "default": {"observedGeneration": -1}},
         },
         "x-kubernetes-validations": [{"rule": _NAME_RULE, "message": _NAME_MESSAGE}],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{api.PLURAL}.{api.GROUP}"},
+        "metadata": {"name": api.CRD_NAME},
         "spec": {
             "group": api.GROUP,
             "scope": "Namespaced",

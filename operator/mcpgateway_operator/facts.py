@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import naming
+from . import drift, fieldset, naming
 from .api import KIND
+from .kinds import CLAIM
 
 Key = tuple[str, str]  # namespace and name of an MCPGateway
 
@@ -28,9 +29,13 @@ class Owned:
     uid: str
     owner: str  # uid of the MCPGateway that controls it
     digest: str  # of everything in it that a rendering could have written
+    applied: str = ""  # digest of what we have applied, as it is now; empty if others have added something that is to go
     complete: bool = True  # Deployment: the newest template is the only one that runs
     available: int = 0  # Deployment: pods that serve
     problem: str = ""  # Deployment: why pods cannot be created
+    replicas: int = 0  # Deployment: pods that are wanted
+    holds_replicas: bool = False  # Deployment: their number is ours
+    hosts: tuple[str, ...] = ()  # Service: where its load balancer is reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,13 @@ def owner_key(body: Mapping[str, Any]) -> Key | None:
     return body["metadata"]["namespace"], owner["name"]
 
 
+def child_key(body: Mapping[str, Any]) -> Key | None:
+    """The MCPGateway that an object belongs to: by its controller, or by label for a claim that outlives its gateway."""
+    if body["kind"] == CLAIM and controller(body) is None:
+        return pod_key(body)
+    return owner_key(body)
+
+
 def controller(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The controller reference of an object."""
     references = body["metadata"].get("ownerReferences") or ()
@@ -84,6 +96,12 @@ def pod_key(body: Mapping[str, Any]) -> Key:
     """The MCPGateway that a pod belongs to, by label: its controller is a ReplicaSet."""
     metadata = body["metadata"]
     return metadata["namespace"], metadata["labels"].get(naming.INSTANCE, "")
+
+
+def ours(body: Mapping[str, Any], key: Key) -> bool:
+    """Whether an object bears the labels of a gateway's own."""
+    labels = body["metadata"].get("labels") or {}
+    return labels.get(naming.MANAGED_BY) == naming.MANAGER and labels.get(naming.INSTANCE) == key[1]
 
 
 def owned(body: Mapping[str, Any]) -> Owned:
@@ -97,10 +115,24 @@ def owned(body: Mapping[str, Any]) -> Owned:
         uid=metadata["uid"],
         owner=(controller(body) or {}).get("uid", ""),
         digest=content_digest(body),
+        applied="" if is_deployment and drift.additions(body) else digest(_comparable(fieldset.applied(body))),
         complete=not is_deployment or rollout_complete(body),
         available=status.get("availableReplicas", 0) if is_deployment else 0,
         problem=_condition_message(status, "ReplicaFailure", "True"),
+        replicas=body["spec"].get("replicas", 1) if is_deployment else 0,
+        holds_replicas=is_deployment and _holds_replicas(metadata),
+        hosts=_load_balancer(status) if body["kind"] == "Service" else (),
     )
+
+
+def _holds_replicas(metadata: Mapping[str, Any]) -> bool:
+    ours = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") == naming.MANAGER)
+    return any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in ours if not entry.get("subresource"))
+
+
+def _load_balancer(status: Mapping[str, Any]) -> tuple[str, ...]:
+    found = (status.get("loadBalancer") or {}).get("ingress") or ()
+    return tuple(place.get("hostname") or place.get("ip", "") for place in found)
 
 
 def content_digest(body: Mapping[str, Any]) -> str:
@@ -116,6 +148,18 @@ def content_digest(body: Mapping[str, Any]) -> str:
         body.get("immutable"),
     ]
     return digest(content)
+
+
+def wanted_digest(manifest: Mapping[str, Any]) -> str:
+    """A digest of a manifest that equals `Owned.applied` of the object that it was applied to, as long as that is in place."""
+    return digest(_comparable(manifest))
+
+
+def _comparable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what names an object, and without what the API server leaves out."""
+    metadata = {k: v for k, v in content.get("metadata", {}).items() if k not in ("name", "namespace", "uid") and v}
+    rest = {k: v for k, v in content.items() if k not in ("apiVersion", "kind", "metadata")}
+    return {**rest, "metadata": metadata}
 
 
 def digest(content: Any) -> str:

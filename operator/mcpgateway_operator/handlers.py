@@ -1,57 +1,25 @@
-"""kopf wiring only: watches put keys on the queue, indexes keep small values, probes tell progress.
+"""kopf wiring only: watches put keys on the queue, indexes keep small values.
 
-Only low-level handlers are used (on.event, index, probe): they write nothing to the resources, and add no finalizer.
+Only low-level handlers are used (on.event): they write nothing to the resources, and add no finalizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import kopf
 
-from . import facts, naming
+from . import facts, kinds, naming
 from .api import GROUP, PLURAL, VERSION
-from .facts import Key, Owned, Pod
-
-_CHILDREN = (
-    ("apps", "v1", "deployments"),
-    ("", "v1", "services"),
-    ("", "v1", "configmaps"),
-    ("networking.k8s.io", "v1", "networkpolicies"),
-)
-_POD = ("", "v1", "pods")
-_KINDS = {
-    "deployments": "Deployment",
-    "services": "Service",
-    "configmaps": "ConfigMap",
-    "networkpolicies": "NetworkPolicy",
-    "pods": "Pod",
-}
+from .facts import Key
+from .index import Index
 
 
-class KopfIndex:
-    """`reconcile.Index` on kopf's indices, which are complete before the first event is handled."""
-
-    def __init__(self) -> None:
-        self._children: Mapping[Key, Iterable[Owned]] = {}
-        self._pods: Mapping[Key, Iterable[Pod]] = {}
-
-    def bind(self, children: Mapping[Key, Iterable[Owned]], pods: Mapping[Key, Iterable[Pod]]) -> None:
-        """Take the indices; kopf makes them when it starts."""
-        self._children, self._pods = children, pods
-
-    def children(self, key: Key) -> Iterable[Owned]:
-        return list(self._children.get(key, ()))
-
-    def pods(self, key: Key) -> Iterable[Pod]:
-        return list(self._pods.get(key, ()))
-
-
-def settings() -> kopf.OperatorSettings:
+def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
     """How kopf is to behave in production; reasons: docs/architecture.md."""
     chosen = kopf.OperatorSettings()
-    chosen.scanning.disabled = True  # needs no right to list namespaces or CRDs
+    chosen.scanning.disabled = True  # definition.py does it
     chosen.posting.enabled = False  # our events are ours
     chosen.peering.standalone = True
     chosen.persistence.finalizer = f"{GROUP}/finalizer"  # never used; kopf's default carries another domain
@@ -60,53 +28,60 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.networking.request_timeout = 30
     chosen.networking.enforce_retry_after = True
+    chosen.queueing.idle_timeout = 0.1  # seconds that an object's whole body is kept after its event was handled
     chosen.process.ultimate_exiting_timeout = 20
     managed = f"{naming.MANAGED_BY}={naming.MANAGER}"
-    for group, version, plural in (*_CHILDREN, _POD):
-        chosen.watching.label_selectors[(group, version, plural) if group else (version, plural)] = managed
+    for resource in (*watched, kinds.POD):
+        place = (resource.group, resource.version, resource.plural)
+        chosen.watching.label_selectors[place if resource.group else place[1:]] = managed
     return chosen
 
 
-def registry(*, enqueue: Callable[[Key], None], index: KopfIndex, progress: Callable[[], float]) -> kopf.OperatorRegistry:
+def registry(
+    watched: Iterable[kinds.Resource], *, enqueue: Callable[[Key], None], index: Index, relisted: Callable[[], None]
+) -> kopf.OperatorRegistry:
     """All handlers of the operator."""
     handlers = kopf.OperatorRegistry()
+    named = {resource.plural: resource.kind for resource in watched}
 
     @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-    def children(body: kopf.Body, resource: kopf.Resource, **_: Any) -> Mapping[Key, Owned] | None:
-        key = facts.owner_key(body)
-        return None if key is None else {key: facts.owned(_typed(body, resource))}
-
-    def pods(body: kopf.Body, **_: Any) -> Mapping[Key, Pod]:
-        return {facts.pod_key(body): facts.pod(body)}
-
     def on_gateway(namespace: str, name: str, **_: Any) -> None:
         enqueue((namespace, name))
 
-    def on_child(body: kopf.Body, **_: Any) -> None:
-        key = facts.owner_key(body)
+    def on_child(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
+        kind, uid = named[resource.plural], body["metadata"]["uid"]
+        typed = {**body, "kind": kind}  # lists leave the kind out of their items
+        _noted(kind, uid, type)
+        key = facts.child_key(typed)
         if key is not None:
+            if type != "DELETED":
+                index.put_child(key, facts.owned(typed))
             enqueue(key)
 
-    def on_pod(body: kopf.Body, **_: Any) -> None:
-        enqueue(facts.pod_key(body))
+    def on_pod(body: kopf.Body, type: str | None, **_: Any) -> None:
+        _noted(kinds.POD.kind, body["metadata"]["uid"], type)
+        key = facts.pod_key(body)
+        if type != "DELETED":
+            index.put_pod(key, facts.pod(body))
+        enqueue(key)
 
-    @kopf.on.startup(registry=handlers)
-    async def bind(**kwargs: Any) -> None:
-        index.bind(kwargs["children"], kwargs["pods"])
-
-    @kopf.on.probe(registry=handlers, id="oldestKeySeconds")
-    async def age(**_: Any) -> float:
-        return round(progress(), 1)
+    def _noted(kind: str, uid: str, type: str | None) -> None:
+        if type is None:  # listed, not watched: at the start, and after each gap
+            relisted()
+        if type == "DELETED":
+            index.drop(kind, uid)
+        else:
+            index.seen(kind, uid)
 
     managed = {naming.MANAGED_BY: naming.MANAGER}
-    for group, version, plural in _CHILDREN:
-        kopf.index(group, version, plural, id="children", labels=managed, registry=handlers)(_async(children))
-        kopf.on.event(group, version, plural, id="child", labels=managed, registry=handlers)(_async(on_child))
-    kopf.index(*_POD, id="pods", labels=managed, registry=handlers)(_async(pods))
-    kopf.on.event(*_POD, id="pod", labels=managed, registry=handlers)(_async(on_pod))
+    for child in watched:
+        place = (child.group, child.version, child.plural)
+        kopf.on.event(*place, id="child", labels=managed, registry=handlers)(_async(on_child))
+    pod = (kinds.POD.group, kinds.POD.version, kinds.POD.plural)
+    kopf.on.event(*pod, id="pod", labels=managed, registry=handlers)(_async(on_pod))
     kopf.on.event(GROUP, VERSION, PLURAL, id="gateway", registry=handlers)(_async(on_gateway))
     return handlers
 
@@ -119,8 +94,3 @@ def _async(function: Callable[..., Any]) -> Callable[..., Any]:
 
     handler.__name__ = function.__name__
     return handler
-
-
-def _typed(body: Mapping[str, Any], resource: kopf.Resource) -> Mapping[str, Any]:
-    """Lists leave the kind out of their items."""
-    return {**body, "kind": _KINDS[resource.plural]}

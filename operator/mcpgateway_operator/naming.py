@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from .api import GROUP
 
 MANAGER = "mcpgateway-operator"
+HANDOVER = f"{MANAGER}-handover"  # keeps a Deployment's replicas while their owner changes
 CLIENT_PORT = 8811
 INTERNAL_PORT = 8812
 BRIDGE_PORT = 4444
@@ -17,6 +19,7 @@ INSTANCE = "app.kubernetes.io/instance"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 SERVER = f"{GROUP}/server"
+PIN = f"tools.{GROUP}/"  # and the server's name: an annotation by which a person approves its tools
 POKE = f"{GROUP}/config-poke"
 
 _MAX_CHILD = 52  # leaves room for a ReplicaSet's and a pod's suffixes within a label's 63 characters
@@ -29,6 +32,11 @@ def child(gateway: str, part: str) -> str:
         return name
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: _MAX_CHILD - 9].rstrip('-')}-{mark}"
+
+
+def claim(gateway: str, server: str, path: str) -> str:
+    """The name of a server's claim for storage, the same for the same folder in every life of a gateway."""
+    return child(gateway, f"{server}-{hashlib.sha256(path.encode()).hexdigest()[:8]}")
 
 
 def keys_secret(gateway: str, uid: str) -> str:
@@ -55,6 +63,11 @@ def labels(gateway: str, component: str) -> dict[str, str]:
 def server_selector(gateway: str, server: str) -> dict[str, str]:
     """The pods of one server in MultiPod mode."""
     return {**selector(gateway, "server"), SERVER: server}
+
+
+def pins(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The approved digests by server, from an MCPGateway's annotations."""
+    return {key.removeprefix(PIN): value for key, value in annotations.items() if key.startswith(PIN)}
 
 
 def service_hosts(gateway: str, namespace: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,14 +18,14 @@ class ConditionStatus(Model):
     last_transition_time: str = Field(
         max_length=32, json_schema_extra={"format": "date-time"}, description="When status last changed."
     )
-    reason: str = Field(max_length=128, description="CamelCase reason, see docs/status.md.")
+    reason: str = Field(max_length=128, description="CamelCase reason, see docs/conditions.md.")
     message: str = Field(max_length=4096, description="What it means, for people.")
 
 
 class LastError(Model):
     """Why a server was last found wanting."""
 
-    reason: str = Field(max_length=128, description="CamelCase reason, see docs/status.md.")
+    reason: str = Field(max_length=128, description="CamelCase reason, see docs/conditions.md.")
     message: str = Field(max_length=2048, description="What happened.")
     time: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="When it was first seen.")
 
@@ -34,7 +34,9 @@ class ServerState(Model):
     """What is known about one server."""
 
     name: str = Field(max_length=40, description="Name of the server.")
-    state: str = Field(max_length=32, description="Ready, Connecting, Restarting, Failed, Quarantined or Unknown.")
+    state: str = Field(
+        max_length=32, description="Ready, Pending, Connecting, Restarting, Unresponsive, Failed, Quarantined, Unknown."
+    )
     era: str | None = Field(None, max_length=16, description="legacy (initialize) or modern (2026-07-28 and later).")
     protocol_version: str | None = Field(None, max_length=32, description="Protocol version spoken with the server.")
     isolation: str | None = Field(None, max_length=16, description="Shared, Session, Principal or Call.")
@@ -58,7 +60,13 @@ class Status(Model):
     tool_count: int | None = Field(None, description="Tools that clients see.")
     version: str | None = Field(None, max_length=64, description="Version of the operator that rendered the gateway.")
     conditions: tuple[ConditionStatus, ...] = Field(
-        (), max_length=16, json_schema_extra={**list_map("type"), "x-no-default": True}, description="See docs/status.md."
+        (), max_length=16, json_schema_extra={**list_map("type"), "x-no-default": True}, description="See docs/conditions.md."
+    )
+    orphaned_claims: tuple[Annotated[str, Field(max_length=253)], ...] = Field(
+        (),
+        max_length=512,
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "x-no-default": True},
+        description="PersistentVolumeClaims that no server has any more; the operator never deletes one.",
     )
     servers: tuple[ServerState, ...] = Field(
         (),

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import facts
 from .facts import Owned, Pod
+from .kinds import CLAIM
 
 ObjectId = tuple[str, str]  # kind and name
 
@@ -45,16 +46,50 @@ def plan(
     """Compare. What an older ReplicaSet may still need goes only when no pod of it is left."""
     manifests = list(wanted)
     names = {identity(manifest) for manifest in manifests}
-    apply = tuple(m for m in manifests if not _in_place(m, existing.get(identity(m)), settled.get(identity(m)), owner))
-    surplus = tuple(child for key, child in sorted(existing.items()) if key not in names and child.owner == owner)
+    apply = tuple(m for m in manifests if not _in_place(m, existing.get(identity(m)), settled.get(identity(m))))
+    surplus = tuple(
+        child for key, child in sorted(existing.items()) if key not in names and child.owner == owner and child.kind != CLAIM
+    )
     if rolled_out and not any(manifest["kind"] == "Deployment" for manifest in apply):
         return Plan(apply=apply, prune=surplus, waiting=())
     return Plan(apply=apply, prune=(), waiting=surplus)
 
 
-def _in_place(manifest: dict[str, Any], child: Owned | None, settled: Settled | None, owner: str) -> bool:
-    if child is None or settled is None or child.owner != owner:
+def upgrades(todo: Plan, existing: Mapping[ObjectId, Owned], settled: Mapping[ObjectId, Settled]) -> bool:
+    """Whether a Deployment that this process has not written is to change: if nobody has edited it, that is our doing."""
+    return any(
+        manifest["kind"] == "Deployment" and identity(manifest) in existing and identity(manifest) not in settled
+        for manifest in todo.apply
+    )
+
+
+def missing_only(todo: Plan, existing: Mapping[ObjectId, Owned]) -> Plan:
+    """What can be done without a change of what runs."""
+    return Plan(
+        apply=tuple(manifest for manifest in todo.apply if identity(manifest) not in existing),
+        prune=(),
+        waiting=(*todo.waiting, *todo.prune),
+    )
+
+
+def owner_of(manifest: Mapping[str, Any]) -> str:
+    """The uid of a manifest's owner; empty for one that has none, since it is to outlive its gateway."""
+    references = manifest["metadata"].get("ownerReferences") or [{"uid": ""}]
+    return str(references[0]["uid"])
+
+
+def orphans(wanted: Iterable[dict[str, Any]], existing: Mapping[ObjectId, Owned]) -> tuple[str, ...]:
+    """The claims that no server has any more. No claim is ever pruned: what it holds cannot be made again."""
+    names = {identity(manifest) for manifest in wanted}
+    return tuple(name for kind, name in sorted(existing) if kind == CLAIM and (kind, name) not in names)
+
+
+def _in_place(manifest: dict[str, Any], child: Owned | None, settled: Settled | None) -> bool:
+    """By what we remember, or else, after a restart, by what the object says of itself."""
+    if child is None or child.owner != owner_of(manifest):
         return False
+    if settled is None:
+        return child.applied == facts.wanted_digest(manifest)
     return settled == Settled(wanted=facts.digest(manifest), live=child.digest)
 
 

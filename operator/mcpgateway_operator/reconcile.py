@@ -5,22 +5,24 @@ A second run in an unchanged world makes no write.
 
 from __future__ import annotations
 
-import base64
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
 
-from . import facts, naming, plan, quarantine, status
+from . import naming, plan, quarantine, status
 from .api import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
-from .cluster import ApiError, Cluster
+from .cluster import Cluster
 from .facts import Key, Owned, Pod
-from .plan import ObjectId, Settled, identity
+from .objects import Memory, Objects, Outcome
 from .polls import Polls
-from .render import Context, Rendered, render
+from .render import Context, render
+from .rollouts import Rollouts
+from .rules import check
 from .status import Finding, Observation
 
 log = structlog.get_logger()
@@ -38,30 +40,37 @@ class Index(Protocol):
         """The pods of a gateway and its servers."""
 
 
-class _Blocked(Exception):
-    """An object could not be applied, for a reason that belongs into a condition."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator was told when it was installed."""
 
-    def __init__(self, finding: Finding, retry: float | None) -> None:
-        super().__init__(finding.message)
-        self.finding, self.retry = finding, retry
-
-
-@dataclass
-class _Memory:
-    """What is remembered of one gateway between reconciles; losing it costs reads, never writes."""
-
-    uid: str
-    settled: dict[ObjectId, Settled] = field(default_factory=dict)
-    keys_made: bool = False
-    pokes: int = 0
+    image: str  # of the gateway, where spec.image is absent
+    options: frozenset[str] = frozenset()  # optional APIs that it may use
+    namespace: str = ""  # of its own pod
+    cluster_cidrs: tuple[str, ...] = ()
 
 
 class Reconciler:
     """Brings gateways to the state that their resources describe."""
 
-    def __init__(self, *, cluster: Cluster, index: Index, polls: Polls, image: str, clock: Callable[[], datetime]) -> None:
-        self._cluster, self._index, self._polls, self._image, self._clock = cluster, index, polls, image, clock
-        self._memory: dict[Key, _Memory] = {}
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        index: Index,
+        polls: Polls,
+        rollouts: Rollouts,
+        settings: Settings,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster, self._index, self._polls, self._settings, self._clock = cluster, index, polls, settings, clock
+        self._rollouts = rollouts
+        self._objects = Objects(cluster, settings.options, rollouts)
+        self._memory: dict[Key, Memory] = {}
+
+    def ready(self) -> Counter[str]:
+        """How many gateways there are, by the status of their Ready condition."""
+        return Counter(memory.ready for memory in self._memory.values())
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one gateway. Returns: seconds until it wants another, or None. Raises: ApiError to be retried."""
@@ -69,50 +78,65 @@ class Reconciler:
         resource = await self._cluster.get(KIND, namespace, name)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             self._memory.pop(key, None)
+            self._rollouts.forget(key)
             self._polls.follow(key, [])
             return None
+        memory = self._remembered(key, resource["metadata"]["uid"])
+        memory.ready = status.ready(resource.get("status") or {})
         try:
             spec = parse_spec(resource["spec"])
+            if memory.generation != resource["metadata"]["generation"]:
+                if not status.accepted(resource):
+                    check(spec)
+                memory.generation = resource["metadata"]["generation"]
         except InvalidSpecError as error:
+            self._rollouts.forget(key)
             await self._write_status(resource, self._rejection(resource, str(error)))
             return None
-        return await self._pursue(key, resource, spec)
+        return await self._pursue(key, resource, spec, memory)
 
-    async def _pursue(self, key: Key, resource: Mapping[str, Any], spec: Spec) -> float | None:
+    def _remembered(self, key: Key, uid: str) -> Memory:
+        known = self._memory.get(key)
+        if known is None or known.uid != uid:
+            known = self._memory[key] = Memory(uid)
+        return known
+
+    async def _pursue(self, key: Key, resource: Mapping[str, Any], spec: Spec, memory: Memory) -> float | None:
         metadata, known, now = resource["metadata"], resource.get("status") or {}, self._clock()
-        memory = self._memory.setdefault(key, _Memory(metadata["uid"]))
-        if memory.uid != metadata["uid"]:
-            memory = self._memory[key] = _Memory(metadata["uid"])
         pods = list(self._index.pods(key))
         held = quarantine.held_back(spec, pods=pods, status=known, generation=metadata["generation"], now=now)
+        existing = {(child.kind, child.name): child for child in self._index.children(key)}
+        service = existing.get(("Service", key[1]))
         rendered = render(
             spec,
             Context(
                 name=key[1],
                 namespace=key[0],
                 uid=memory.uid,
-                image=self._image,
+                image=self._settings.image,
                 addresses=plan.addresses(pods, naming.BRIDGE_PORT),
                 quarantined=frozenset(held),
+                pins=naming.pins(metadata.get("annotations") or {}),
+                hosts=service.hosts if service else (),
+                operator_namespace=self._settings.namespace,
+                cluster_cidrs=self._settings.cluster_cidrs,
             ),
         )
-        existing = {(child.kind, child.name): child for child in self._index.children(key)}
-        retries = [quarantine.retry_in(held, now)]
-        failure, pending = None, False
-        try:
-            if not spec.paused:
-                pending = await self._program(key, memory, rendered, existing)
-        except _Blocked as blocked:
-            failure = blocked.finding
-            retries.append(blocked.retry)
+        outcome = Outcome()
+        if not spec.paused:
+            edited = known.get("observedGeneration") != metadata["generation"]
+            outcome = await self._objects.put_in_place(key, memory, rendered, existing, now, edited=edited)
+        changing = not spec.paused and outcome.queued is None
         self._polls.follow(key, _reporting(pods))
         reports = self._polls.reports(key)
-        if not spec.paused:
+        retries = [quarantine.retry_in(held, now), outcome.retry]
+        if changing:
             retries.append(await self._poke(key, memory, pods, reports, rendered.config_digest))
         observation = Observation(
             name=key[1],
             namespace=key[0],
             generation=metadata["generation"],
+            pins=naming.pins(metadata.get("annotations") or {}),
             spec=spec,
             config_digest=rendered.config_digest,
             gateway=existing.get(("Deployment", key[1])),
@@ -120,72 +144,21 @@ class Reconciler:
             deployments={name: child for (kind, name), child in existing.items() if kind == "Deployment"},
             reports=reports,
             held=held,
-            failure=failure,
-            pending=pending,
+            failure=outcome.failure,
+            queued=outcome.queued,
+            pending=outcome.pending,
+            service=service,
+            orphans=plan.orphans(rendered.objects, existing),
         )
-        if failure is not None or not self._known_and_pending(key, known, metadata["generation"]):
-            await self._write_status(resource, status.build(observation, previous=known, now=_stamp(now)))
+        if outcome.failure is not None or not self._known_and_pending(key, known, metadata["generation"]):
+            known = status.build(observation, previous=known, now=_stamp(now))
+            await self._write_status(resource, known)
+        programmed, ready = (status.holds(known, condition) for condition in ("Programmed", "Ready"))
+        retries.append(self._rollouts.seen(key, programmed=programmed, ready=ready, now=now))
         return min((delay for delay in retries if delay is not None), default=None)
 
-    # --- objects ----------------------------------------------------------------------------------------------------------
-
-    async def _program(self, key: Key, memory: _Memory, rendered: Rendered, existing: Mapping[ObjectId, Owned]) -> bool:
-        """Apply and prune. Returns: whether something still waits to be pruned."""
-        if not memory.keys_made:
-            await self._guard(self._cluster.create(_keys_secret(key, memory.uid)), "Secret", "create")
-            memory.keys_made = True
-        gateway = existing.get(("Deployment", key[1]))
-        todo = plan.plan(
-            rendered.objects,
-            existing,
-            settled=memory.settled,
-            owner=memory.uid,
-            rolled_out=gateway is not None and gateway.complete,
-        )
-        for manifest in todo.apply:
-            await self._apply(key, memory, manifest, existing.get(identity(manifest)))
-        for child in todo.prune:
-            await self._guard(self._cluster.delete(child.kind, key[0], child.name, child.uid), child.kind, "delete")
-            memory.settled.pop((child.kind, child.name), None)
-            log.info("pruned", namespace=key[0], gateway=key[1], kind=child.kind, name=child.name)
-        return bool(todo.waiting)
-
-    async def _apply(self, key: Key, memory: _Memory, manifest: dict[str, Any], child: Owned | None) -> None:
-        uid = child.uid if child is not None and child.owner == memory.uid else await self._uid_of(key, memory, manifest)
-        applied = await self._guard(self._cluster.apply(manifest, uid=uid), manifest["kind"], "patch")
-        settled = Settled(wanted=facts.digest(manifest), live=facts.content_digest(applied))
-        if memory.settled.get(identity(manifest)) != settled:  # else a watch that lags, or drift that was undone
-            log.info("applied", namespace=key[0], gateway=key[1], kind=manifest["kind"], name=manifest["metadata"]["name"])
-        memory.settled[identity(manifest)] = settled
-
-    async def _uid_of(self, key: Key, memory: _Memory, manifest: Mapping[str, Any]) -> str | None:
-        """The uid of an object that the index does not know; None if there is none. A foreign one is never taken over."""
-        kind, name = identity(manifest)
-        live = await self._guard(self._cluster.get(kind, key[0], name), kind, "get")
-        if live is None:
-            return None
-        owner = facts.controller(live)
-        if owner is not None and owner["uid"] == memory.uid:
-            return str(live["metadata"]["uid"])
-        if owner is not None and owner.get("kind") == KIND and owner.get("name") == key[1]:
-            message = f"{kind} {name} belongs to a deleted MCPGateway of the same name and is being collected"
-            raise _Blocked(Finding("False", "AwaitingDeletion", message), 1.0)
-        whose = f"controlled by {owner['kind']} {owner['name']}" if owner else "not controlled by anything"
-        message = f"{kind} {name} exists already and is {whose}: delete it, or rename this MCPGateway"
-        raise _Blocked(Finding("False", "Conflict", message), 30.0)
-
-    async def _guard(self, call: Any, kind: str, verb: str) -> Any:
-        """Turn a refusal that only a person can mend into a condition; the rest is for the queue to retry."""
-        try:
-            return await call
-        except ApiError as error:
-            if not error.terminal:
-                raise
-            reason = "Forbidden" if error.status == 403 else "Rejected"
-            raise _Blocked(Finding("False", reason, f"{verb} {kind}: {error.message}"), 30.0) from error
-
     async def _poke(
-        self, key: Key, memory: _Memory, pods: list[Pod], reports: Mapping[str, Mapping[str, Any]], digest: str
+        self, key: Key, memory: Memory, pods: list[Pod], reports: Mapping[str, Mapping[str, Any]], digest: str
     ) -> float | None:
         """A kubelet refreshes mounted ConfigMaps once a minute, but at once when the pod object changes."""
         late = [pod for pod in pods if pod.uid in reports and reports[pod.uid].get("config") != digest]
@@ -209,6 +182,7 @@ class Reconciler:
 
     async def _write_status(self, resource: Mapping[str, Any], wanted: dict[str, Any]) -> None:
         metadata, known = resource["metadata"], resource.get("status") or {}
+        self._memory[metadata["namespace"], metadata["name"]].ready = status.ready(wanted)
         if status.significant(wanted) == status.significant(known):
             return
         await self._cluster.apply_status(metadata["namespace"], metadata["name"], metadata["uid"], wanted)
@@ -227,23 +201,6 @@ def _reporting(pods: Iterable[Pod]) -> list[Pod]:
         if pod.component == "gateway" and not pod.terminating and pod.ip and container is not None and container.ready:
             out.append(pod)
     return out
-
-
-def _keys_secret(key: Key, uid: str) -> dict[str, Any]:
-    """The session signing key: made once for each life of a gateway, never read again."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": naming.keys_secret(key[1], uid),
-            "namespace": key[0],
-            "labels": naming.labels(key[1], "gateway"),
-            "ownerReferences": [{"apiVersion": API_VERSION, "kind": KIND, "name": key[1], "uid": uid, "controller": True}],
-        },
-        "immutable": True,
-        "type": "Opaque",
-        "data": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()},
-    }
 
 
 def _event(metadata: Mapping[str, Any], change: Finding, now: datetime) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Every value reaches a template JSON-encoded, so that nothing a user writes can b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +15,14 @@ import yaml
 
 from mcpgateway import config as gateway_config
 
-from . import naming
-from .api import API_VERSION, KIND, Spec, Toleration
-from .configuration import gateway_auth, hot_config, origin, server_config
-from .servers import Resources, Server
+from . import naming, policies
+from .api import API_VERSION, KIND, Spec
+from .bridging import bridge_environment, bridge_needs, bridge_processes
+from .configuration import gateway_auth, hot_config, pin_of, server_config
+from .references import gateway_mounts, mounted, server_mounts
+from .servers import Server
+from .workload import Autoscaling, Resources, Toleration
 
-REFS = "/run/mcpgateway/refs"
-BRIDGE_PROCESSES = 256  # that a bridge holds without being told
-TOKENS = "/etc/mcpgateway/tokens"  # and secret headers: all values that the gateway itself needs
 _SERVER_RESOURCES = ({"cpu": "10m", "memory": "64Mi"}, {"memory": "512Mi"})
 _GATEWAY_RESOURCES = ({"cpu": "50m", "memory": "64Mi"}, {"memory": "256Mi"})
 
@@ -37,6 +37,10 @@ class Context:
     image: str  # the operator's default for spec.image
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: server -> HOST:PORT of its pods
     quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be had
+    pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of servers' tools
+    hosts: tuple[str, ...] = ()  # host names that a load balancer has given to the Service
+    operator_namespace: str = ""  # where the operator's pod is; empty: not in the cluster
+    cluster_cidrs: tuple[str, ...] = ()  # addresses of the cluster, where they are not private ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,6 @@ class Rendered:
 
     objects: tuple[dict[str, Any], ...]
     config_digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    """One referenced Secret or ConfigMap, as an optional projected volume: absence is reported, it holds up no pod."""
-
-    volume: str
-    path: str
-    sources: list[dict[str, Any]]
 
 
 def encode(value: Any) -> str:
@@ -108,18 +103,74 @@ class _Renderer:
         objects = [self._manifest("config", "gateway", config=self.config)]
         if self.sidecar:
             objects.append(self._manifest("binding", "gateway", binding=self.binding))
-        objects.append(
-            self._manifest(
-                "gateway-service", "gateway", service=self.spec.service.model_dump(), session_affinity=self.spec.replicas > 1
-            )
-        )
+        objects += [*self._services(), *self._policies(), *self._claims()]
         if not self.sidecar:
-            gateway = naming.selector(self.context.name, "gateway")
-            objects.append(self._manifest("servers-network-policy", "server", gateway_selector=gateway))
             for server in self.hosted:
                 objects += self._server_objects(server)
-        objects.append(self._gateway_deployment())
+        objects += [self._gateway_deployment(), *self._gateway_scale(), *self._routes()]
         return Rendered(objects=tuple(objects), config_digest=gateway_config.digest(self.config))
+
+    # --- the network ------------------------------------------------------------------------------------------------------
+
+    def _services(self) -> Iterator[dict[str, Any]]:
+        service = self.spec.service.model_dump(by_alias=True, exclude_none=True)
+        yield self._manifest("gateway-service", "gateway", service=service, session_affinity=self.spec.several)
+        yield self._manifest("peers-service", "gateway")
+
+    def _policies(self) -> Iterator[dict[str, Any]]:
+        spec, name = self.spec, self.context.name
+        if not spec.network_policy.enabled:
+            return
+        remote = [server for server in self.servers if not server.hosted]
+        egress = policies.server_egress(self.servers if self.sidecar else remote, self.context.cluster_cidrs)
+        ingress = [
+            policies.from_clients(spec.network_policy.ingress_from),
+            *policies.from_observers(self.context.operator_namespace, spec.monitoring.scrapers),
+        ]
+        if not self.sidecar:
+            egress.append(policies.to_bridges(name))
+        yield self._manifest("network-policy", "gateway", policy={"name": name, "ingress": ingress, "egress": egress})
+
+    def _routes(self) -> Iterator[dict[str, Any]]:
+        spec = self.spec
+        if spec.ingress is not None:
+            yield self._manifest("ingress", "gateway", ingress=spec.ingress.model_dump())
+        if spec.http_route is not None:
+            parents = [parent.model_dump(by_alias=True, exclude_none=True) for parent in spec.http_route.parent_refs]
+            route = {"parent_refs": parents, "hostnames": list(spec.http_route.hostnames), "port": spec.service.port}
+            yield self._manifest("http-route", "gateway", route=route)
+        if spec.monitoring.service_monitor:
+            yield self._manifest("service-monitor", "gateway")
+
+    # --- storage and scale ------------------------------------------------------------------------------------------------
+
+    def _claims(self) -> Iterator[dict[str, Any]]:
+        for server in self.hosted:
+            labels = naming.labels(self.context.name, "server") | {naming.SERVER: server.name}
+            for storage in server.storage:
+                if storage.size is not None:
+                    claim = {
+                        "name": naming.claim(self.context.name, server.name, storage.mount_path),
+                        "owned": storage.on_delete != "Retain",
+                        "access_modes": list(storage.access_modes or ("ReadWriteOnce",)),
+                        "storage_class": storage.storage_class_name,
+                        "size": storage.size,
+                    }
+                    yield self._manifest("claim", "server", claim=claim, labels=labels)
+
+    def _gateway_scale(self) -> Iterator[dict[str, Any]]:
+        spec, name = self.spec, self.context.name
+        if spec.autoscaling is not None:
+            yield self._autoscaler(name, "gateway", spec.autoscaling)
+        if spec.several and spec.pod_disruption_budget.enabled:
+            budget = {"name": name, "max_unavailable": spec.pod_disruption_budget.max_unavailable}
+            yield self._manifest("disruption-budget", "gateway", budget=budget)
+
+    def _autoscaler(self, name: str, container: str, wanted: Autoscaling, **values: Any) -> dict[str, Any]:
+        scaler = {"calls_in_flight": None, **wanted.model_dump(), "name": name, "container": container}
+        return self._manifest("autoscaler", values.pop("component", "gateway"), scaler=scaler, **values)
+
+    # --- pods -------------------------------------------------------------------------------------------------------------
 
     def _gateway_deployment(self) -> dict[str, Any]:
         spec, name = self.spec, self.context.name
@@ -135,7 +186,9 @@ class _Renderer:
         return self._manifest(
             "gateway-deployment",
             "gateway",
-            replicas=spec.replicas,
+            replicas=None if spec.autoscaling else spec.replicas,
+            several=spec.several,
+            single=self.sidecar and any(server.single for server in self.hosted),
             keys=naming.keys_secret(name, self.context.uid),
             sidecar=self.sidecar,
             sidecars=[self._server_view(s, index) for index, s in enumerate(self.hosted)] if self.sidecar else [],
@@ -143,20 +196,32 @@ class _Renderer:
             | {
                 "args": args,
                 "resources": _resources(spec.resources, _GATEWAY_RESOURCES),
-                "references": _gateway_mounts(spec, self.servers),
+                "mounts": gateway_mounts(spec, self.servers),
             },
         )
 
-    def _server_objects(self, server: Server) -> list[dict[str, Any]]:
-        shared = {
-            "server": self._server_view(server, None),
+    def _server_objects(self, server: Server) -> Iterator[dict[str, Any]]:
+        """MultiPod: what one server has for itself."""
+        view = self._server_view(server, None)
+        shared: dict[str, Any] = {
+            "server": view,
             "selector": naming.server_selector(self.context.name, server.name),
             "labels": naming.labels(self.context.name, "server") | {naming.SERVER: server.name},
         }
-        return [
-            self._manifest("server-service", "server", **shared),
-            self._manifest("server-deployment", "server", gateway=self._gateway_view(), **shared),
-        ]
+        yield self._manifest("server-service", "server", **shared)
+        if self.spec.network_policy.enabled:
+            policy = {
+                "name": view["child"],
+                "ingress": [policies.from_gateway(self.context.name)],
+                "egress": policies.server_egress([server], self.context.cluster_cidrs),
+            }
+            yield self._manifest("network-policy", "server", policy=policy, **shared)
+        yield self._manifest("server-deployment", "server", gateway=self._gateway_view(), **shared)
+        if server.autoscaling is not None:
+            container = f"mcp-{server.name}"
+            yield self._autoscaler(view["child"], container, server.autoscaling, component="server", **shared)
+        if server.several and self.spec.pod_disruption_budget.enabled:
+            yield self._manifest("disruption-budget", "server", budget={"name": view["child"], "max_unavailable": 1}, **shared)
 
     def _gateway_view(self) -> dict[str, Any]:
         return {"image": self.spec.image or self.context.image, "pull_policy": self.spec.image_pull_policy}
@@ -167,7 +232,14 @@ class _Renderer:
             listen, health = f":{naming.BRIDGE_PORT}", f":{naming.HEALTH_PORT}"
         else:
             listen, health = f"127.0.0.1:{naming.BRIDGE_PORT + index}", f"127.0.0.1:{naming.HEALTH_PORT + index}"
-        flags = ["serve", f"--listen={listen}", f"--health={health}", *bridge_processes(server), *bridge_environment(server)]
+        flags = [
+            "serve",
+            f"--listen={listen}",
+            f"--health={health}",
+            *bridge_processes(server),
+            *bridge_environment(server),
+            *bridge_needs(server),
+        ]
         return {
             "name": server.name,
             "child": naming.child(self.context.name, server.name),
@@ -178,7 +250,13 @@ class _Renderer:
             "args": [flag.replace("$", "$$") for flag in [*flags, "--", *server.command, *server.args]],
             "resources": _resources(server.resources, _SERVER_RESOURCES),
             "tmp": f"tmp-{server.name}",
-            "references": _server_mounts(server),
+            "tmp_size": server.tmp_size,
+            "user": server.run_as_user,
+            "read_only": not server.writable_root_filesystem,
+            "mounts": server_mounts(self.context.name, server),
+            "replicas": None if server.autoscaling else server.replicas,
+            "several": server.several,
+            "single": server.single,
         }
 
     def _manifest(self, template: str, component: str, **values: Any) -> dict[str, Any]:
@@ -216,86 +294,6 @@ def _toleration(toleration: Toleration) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value != ""}
 
 
-def bridge_environment(server: Server) -> list[str]:
-    """The bridge's flags for a server's env and envFrom, in the order that Kubernetes gives them: envFrom first."""
-    flags = []
-    for source in server.env_from:
-        folder = f"secrets/{source.secret_ref.name}" if source.secret_ref else ""
-        if source.config_map_ref:
-            folder = f"configmaps/{source.config_map_ref.name}"
-        flags.append(f"--env-from-dir={source.prefix}={folder}")
-    for variable in server.env:
-        origin = variable.value_from
-        if origin is None:
-            value = variable.value or ""
-            flags.append(f"--env={variable.name}={'@' if value.startswith('@') else ''}{value}")
-        elif origin.secret_key_ref:
-            flags.append(f"--env={variable.name}=@secrets/{origin.secret_key_ref.name}/{origin.secret_key_ref.key}")
-        elif origin.config_map_key_ref:
-            flags.append(f"--env={variable.name}=@configmaps/{origin.config_map_key_ref.name}/{origin.config_map_key_ref.key}")
-    return [f"--refs={REFS}", *flags] if any("@" in flag or flag.startswith("--env-from") for flag in flags) else flags
-
-
-def bridge_processes(server: Server) -> list[str]:
-    """The bridge's flags for how many processes it holds: also the sessions of a gateway that has just died count there."""
-    most = 2 * server.max_processes + server.pool + server.warm
-    flags = [f"--warm={server.warm}"] if server.warm else []
-    return [*flags, f"--max-processes={most}"] if most > BRIDGE_PROCESSES else flags
-
-
-References = dict[tuple[str, str], set[str] | None]  # (secrets | configmaps, name) → keys, None for all of them
-
-
-def _collected(wanted: Iterable[tuple[str, str, str | None]]) -> References:
-    found: References = {}
-    for kind, name, key in wanted:
-        known = found.get((kind, name), set())
-        found[kind, name] = None if key is None or known is None else known | {key}
-    return dict(sorted(found.items()))
-
-
-def references(server: Server) -> References:
-    """What a server's program refers to."""
-    whole = [
-        *(("secrets", source.secret_ref.name, None) for source in server.env_from if source.secret_ref),
-        *(("configmaps", source.config_map_ref.name, None) for source in server.env_from if source.config_map_ref),
-    ]
-    return _collected([*whole, *(origin(variable.value_from) for variable in server.env if variable.value_from)])
-
-
-def header_references(servers: Iterable[Server]) -> References:
-    """What the headers for remote servers refer to."""
-    return _collected(_header_keys(servers))
-
-
-def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
-    return [origin(header.value_from) for server in servers for header in server.headers if header.value_from]
-
-
-def _server_mounts(server: Server) -> list[_Mount]:
-    return [
-        _mount("ref", server.name, kind=kind, name=name, keys=keys, root=REFS)
-        for (kind, name), keys in references(server).items()
-    ]
-
-
-def _gateway_mounts(spec: Spec, servers: Iterable[Server]) -> list[_Mount]:
-    tokens = [("secrets", token.secret_key_ref.name, token.secret_key_ref.key) for token in spec.auth.tokens]
-    wanted = _collected([*tokens, *_header_keys(servers)])
-    return [_mount("token", "gateway", kind=kind, name=name, keys=keys, root=TOKENS) for (kind, name), keys in wanted.items()]
-
-
-def _mount(prefix: str, server: str, *, kind: str, name: str, keys: set[str] | None, root: str) -> _Mount:
-    source: dict[str, Any] = {"name": name, "optional": True}
-    if keys is not None:
-        source["items"] = [{"key": key, "path": key} for key in sorted(keys)]
-    return _Mount(
-        volume=naming.volume(prefix, server, f"{kind}/{name}"),
-        path=f"{root}/{kind}/{name}",
-        sources=[{"secret" if kind == "secrets" else "configMap": source}],
-    )
-
-
 def _resources(given: Resources, defaults: tuple[dict[str, str], dict[str, str]]) -> dict[str, Any]:
     requests, limits = defaults
     wanted = given.model_dump(exclude_none=True)
@@ -315,19 +313,23 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
         servers=[
             server_config(
                 server,
-                file=_mounted,
+                file=mounted,
+                pin=pin_of(spec, context.pins, server.name),
                 addresses=context.addresses.get(server.name, ()) if multi_pod else (),
                 fallback=_by_name(context, server) if multi_pod and server.hosted else "",
             )
             for server in servers
         ],
-        auth=gateway_auth(spec, file=_mounted),
-        hosts=naming.service_hosts(context.name, context.namespace),
+        auth=gateway_auth(spec, file=mounted),
+        hosts=(*naming.service_hosts(context.name, context.namespace), *_route_hosts(spec), *context.hosts),
     )
 
 
-def _mounted(kind: str, name: str, key: str) -> str:
-    return f"{TOKENS}/{kind}/{name}/{key}"
+def _route_hosts(spec: Spec) -> Iterator[str]:
+    """The names by which clients come from outside; each once."""
+    found = [spec.ingress.host] if spec.ingress else []
+    found += spec.http_route.hostnames if spec.http_route else ()
+    yield from dict.fromkeys(found)
 
 
 def _by_name(context: Context, server: Server) -> str:

@@ -23,6 +23,7 @@ from .schema import (
     exactly_one,
     list_map,
 )
+from .workload import SHAREABLE, Autoscaling, Egress, Resources, Storage
 
 MAX_ENV = 64
 RESERVED_HEADERS = (
@@ -76,7 +77,7 @@ class Header(Model):
                 "headers needs exactly one of value and valueFrom; what is secret belongs into valueFrom",
             ),
             (
-                "!(self.name.lowerAscii() in " + str(list(RESERVED_HEADERS)) + ") && !self.name.lowerAscii().startsWith('mcp-')",
+                "!self.name.matches('(?i)^(mcp-.*|" + "|".join(RESERVED_HEADERS) + ")$')",
                 "headers may not set what the protocol itself sets (mcp-…, " + ", ".join(RESERVED_HEADERS) + "): remove it",
             ),
         )
@@ -86,20 +87,6 @@ class Header(Model):
     value_from: EnvVarSource | None = Field(
         None, description="Take the value from a Secret or a ConfigMap; a changed one is used within seconds."
     )
-
-
-class ResourceList(Model):
-    """Amounts of compute resources."""
-
-    cpu: Quantity | None = Field(None, description="CPU, for example 100m.")
-    memory: Quantity | None = Field(None, description="Memory, for example 256Mi.")
-
-
-class Resources(Model):
-    """Requests and limits of one container."""
-
-    requests: ResourceList = Field(default_factory=ResourceList, description="What the scheduler sets aside.")
-    limits: ResourceList = Field(default_factory=ResourceList, description="What the container may use at most.")
 
 
 Glob = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^\S+$")]
@@ -155,6 +142,20 @@ class Server(Model):
                 "command, args, env and envFrom belong to a container: remove them, or url",
             ),
             (
+                "!has(self.url) || !(size(self.storage) > 0 || self.replicas > 1 || has(self.autoscaling) || has(self.runAsUser) "
+                "|| self.writableRootFilesystem)",
+                "storage, replicas, autoscaling, runAsUser and writableRootFilesystem belong to a container: remove them, or url",
+            ),
+            (
+                "self.replicas == 1 || !has(self.autoscaling)",
+                "autoscaling decides how many pods there are: remove replicas, or autoscaling",
+            ),
+            (
+                f"(self.replicas == 1 && !has(self.autoscaling)) || self.storage.all(kept, {SHAREABLE})",
+                "storage that only one pod can mount allows no replicas or autoscaling: remove them, or say accessModes: "
+                "[ReadWriteMany] if its class has that",
+            ),
+            (
                 "has(self.url) || size(self.headers) == 0",
                 "headers belong to a remote server: remove them, or give url in place of image",
             ),
@@ -205,13 +206,39 @@ class Server(Model):
     resources: Resources = Field(
         default_factory=Resources, description="Resources of the server's container; what is left out has a default."
     )
+    run_as_user: int | None = Field(
+        None, ge=1, le=2147483647, description="User id of the program, for an image that needs a certain one; absent: 65532."
+    )
+    writable_root_filesystem: bool = Field(
+        False, description="Whether the program may write beside /tmp and its storage; what it writes there goes with its pod."
+    )
+    tmp_size: Quantity = Field("256Mi", description="What /tmp, with HOME and the caches, may hold at most.")
+    storage: tuple[Storage, ...] = Field(
+        (), max_length=8, json_schema_extra=list_map("mountPath"), description="Folders that the program finds or keeps."
+    )
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Pods of the server (MultiPod); calls and sessions are spread over them.",
+    )
+    autoscaling: Autoscaling | None = Field(None, description="Let the CPU decide how many pods there are (MultiPod).")
+    egress: Egress | None = Field(
+        None,
+        description="What the server may reach on the network. Absent: DNS and public addresses, but nothing private, link-local "
+        "or in the cluster. In Sidecar mode all servers share what one of them may.",
+    )
+    optional: bool = Field(
+        False,
+        description="Whether the gateway is Ready without it; status.servers says when it is away.",
+    )
     isolation: Literal["Auto", "Shared", "Session", "Principal", "Call"] = Field(
         "Auto",
         description="Which process serves a call. Shared: one for all clients. Session: one for each client session. "
         "Principal: one for each identity that connects. Call: one for each call. "
         "Auto: Shared for a server of the 2026-07-28 protocol, which is stateless, else Session.",
     )
-    pool: int = Field(1, ge=1, le=16, description="Processes that share the calls of a Shared server.")
+    pool: int = Field(1, ge=1, le=16, description="Processes that share the calls of a Shared server, in each of its pods.")
     warm: int = Field(0, ge=0, le=16, description="Processes kept started ahead, for servers that take long to start.")
     max_processes: int = Field(
         16,
@@ -224,6 +251,16 @@ class Server(Model):
     call_timeout: Duration = Field("60s", description="Longest time that one call may take.")
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools of the server clients see, and as what.")
     state: Literal["Enabled", "Disabled"] = Field("Enabled", description="Disabled: as if the server were not listed.")
+
+    @property
+    def several(self) -> bool:
+        """Whether there may be more than one pod of it."""
+        return self.replicas > 1 or self.autoscaling is not None
+
+    @property
+    def single(self) -> bool:
+        """Whether it has storage that only one pod at a time may mount."""
+        return any(storage.single for storage in self.storage)
 
     @property
     def hosted(self) -> bool:

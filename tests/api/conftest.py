@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from tests.support import operators, tools
+from tests.support.apiproxy import ApiProxy
 from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, condition, eventually
 
 _numbers = itertools.count()
+KINDS = (
+    "configmaps,services,deployments,networkpolicies,secrets,persistentvolumeclaims,poddisruptionbudgets,horizontalpodautoscalers"
+)
+EVERY_API = "--api=ingress", "--api=httpRoute", "--api=serviceMonitor"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +30,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         tools.cannot_run("api", error)
     try:
         control_plane.start()
-        operators.install_rights(control_plane.kubectl)
+        operators.install_rights(control_plane.kubectl, *operators.EVERY_OPTION)
         yield control_plane
     finally:
         control_plane.stop()
@@ -40,6 +45,18 @@ def operator_kubeconfig(plane: ControlPlane, tmp_path_factory: pytest.TempPathFa
 def operator_log(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with operators.operator(operator_kubeconfig, tmp_path_factory.mktemp("operator")) as log:
         yield log
+
+
+@pytest.fixture
+def proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
+    with ApiProxy(plane).serving() as running:
+        yield running
+
+
+@pytest.fixture
+def through(proxy: ApiProxy, operator_kubeconfig: Path, tmp_path: Path) -> Path:
+    """The operator's kubeconfig, through the proxy."""
+    return proxy.kubeconfig(operator_kubeconfig, tmp_path)
 
 
 @dataclass
@@ -61,7 +78,7 @@ class Space:
     def delete(self, *args: str) -> None:
         self.kubectl("-n", self.name, "delete", "--wait=false", *args)
 
-    def owned(self, kinds: str = "configmaps,services,deployments,networkpolicies,secrets") -> dict[str, Any]:
+    def owned(self, kinds: str = KINDS) -> dict[str, Any]:
         """Our objects by kind and name."""
         items = self.get(kinds, "-l", "app.kubernetes.io/managed-by=mcpgateway-operator")["items"]
         return {f"{item['kind']}/{item['metadata']['name']}": item for item in items}
@@ -100,22 +117,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections.append(("events", space.kubectl("-n", space.name, "get", "events", check=False)))
     if report.when == "call" and report.failed and log is not None:
         report.sections.append(("operator", log.read_text()[-6000:]))
-
-
-def gateway(name: str = "demo", /, *servers: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """A resource with one server, unless others are given."""
-    return {
-        "apiVersion": "mcpgateway.dev/v1alpha1",
-        "kind": "MCPGateway",
-        "metadata": {"name": name},
-        "spec": {
-            "auth": {"tokens": [{"name": "dev", "secretKeyRef": {"name": "mcp-token", "key": "token"}}]},
-            "servers": list(servers) or [server("time")],
-            **spec,
-        },
-    }
-
-
-def server(name: str, **more: Any) -> dict[str, Any]:
-    """A server."""
-    return {"name": name, "image": f"{name}:1", "command": [f"mcp-server-{name}"], **more}

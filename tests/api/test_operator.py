@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Space, gateway, server
+from tests.api.conftest import Space
 from tests.support import operators
+from tests.support.apiproxy import ApiProxy
 from tests.support.cluster import SYSTEM
 from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, KubectlError, eventually
+from tests.support.resources import gateway, server
 
 pytestmark = pytest.mark.usefixtures("operator_log")
 
@@ -48,7 +50,7 @@ def test_multi_pod_objects(space: Space) -> None:
         space,
         "ConfigMap/demo-config",
         "Service/demo",
-        "NetworkPolicy/demo-servers",
+        "NetworkPolicy/demo-time",
         "Service/demo-time",
         "Service/demo-git",
         "Deployment/demo-time",
@@ -83,15 +85,20 @@ def test_pods_are_admitted_under_restricted(space: Space) -> None:
 
 
 def test_an_unchanged_world_gets_no_write_not_even_from_a_new_operator(
-    space: Space, operator_log: Path, operator_kubeconfig: Path, tmp_path: Path
+    space: Space, operator_log: Path, proxy: ApiProxy, through: Path, tmp_path: Path
 ) -> None:
-    space.apply(gateway())
-    await_objects(space, "Deployment/demo")
-    space.await_condition("demo", "Ready", "False", "GatewayNotReady")
+    stored = server("memory", storage=[{"mountPath": "/data", "size": "1Gi"}])
+    space.apply(gateway("demo", stored, autoscaling={"maxReplicas": 3}))
+    space.apply(gateway("beside", mode="Sidecar", replicas=2))
+    for name in ("demo", "beside"):
+        await_objects(space, f"Deployment/{name}")
+        space.await_condition(name, "Ready", "False", "GatewayNotReady")
     before = quiet(space, operator_log)
-    with operators.operator(operator_kubeconfig, tmp_path) as second:
-        eventually("its first pass", lambda: '"applied"' in second.read_text())
+    with operators.operator(through, tmp_path):
+        eventually("its pass", lambda: {"demo", "beside"} <= {r.path.rsplit("/", 1)[-1] for r in proxy.seen})
         assert quiet(space, operator_log) == before
+        made = [request for request in proxy.writes(f"/{space.name}/") if not request.path.endswith("/secrets")]
+        assert made == []  # not even one that changes nothing: five thousand gateways would cost fifty thousand of them
 
 
 def test_drift_is_undone(space: Space) -> None:
@@ -109,12 +116,12 @@ def test_drift_is_undone(space: Space) -> None:
 
 def test_a_deleted_child_is_back(space: Space) -> None:
     space.apply(gateway())
-    before = await_objects(space, "Deployment/demo-time", "Service/demo", "ConfigMap/demo-config", "NetworkPolicy/demo-servers")
+    before = await_objects(space, "Deployment/demo-time", "Service/demo", "ConfigMap/demo-config", "NetworkPolicy/demo-time")
     for kind, name in (
         ("deployment", "demo-time"),
         ("service", "demo"),
         ("configmap", "demo-config"),
-        ("networkpolicy", "demo-servers"),
+        ("networkpolicy", "demo-time"),
     ):
         space.delete(kind, name)
         old = next(o["metadata"]["uid"] for key, o in before.items() if key.lower() == f"{kind}/{name}")
@@ -319,7 +326,7 @@ class TestRights:
         namespace = "only-here"
         operators.install_rights(plane.kubectl, "scope=Namespace", "crds.enabled=false", namespace=namespace)
         kinds = {d["kind"] for d in operators.chart("scope=Namespace", "crds.enabled=false", namespace=namespace)}
-        assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
+        assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy"}
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path, namespace=namespace)
         plane.kubectl("-n", SYSTEM, "get", "serviceaccount", "mcpgateway")
         with operators.operator(kubeconfig, tmp_path, f"--namespace={namespace}"):

@@ -11,6 +11,7 @@ import yaml
 from mcpgateway_operator.api import parse_spec
 from mcpgateway_operator.cli.manifests import to_yaml
 from mcpgateway_operator.render import Context, render
+from mcpgateway_operator.rules import check
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/in.yaml"))
 
@@ -24,7 +25,10 @@ def test_rendering(case: Path) -> None:
         uid="4f0c1d2e-0000-4000-8000-000000000000",
         image="ghcr.io/mcpgateway/gateway:0.1.0",
         addresses={"time": ("198.18.0.9:4444",)},
+        operator_namespace="mcpgateway-system",
+        cluster_cidrs=("203.0.112.0/20", "fd00::/8"),
     )
+    check(parse_spec(resource["spec"]))
     rendered = to_yaml(list(render(parse_spec(resource["spec"]), context).objects))
     golden = case / "out.yaml"
     if os.environ.get("REFRESH_GOLDEN"):

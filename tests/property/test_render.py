@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcpgateway_operator import api, naming
 from mcpgateway_operator import servers as server_models
 from mcpgateway_operator.render import Context, render
+from tests.support.paths import ROOT
 
 letters = "abcdefghijklmnopqrstuvwxyz"
 label = st.builds(
@@ -23,6 +26,19 @@ variables = st.one_of(
     st.fixed_dictionaries({"value": words}),
     st.fixed_dictionaries({"valueFrom": st.fixed_dictionaries({"secretKeyRef": references})}),
     st.fixed_dictionaries({"valueFrom": st.fixed_dictionaries({"configMapKeyRef": references})}),
+)
+
+paths = st.text(alphabet=letters, min_size=1, max_size=5).map("/srv/{}".format)
+folders = st.one_of(
+    st.fixed_dictionaries({"mountPath": paths, "size": st.just("1Gi"), "accessModes": st.just(["ReadWriteMany"])}),
+    st.fixed_dictionaries({"mountPath": paths, "size": st.just("1Gi"), "onDelete": st.just("Retain")}),
+    st.fixed_dictionaries({"mountPath": paths, "claimName": label}),
+    st.fixed_dictionaries({"mountPath": paths, "secret": st.fixed_dictionaries({"name": label})}),
+    st.fixed_dictionaries({"mountPath": paths, "configMap": st.fixed_dictionaries({"name": label})}),
+    st.fixed_dictionaries({"mountPath": paths, "emptyDir": st.just({})}),
+)
+egress = st.fixed_dictionaries(
+    {"allow": st.lists(st.sampled_from([{"cidr": "10.0.0.0/8"}, {"cidr": "::/0", "ports": [1]}]), max_size=3)}
 )
 
 
@@ -40,6 +56,10 @@ def servers(draw: st.DrawFn) -> list[dict[str, Any]]:
                 {"name": variable, **draw(variables)}
                 for variable in draw(st.lists(st.text(alphabet="ABC_", min_size=1, max_size=5), max_size=4, unique=True))
             ],
+            "storage": draw(st.lists(folders, max_size=3, unique_by=lambda folder: folder["mountPath"])),
+            "runAsUser": draw(st.integers(1, 70_000)),
+            "writableRootFilesystem": draw(st.booleans()),
+            **draw(st.fixed_dictionaries({}, optional={"egress": egress})),
             "envFrom": draw(st.lists(st.fixed_dictionaries({"secretRef": st.fixed_dictionaries({"name": label})}), max_size=2)),
         }
         for name in chosen
@@ -59,6 +79,7 @@ def specs(draw: st.DrawFn) -> api.Spec:
     )
 
 
+CASES = sorted((ROOT / "tests" / "golden").glob("*/in*.yaml"))
 CONTEXT = Context(name="gw", namespace="ns", uid="0123456789", image="gateway:1")
 slow = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
@@ -91,13 +112,15 @@ def test_every_object_is_ours_and_has_its_own_name(spec: api.Spec) -> None:
     for o in objects:
         assert len(o["metadata"]["name"]) <= 63
         assert o["metadata"]["labels"][naming.MANAGED_BY] == naming.MANAGER
-        (owner,) = o["metadata"]["ownerReferences"]
-        assert (owner["uid"], owner["controller"]) == (CONTEXT.uid, True)
+        owners = [(owner["uid"], owner["controller"]) for owner in o["metadata"].get("ownerReferences", [])]
+        assert owners == [(CONTEXT.uid, True)] or (owners == [] and o["kind"] == "PersistentVolumeClaim")
 
 
 @slow
 @given(specs())
 def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: api.Spec) -> None:
+    writable = {server.name for server in spec.servers if server.writable_root_filesystem}
+    allowed = {"configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim"}
     for template in pods(render(spec, CONTEXT).objects):
         pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -106,14 +129,29 @@ def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: api.Spec)
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False
-            assert security["readOnlyRootFilesystem"] is True
+            assert security["readOnlyRootFilesystem"] is (container["name"].removeprefix("mcp-") not in writable)
             assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security.get("runAsUser") != 0
+            assert "privileged" not in security
+            assert all("hostPort" not in port for port in container.get("ports", []))
+        assert not {"hostNetwork", "hostPID", "hostIPC", "serviceAccountName", "nodeName"} & set(pod)
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         assert len(volumes) == len(pod["volumes"])
-        assert all(set(v) - {"name"} <= {"configMap", "secret", "emptyDir", "projected"} for v in volumes.values())
+        assert all(set(v) - {"name"} <= allowed for v in volumes.values())
         mounts = [m for c in [*pod.get("initContainers", []), *pod["containers"]] for m in c.get("volumeMounts", [])]
         assert {m["name"] for m in mounts} == set(volumes)
         assert all(len(name) <= 63 for name in volumes)
+
+
+@slow
+@given(specs())
+def test_every_claim_that_is_mounted_is_made_or_named_by_the_user(spec: api.Spec) -> None:
+    objects = render(spec, CONTEXT).objects
+    known = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
+    known |= {folder.claim_name for server in spec.servers for folder in server.storage if folder.claim_name}
+    for template in pods(objects):
+        claims = {v["persistentVolumeClaim"]["claimName"] for v in template["spec"]["volumes"] if "persistentVolumeClaim" in v}
+        assert claims <= known
 
 
 @slow
@@ -138,12 +176,38 @@ def test_selectors_match_their_pods(spec: api.Spec) -> None:
             assert any(selector.items() <= candidate.items() for candidate in labels)
 
 
-@slow
-@given(specs(), st.text(min_size=1, max_size=40))
-def test_no_text_changes_the_structure(spec: api.Spec, text: str) -> None:
-    plain = spec.model_copy(update={"servers": tuple(s.model_copy(update={"args": ("x",)}) for s in spec.servers)})
-    hostile = spec.model_copy(update={"servers": tuple(s.model_copy(update={"args": (text,)}) for s in spec.servers)})
-    assert shape(render(plain, CONTEXT).objects) == shape(render(hostile, CONTEXT).objects)
+@st.composite
+def rewritten(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A golden case's spec, and the same with any text in the place of one of its strings."""
+    case = yaml.safe_load(draw(st.sampled_from(CASES)).read_text())["spec"]
+    *way, last = draw(st.sampled_from(list(strings(case))))
+    changed = json.loads(json.dumps(case))
+    place = changed
+    for step in way:
+        place = place[step]
+    place[last] = draw(st.text(min_size=1, max_size=40))
+    return case, changed
+
+
+def strings(value: Any, *way: Any) -> Iterator[tuple[Any, ...]]:
+    """The ways to all strings of a structure."""
+    if isinstance(value, str):
+        yield way
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in children:
+        yield from strings(child, *way, step)
+
+
+@settings(slow, max_examples=400)
+@given(rewritten())
+def test_no_text_changes_the_structure(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """It is refused, or one of the same objects has another string in it."""
+    plain, hostile = pair
+    try:
+        spec = api.parse_spec(hostile)
+    except api.InvalidSpecError:
+        return
+    assert shape(render(spec, CONTEXT).objects) == shape(render(api.parse_spec(plain), CONTEXT).objects)
 
 
 @slow

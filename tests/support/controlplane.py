@@ -7,10 +7,13 @@ import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from . import tools
 from .kubectl import Kubectl
@@ -18,6 +21,7 @@ from .processes import Processes, wait_for
 
 SERVICES = "198.19.0.0/16"  # the benchmarking range (RFC 2544): never a real host, never leaves this machine
 
+_FRONT = "front-proxy-client"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
 
@@ -55,6 +59,7 @@ class ControlPlane:
         pki = self.folder / "pki"
         pki.mkdir(parents=True, exist_ok=True)
         _make_service_account_keys(pki)
+        _make_front_proxy(pki)
         token = secrets.token_hex(16)
         (pki / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
         self._start_etcd()
@@ -74,9 +79,27 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Stop everything and remove the folder."""
-        for name in ("controller-manager", "apiserver", "etcd"):
-            self.processes.stop(name, patience=1.0)  # nothing is worth saving
+        self._end()  # nothing is worth saving
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def snapshot(self) -> Path:
+        """What etcd has now; everything is down for that moment."""
+        self._end()
+        saved = self.folder / f"etcd-{secrets.token_hex(4)}"
+        shutil.copytree(self.folder / "etcd", saved)
+        self.start()
+        return saved
+
+    def restore(self, saved: Path) -> None:
+        """Go back to a snapshot, as after a disaster: versions count on from there, a second time."""
+        self._end()
+        shutil.rmtree(self.folder / "etcd")
+        shutil.copytree(saved, self.folder / "etcd")
+        self.start()
+
+    def _end(self) -> None:
+        for name in ("controller-manager", "apiserver", "etcd"):
+            self.processes.stop(name, patience=1.0)
 
     def _start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self.addresses.etcd}"
@@ -111,6 +134,15 @@ class ControlPlane:
                 f"--service-cluster-ip-range={SERVICES}",
                 "--allow-privileged=true",
                 "--kubelet-preferred-address-types=InternalIP",
+                # by which extension API servers (metrics-server) know that it is the API server who asks
+                f"--requestheader-client-ca-file={pki}/front.crt",
+                f"--requestheader-allowed-names={_FRONT}",
+                "--requestheader-username-headers=X-Remote-User",
+                "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+                f"--proxy-client-cert-file={pki}/front.crt",
+                f"--proxy-client-key-file={pki}/front.key",
+                "--enable-aggregator-routing",
             ],
         )
 
@@ -140,7 +172,31 @@ class ControlPlane:
         self.kubeconfig.chmod(0o600)
 
 
+def _make_front_proxy(pki: Path) -> None:
+    """A certificate that is its own authority."""
+    if (pki / "front.crt").exists():
+        return
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _FRONT)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (pki / "front.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    )
+    (pki / "front.crt").write_bytes(certificate.public_bytes(pem))
+
+
 def _make_service_account_keys(pki: Path) -> None:
+    if (pki / "sa.key").exists():  # tokens outlive a restart
+        return
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     (pki / "sa.key").write_bytes(
         key.private_bytes(

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import oci, tools
+from . import oci, policing, tools
 from .controlplane import Addresses, ControlPlane
 from .processes import wait_for
 
@@ -20,7 +20,7 @@ NODE = "node1"
 PODS = "198.18.0.0/24"
 GATEWAY = "198.18.0.1"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-_RUNTIME = ("kubelet", "kube-proxy", "coredns", "scheduler")
+_RUNTIME = ("metrics-server", "kubelet", "kube-proxy", "coredns", "scheduler")
 
 
 class Node:
@@ -82,6 +82,7 @@ class Node:
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
         for family in ("ip", "ip6"):
             subprocess.run(["nft", "delete", "table", family, "kube-proxy"], check=False, capture_output=True)
+        policing.forget()
         with contextlib.suppress(FileNotFoundError):
             _FORWARD.write_text((self.folder / "ip_forward").read_text())
         self.plane.stop()

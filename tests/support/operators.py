@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import yaml
 
 from . import tools
 from .bridges import free_port
 from .cluster import CHART, SYSTEM
 from .kubectl import Kubectl, eventually
+from .metrics import samples
 from .processes import end
 
 IMAGE = "ghcr.io/mcpgateway/gateway:test"
@@ -35,6 +37,20 @@ def install_rights(kubectl: Kubectl, *values: str, namespace: str = SYSTEM) -> N
     eventually("the CRD to be served", lambda: kubectl("get", "mcpgateways", "-A") is not None)
 
 
+EVERY_OPTION = "optionalAPIs.ingress=true", "optionalAPIs.httpRoute=true", "optionalAPIs.serviceMonitor=true"
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
+SERVICE_MONITOR = (
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+    "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+)
+
+
+def install_crd(kubectl: Kubectl, source: tuple[str, str]) -> None:
+    """Another project's CRD, from its Go module."""
+    module, file = source
+    kubectl("apply", "--server-side", "-f", str(tools.sources(module) / file))
+
+
 def kubeconfig_for(kubectl: Kubectl, folder: Path, *, account: str = "mcpgateway", namespace: str = SYSTEM) -> Path:
     """A kubeconfig with a token of a service account."""
     admin = yaml.safe_load(kubectl.kubeconfig.read_text())
@@ -45,19 +61,59 @@ def kubeconfig_for(kubectl: Kubectl, folder: Path, *, account: str = "mcpgateway
     return path
 
 
+_running: dict[Path, subprocess.Popen[bytes]] = {}
+_probes: dict[Path, str] = {}
+
+
 @contextlib.contextmanager
-def operator(kubeconfig: Path, folder: Path, *flags: str) -> Iterator[Path]:
+def operator(kubeconfig: Path, folder: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Path]:
     """Run it; yields its log. A traceback in the log fails the test."""
     log = folder / f"operator-{free_port()}.log"
     probes = f"--probes=http://127.0.0.1:{free_port()}/healthz"
     command = [sys.executable, "-m", "mcpgateway_operator", f"--gateway-image={IMAGE}", probes, *flags]
+    world = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, "KUBECONFIG": str(kubeconfig)}
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=world)
+    _running[log] = process
+    _probes[log] = probes.removeprefix("--probes=")
     try:
         eventually("the operator to start", lambda: "operator started" in log.read_text())
         yield log
     finally:
-        end(process, patience=30)
+        stop(log)
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def stop(log: Path) -> None:
+    """End the operator that writes this log."""
+    if log in _running:
+        end(_running.pop(log), patience=30)
+
+
+def ready(log: Path) -> bool:
+    """Whether the operator that writes this log says that it can act."""
+    with contextlib.suppress(httpx2.TransportError):
+        return httpx2.get(probes(log).replace("/healthz", "/readyz")).status_code == 200
+    return False
+
+
+def metrics(log: Path) -> dict[str, float]:
+    """What the operator that writes this log has counted."""
+    return samples(httpx2.get(probes(log).replace("/healthz", "/metrics"), timeout=30).text)
+
+
+def pid(log: Path) -> int:
+    """Of the operator that writes this log."""
+    return _running[log].pid
+
+
+def kill(log: Path) -> None:
+    """End it as an out-of-memory killer does."""
+    process = _running.pop(log)
+    process.kill()
+    process.wait()
+
+
+def probes(log: Path) -> str:
+    """Where the operator that writes this log answers a kubelet."""
+    return _probes[log]

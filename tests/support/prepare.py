@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cluster, images, npm, pypi, tools
+from . import cluster, images, npm, operators, pypi, tools
 from .controlplane import PROGRAMS
 
 
@@ -16,7 +16,10 @@ def prepare() -> None:
     npm.modules()
     for name in pypi.USED:
         pypi.python(name)
-    tools.module("helm")
+    for name in ("helm", "kube-score", "glua"):
+        tools.module(name)
+    for source, _ in (operators.GATEWAY_API, operators.SERVICE_MONITOR):
+        tools.sources(source)
     for name in PROGRAMS:
         tools.component(name)
     if cluster.existing() is None:

@@ -12,7 +12,7 @@ from . import tools
 from .paths import CACHE, ROOT
 
 SOURCES = ROOT / "tests" / "python"
-USED = ("servers", "legacy")  # by the tests; the others by the benchmarks alone
+USED = ("servers", "legacy", "scanners")  # by the tests; the others by the benchmarks alone
 
 
 def python(name: str) -> Path:

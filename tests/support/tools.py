@@ -6,6 +6,7 @@ Order for the Kubernetes components: KUBEBUILDER_ASSETS, the cache, a build (abo
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 MODULES = {
     "coredns": "github.com/coredns/coredns@v1.15.0",
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "kube-score": "github.com/zegl/kube-score/cmd/kube-score@v1.20.0",
+    "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
+    "glua": "github.com/yuin/gopher-lua/cmd/glua@v1.1.1",
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
 }
 DEBIAN = {
@@ -36,7 +40,7 @@ DEBIAN = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "mount": "mount",
 }
-# For the bridge: its race detector, and programs of other kinds and libcs to run behind it.
+# For the bridge: its race detector, and programs of other kinds and libcs to run behind it. For the operator: other clocks.
 COMPILERS = {
     "gcc": "gcc",
     "/usr/include/stdlib.h": "libc6-dev",
@@ -44,6 +48,7 @@ COMPILERS = {
     "socat": "socat",
     "node": "nodejs",
     "qemu-aarch64-static": "qemu-user-static",
+    "faketime": "faketime",
 }
 _SOURCES = Path(__file__).parent / "kube"
 
@@ -114,12 +119,19 @@ def module(name: str) -> Path:
     return folder / name
 
 
-def run_go(args: list[str], cwd: Path, **env: str) -> None:
-    """Run the Go tool. Raises: CannotRunError with its last lines."""
+def sources(module: str) -> Path:
+    """The unpacked sources of a Go module, MODULE@VERSION. Raises: CannotRunError."""
+    done = run_go(["mod", "download", "-json", module], CACHE)
+    return Path(json.loads(done)["Dir"])
+
+
+def run_go(args: list[str], cwd: Path, **env: str) -> str:
+    """Run the Go tool. Returns: what it printed. Raises: CannotRunError with its last lines."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", **env}
     done = subprocess.run([go(), *args], cwd=cwd, env=environment, text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def debian_packages(wanted: dict[str, str] | None = None) -> None:

@@ -6,16 +6,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mcpgateway_operator import api, crd
 from mcpgateway_operator.cli import local
 from mcpgateway_operator.cli.documents import BadInputError, read
 from tests.support.paths import ROOT
+from tests.support.resources import WRONG
 
+
+def _rules(schema: Any) -> Iterator[dict[str, str]]:
+    if isinstance(schema, dict):
+        yield from schema.get("x-kubernetes-validations", ())
+    for child in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _rules(child)
+
+
+RULES = [rule["message"] for rule in _rules(crd.structural(api.Spec))]
 GOOD: dict[str, Any] = {
     "apiVersion": "mcpgateway.dev/v1alpha1",
     "kind": "MCPGateway",
@@ -48,11 +60,14 @@ def write(folder: Path, *documents: Any) -> Path:
         ({**GOOD, "apiVersion": "v1"}, "apiVersion is 'v1': want mcpgateway.dev/v1alpha1"),
         ({**GOOD, "metadata": {"name": "Not.Good"}}, "metadata.name is 'Not.Good'"),
         (changed(mode="Both"), "spec.mode: Input should be 'MultiPod' or 'Sidecar'"),
-        (changed(auth={}), "spec.auth needs tokens, or allowUnauthenticated: true"),
-        (changed(servers=[{"name": "a", "image": "i"}]), "spec.servers[0].command is required"),
-        (changed(servers=[{"name": "keys", "image": "i", "command": ["x"]}]), "'keys', which is reserved"),
-        (changed(servers=GOOD["spec"]["servers"] * 2), "spec.servers[0].name is 'a' twice"),
-        (changed(servers=[{"name": "a", "image": "i", "command": ["x"], "env": [{"name": "E"}]}]), "env[0] needs exactly one of"),
+        (changed(auth={}), "spec.auth needs tokens; to let in everybody"),
+        (changed(servers=[{"name": "a", "image": "i"}]), "spec.servers[0]: command is required with image"),
+        (changed(servers=[{"name": "keys", "image": "i", "command": ["x"]}]), "spec.servers[0]: name is reserved"),
+        (changed(servers=GOOD["spec"]["servers"] * 2), "spec.servers[1] has 'a' a second time"),
+        (
+            changed(servers=[{"name": "a", "image": "i", "command": ["x"], "env": [{"name": "E"}]}]),
+            "spec.servers[0].env[0]: env needs exactly one of",
+        ),
         ({"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "!"}}, "data.k is not base64: use stringData"),
         ({"kind": "ConfigMap", "metadata": {"name": "c"}}, "no MCPGateway in it"),
     ],
@@ -100,25 +115,17 @@ def test_help_and_version() -> None:
     assert mcpgw("version").stdout.startswith("mcpgw ")
 
 
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ("podLabels: {app.kubernetes.io/name: x}", "spec.podLabels has 'app.kubernetes.io/name'"),
-        ("podLabels: {a: b c}", "spec.podLabels.a: String should match"),
-        ("podAnnotations: {mcpgateway.dev/poke: x}", "spec.podAnnotations has 'mcpgateway.dev/poke'"),
-        ("podAnnotations: {container.apparmor.security.beta.kubernetes.io/gateway: unconfined}", "is not for users to set"),
-        ("tolerations: [{operator: Exists, value: x}]", "spec.tolerations[0].value is 'x', but operator Exists has no value"),
-        ("tolerations: [{value: x}]", "spec.tolerations[0] has no key"),
-        ("tolerations: [{key: k, tolerationSeconds: 5}]", "tolerationSeconds needs effect: NoExecute"),
-        ("audit: {level: Everything}", "spec.audit.level: Input should be 'None' or 'Metadata'"),
-    ],
-)
-def test_what_is_said_of_pods_is_checked_as_the_api_server_does(tmp_path: Path, said: str, message: str) -> None:
-    file = tmp_path / "gateway.yaml"
-    file.write_text(
-        "apiVersion: mcpgateway.dev/v1alpha1\nkind: MCPGateway\nmetadata: {name: demo}\nspec:\n"
-        f"  auth: {{allowUnauthenticated: true}}\n  servers: [{{name: far, url: 'https://example.com/mcp'}}]\n  {said}\n"
-    )
+@pytest.mark.parametrize(("resource", "message"), WRONG)
+def test_what_the_api_server_refuses_is_refused_here_too(tmp_path: Path, resource: dict[str, Any], message: str) -> None:
+    """By the very rules of the schema: `tests/api/test_schema.py` has the same table."""
     with pytest.raises(BadInputError) as caught:
-        read([file])
-    assert message in str(caught.value)
+        read([write(tmp_path, resource)])
+    if any(message in rule for rule in RULES):
+        assert message in str(caught.value)
+
+
+def test_a_resource_that_breaks_several_rules_hears_of_each(tmp_path: Path) -> None:
+    wrong = changed(auth={}, servers=[{"name": "keys", "image": "i", "url": "https://example.com", "command": ["x"]}])
+    with pytest.raises(BadInputError) as caught:
+        read([write(tmp_path, wrong)])
+    assert str(caught.value).count("spec") >= 3

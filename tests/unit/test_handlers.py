@@ -5,7 +5,7 @@ from __future__ import annotations
 import kopf
 import pytest
 
-from mcpgateway_operator import handlers, naming
+from mcpgateway_operator import handlers, kinds, naming
 
 
 def resource(group: str, version: str, plural: str) -> kopf.Resource:
@@ -19,20 +19,22 @@ def resource(group: str, version: str, plural: str) -> kopf.Resource:
         ("", "v1", "services"),
         ("", "v1", "configmaps"),
         ("", "v1", "pods"),
+        ("", "v1", "persistentvolumeclaims"),
         ("networking.k8s.io", "v1", "networkpolicies"),
+        ("gateway.networking.k8s.io", "v1", "httproutes"),
     ],
 )
 def test_only_our_own_objects_are_listed_into_memory(watched: tuple[str, str, str]) -> None:
-    found = handlers.settings().watching.label_selectors.collect(resource(*watched))
+    found = handlers.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
     assert found == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
 
 
 def test_gateways_are_watched_whole() -> None:
     watched = resource("mcpgateway.dev", "v1alpha1", "mcpgateways")
-    assert handlers.settings().watching.label_selectors.collect(watched) == []
+    assert handlers.settings(kinds.CHILDREN).watching.label_selectors.collect(watched) == []
 
 
 def test_nothing_of_kopfs_own_is_written() -> None:
-    chosen = handlers.settings()
+    chosen = handlers.settings(kinds.CHILDREN)
     assert (chosen.posting.enabled, chosen.peering.standalone, chosen.scanning.disabled) == (False, True, True)
     assert chosen.persistence.finalizer.startswith("mcpgateway.dev/")

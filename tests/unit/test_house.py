@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -36,3 +37,16 @@ def test_lock_files_carry_hashes_and_no_addresses() -> None:
     package_lock = (ROOT / "examples/images/everything/package-lock.json").read_text()
     assert '"integrity"' in package_lock
     assert '"resolved"' not in package_lock
+
+
+_SAYS_REASON = re.compile(
+    r'(?:Finding\("(?:False|Unknown)", |_Blocked\(\s*|UpstreamError\([^"]*, |"reason": |reason = )"([A-Z][A-Za-z]+)"'
+)
+
+
+def test_every_reason_has_an_anchor_in_the_manual() -> None:
+    sources = [*(ROOT / "operator").rglob("*.py"), *(ROOT / "gateway").rglob("*.py")]
+    said = {reason for source in sources for reason in _SAYS_REASON.findall(source.read_text())}
+    assert {"DriftContested", "ServerNotReady", "Exited", "Unschedulable"} <= said
+    headings = set(re.findall(r"^### (\w+)", (ROOT / "docs/conditions.md").read_text(), re.MULTILINE))
+    assert sorted(said - headings) == []

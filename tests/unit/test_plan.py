@@ -7,13 +7,13 @@ from typing import Any
 
 from mcpgateway_operator import facts
 from mcpgateway_operator.facts import Container, Owned, Pod
-from mcpgateway_operator.plan import Settled, addresses, plan
+from mcpgateway_operator.plan import Settled, addresses, orphans, plan
 
 UID = "u1"
 
 
 def manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
-    return {"kind": kind, "metadata": {"name": name}, "spec": spec}
+    return {"kind": kind, "metadata": {"name": name, "ownerReferences": [{"uid": UID}]}, "spec": spec}
 
 
 def child(kind: str, name: str, digest: str = "live", owner: str = UID) -> Owned:
@@ -58,6 +58,22 @@ def test_what_is_no_longer_wanted_is_pruned_only_after_the_rollout() -> None:
 def test_what_another_gateway_owns_is_never_pruned() -> None:
     foreign = {**EXISTING, ("ConfigMap", "x"): child("ConfigMap", "x", owner="someone")}
     assert plan([CONFIG, DEPLOYMENT], foreign, settled=SETTLED, owner=UID, rolled_out=True).prune == ()
+
+
+def test_a_claim_is_never_pruned_but_told_as_an_orphan() -> None:
+    left = {**EXISTING, ("PersistentVolumeClaim", "old"): child("PersistentVolumeClaim", "old")}
+    done = plan([CONFIG, DEPLOYMENT], left, settled=SETTLED, owner=UID, rolled_out=True)
+    assert (done.prune, done.waiting) == ((), ())
+    assert orphans([CONFIG, DEPLOYMENT], left) == ("old",)
+
+
+def test_a_claim_that_outlives_its_gateway_has_no_owner() -> None:
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": {}}
+    key = ("PersistentVolumeClaim", "p")
+    settled = {key: Settled(facts.digest(claim), "live")}
+    for owner, applied in (("", ()), (UID, (claim,))):
+        existing = {key: child(*key, owner=owner)}
+        assert plan([claim], existing, settled=settled, owner=UID, rolled_out=True).apply == applied
 
 
 POD = Pod(

@@ -118,3 +118,22 @@ async def test_cancelling_leaves_no_key_half_worked_on() -> None:
     recorder.queue.add("a")
     await recorder.run(1)
     assert recorder.queue.age() == 0.0
+
+
+async def test_a_key_that_is_to_be_left_alone_waits_whoever_adds_it() -> None:
+    class BusyError(Exception):
+        retry_after = 5.0
+
+    async def work(key: str) -> None:
+        if len(recorder.calls) < 3:
+            raise BusyError
+
+    recorder = Recorder(work)
+    recorder.queue.add("a")
+    loop = asyncio.get_running_loop()
+    for second in range(1, 12):
+        loop.call_later(second, recorder.queue.add, "a")
+    await recorder.run(30)
+    times = [time for _, time in recorder.calls]
+    assert all(later - earlier >= 5 for earlier, later in pairwise(times[:3]))
+    assert len(times) >= 3

@@ -165,3 +165,94 @@ def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
     assert status.is_problem(status.transitions(ready, broken)[0])
     assert [f.reason for f in status.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
     assert not status.is_problem(Finding("False", "GatewayNotReady", ""))
+
+
+class TestPinning:
+    """Tools in other words than somebody has looked at."""
+
+    def seen(self, policy: str, digest: str, *, state: str = "Ready", **pins: str) -> Observation:
+        spec = SPEC.model_copy(update={"tool_pinning": policy})
+        seen = with_report(servers=[row("time", digest=digest, state=state), row("git")])
+        return replace(seen, spec=spec, pins=pins)
+
+    def error(self, status: dict[str, Any]) -> dict[str, Any]:
+        return next((s.get("lastError", {}) for s in status["servers"] if s["name"] == "time"), {})
+
+    def test_a_change_is_told_until_it_is_approved(self) -> None:
+        first = built(self.seen("Warn", "sha256:a"))
+        assert self.error(first) == {}
+        second = built(self.seen("Warn", "sha256:b"), first)
+        assert self.error(second)["reason"] == "ToolsChanged"
+        assert "tools.mcpgateway.dev/time=sha256:b" in self.error(second)["message"]
+        assert [f.reason for f in status.transitions(first, second)] == ["ToolsChanged"]
+        third = built(self.seen("Warn", "sha256:b"), second)
+        assert self.error(third) == self.error(second)
+        assert status.transitions(second, third) == []
+        assert self.error(built(self.seen("Warn", "sha256:b", time="sha256:b"), third)) == {}
+
+    def test_a_change_while_the_server_was_away_is_told(self) -> None:
+        first = built(self.seen("Warn", "sha256:a"))
+        away = built(self.seen("Warn", "", state="Failed"), first)
+        assert self.error(built(self.seen("Warn", "sha256:b"), away))["reason"] == "ToolsChanged"
+
+    def test_what_is_not_approved_is_not_ready_and_says_how_to_approve_it(self) -> None:
+        pending = self.seen("Enforce", "sha256:a", state="Pending")
+        assert condition(pending, "Ready")[1] == "ServerNotReady"
+        command = "kubectl -n ns annotate mcpgateway gw --overwrite tools.mcpgateway.dev/time=sha256:a"
+        assert condition(pending, "Ready")[2].endswith(command)
+        assert condition(self.seen("Enforce", "sha256:a", time="sha256:a"), "Ready")[1] == "ServersReady"
+
+    def test_nobody_is_bothered_without_it(self) -> None:
+        first = built(self.seen("Off", "sha256:a"))
+        assert self.error(built(self.seen("Off", "sha256:b"), first)) == {}
+
+
+def test_an_optional_server_does_not_count_but_is_told() -> None:
+    servers = tuple(s.model_copy(update={"optional": s.name == "git"}) for s in SPEC.servers)
+    seen = replace(with_report(servers=[row("time"), row("git", "Failed")]), spec=SPEC.model_copy(update={"servers": servers}))
+    assert condition(seen, "Ready") == ("True", "ServersReady", "1 servers answer with 4 tools; optional server git is Failed")
+    assert built(seen)["readyServers"] == "1/2"
+
+
+@pytest.mark.parametrize(
+    ("spec", "url"),
+    [
+        ({"ingress": {"host": "a.example"}}, "http://a.example/mcp"),
+        ({"ingress": {"host": "a.example", "path": "/team/", "tlsSecretName": "t"}}, "https://a.example/team/mcp"),
+        ({"httpRoute": {"parentRefs": [{"name": "g"}], "hostnames": ["b.example"]}}, "http://b.example/mcp"),
+        (
+            {"httpRoute": {"parentRefs": [{"name": "g", "sectionName": "https-b"}], "hostnames": ["b.example"]}},
+            "https://b.example/mcp",
+        ),
+        ({"httpRoute": {"parentRefs": [{"name": "g"}]}}, "http://[2001:db8::1]:8811/mcp"),
+    ],
+)
+def test_the_url_is_where_clients_come_from(spec: dict[str, Any], url: str) -> None:
+    raw = SPEC.model_dump(by_alias=True, exclude_none=True) | spec
+    service = Owned("Service", "gw", "u", "owner", "d", hosts=("2001:db8::1",))
+    assert built(replace(READY, spec=api.parse_spec(raw), service=service))["url"] == url
+
+
+class TestWhatHasBeenJudged:
+    """A new operator need not judge again what one of its own version has accepted."""
+
+    def resource(self, **known: Any) -> dict[str, Any]:
+        return {"metadata": {"generation": 7}, "status": {**built(replace(READY, generation=7)), **known}}
+
+    def test_by_this_version_in_this_generation(self) -> None:
+        assert status.accepted(self.resource())
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"version": "0.0.9"},
+            {"observedGeneration": 6},
+            {"conditions": []},
+            {"conditions": [{"type": "Accepted", "status": "False"}]},
+        ],
+    )
+    def test_all_else_is_judged(self, change: dict[str, Any]) -> None:
+        assert not status.accepted(self.resource(**change))
+
+    def test_a_new_one_too(self) -> None:
+        assert not status.accepted({"metadata": {"generation": 1}})

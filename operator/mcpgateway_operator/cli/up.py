@@ -20,8 +20,8 @@ import aiohttp
 
 from mcpgateway import config as gateway_config
 
-from ..configuration import gateway_auth, hot_config, server_config
-from ..render import bridge_environment, bridge_processes
+from ..bridging import bridge_environment, bridge_processes
+from ..configuration import gateway_auth, hot_config, pin_of, server_config
 from ..servers import Server
 from . import local
 from .children import Child, bridge_program, server_environment
@@ -129,6 +129,8 @@ class Local:
 
     async def _start_bridge(self, server: Server) -> None:
         source = self._gateway.installs.get(server.name)
+        for storage in server.storage:
+            self._screen.say(server.name, f"storage {storage.mount_path} is not mounted: the program finds this machine's own")
         path = await search_path(server.name, server.command[0], source, lambda text: self._screen.say(server.name, text))
         port = _free_port()
         flags = [flag for flag in bridge_environment(server) if not flag.startswith("--refs=")] + bridge_processes(server)
@@ -144,12 +146,16 @@ class Local:
     def _reference(self, kind: str, name: str, key: str) -> str:
         return str(self._folder / "refs" / kind / name / key)
 
+    def _server_config(self, server: Server) -> gateway_config.Server:
+        pin = pin_of(self._gateway.spec, self._gateway.pins, server.name)
+        return server_config(server, file=self._reference, addresses=self._addresses(server), pin=pin)
+
     def _write_config(self) -> None:
         spec = self._gateway.spec
         config = hot_config(
             spec,
             gateway=self._gateway.name,
-            servers=[server_config(server, file=self._reference, addresses=self._addresses(server)) for server in spec.enabled],
+            servers=[self._server_config(server) for server in spec.enabled],
             auth=gateway_auth(spec, file=lambda kind, name, key: str(local.token_file(self._state, name, key))),
         )
         local.private_file(self._folder / "config.json", gateway_config.encode(config).encode(), keep=False)

@@ -1,0 +1,38 @@
+"""What is known of objects: put, gone, and gone over to another gateway."""
+
+from __future__ import annotations
+
+from mcpgateway_operator.facts import Owned
+from mcpgateway_operator.index import Index
+
+A, B = ("ns", "a"), ("ns", "b")
+
+
+def child(uid: str, name: str = "x") -> Owned:
+    return Owned(kind="Service", name=name, uid=uid, owner="o", digest="d")
+
+
+def test_the_newest_value_of_an_object_counts() -> None:
+    index = Index()
+    index.put_child(A, child("1", "old"))
+    index.put_child(A, child("1", "new"))
+    assert [found.name for found in index.children(A)] == ["new"]
+
+
+def test_an_object_that_goes_over_to_another_gateway_is_only_there() -> None:
+    index = Index()
+    index.put_child(A, child("1"))
+    index.put_child(B, child("1"))
+    assert (list(index.children(A)), [found.uid for found in index.children(B)]) == ([], ["1"])
+
+
+def test_who_is_gone_is_not_known_any_more_and_says_whose_it_was() -> None:
+    index = Index()
+    index.seen("Service", "1")
+    index.seen("Service", "2")  # of nobody
+    index.put_child(A, child("1"))
+    assert index.known("Service") == {"1", "2"}
+    assert index.drop("Service", "1") == A
+    assert index.drop("Service", "2") is None
+    assert index.drop("Service", "1") is None
+    assert (index.known("Service"), list(index.children(A))) == (set(), [])
