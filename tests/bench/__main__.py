@@ -1,6 +1,6 @@
 """`make bench`: ratios measured side by side, medians of interleaved rounds. Bare figures are this machine's, not portable.
 
-python -m tests.bench [bridge] [gateway] [ready] [--output json]
+python -m tests.bench [bridge] [gateway] [ready] [scale] [--output json]
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from . import bridge, calls, ready
+from . import bridge, calls, ready, scale
 
-PARTS = {"bridge": bridge.measure, "gateway": calls.measure, "ready": ready.measure}
+PARTS = {"bridge": bridge.measure, "gateway": calls.measure, "ready": ready.measure, "scale": scale.measure}
 
 
 def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 from tests.api.conftest import Space
 from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
 from tests.support import cluster as clusters
-from tests.support import images, tools
+from tests.support import images, policing, tools
 from tests.support.cluster import SYSTEM, Cluster
 from tests.support.kubectl import Kubectl, eventually
 
@@ -30,7 +31,8 @@ def cluster() -> Iterator[Cluster]:
             if found.node is not None:
                 found.load(images.build())
             found.install_operator()
-            yield found
+            with policing.enforced(found.kubectl) if found.node is not None else contextlib.nullcontext():
+                yield found
     except tools.CannotRunError as error:
         tools.cannot_run("e2e", error)
 
@@ -66,8 +68,16 @@ class Client:
         return answer
 
     def open(self, url: str, *, mode: str, token: str = TOKEN) -> None:
-        answer = self.do("open", url=url, token=token, mode=mode)
-        assert "error" not in answer, answer
+        """Connect. A node learns of new endpoints a moment after everybody else: till then it refuses connections."""
+
+        def connect() -> bool:
+            answer = self.do("open", url=url, token=token, mode=mode)
+            if "ConnectError" in answer.get("error", ""):
+                return False
+            assert "error" not in answer, answer
+            return True
+
+        eventually("the node to know the endpoints", connect, timeout=10)
 
     def tools(self) -> list[str]:
         answer = self.do("list")

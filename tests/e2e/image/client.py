@@ -41,11 +41,13 @@ class Driver:
             answer = await http.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
         return {"status": answer.status_code, "body": answer.text}
 
-    async def post(self, *, url: str, token: str = "", body: Any = None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    async def post(
+        self, *, url: str, token: str = "", body: Any = None, more: dict[str, str] | None = None, patience: float = 10
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **(more or {})}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=patience) as http:
             answer = await http.post(url, headers=headers, content=json.dumps(body))
         return {"status": answer.status_code, "body": answer.text}
 
@@ -53,6 +55,13 @@ class Driver:
         await self.stack.aclose()
         self.client = None
         return {}
+
+
+def cause(error: BaseException) -> BaseException:
+    """The first real error in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def main() -> None:
@@ -63,8 +72,9 @@ async def main() -> None:
         try:
             answer = await getattr(driver, do)(**command)
         except Exception as error:
-            code = getattr(error, "code", None)
-            answer = {"error": f"{type(error).__name__}: {error}", "code": code, "data": getattr(error, "data", None)}
+            first = cause(error)
+            code = getattr(first, "code", None)
+            answer = {"error": f"{type(first).__name__}: {first}", "code": code, "data": getattr(first, "data", None)}
         print(json.dumps(answer, default=str), flush=True)
 
 
