@@ -29,14 +29,17 @@ class Admission:
     def __init__(self, config: Config, keys: KeyRing) -> None:
         self._config = config
         self.tokens = TokenTable(config.auth)
-        self.sessions = Sessions(keys, ttl=config.session_ttl)
+        self.sessions = Sessions(
+            keys, ttl=config.session_ttl, idle_timeout=config.session_idle_timeout, limit=config.max_sessions
+        )
         self.audit: Audit | None = None  # None: nobody wants to read it
 
     def configure(self, config: Config) -> None:
         """Take a changed configuration."""
         if config.auth != self._config.auth:
             self.tokens = TokenTable(config.auth)
-        self.sessions.ttl = config.session_ttl
+        self.sessions.ttl, self.sessions.idle_timeout = config.session_ttl, config.session_idle_timeout
+        self.sessions.limit = config.max_sessions
         self._config = config
 
     def admit(self, headers: Mapping[bytes, bytes]) -> str:

@@ -98,7 +98,9 @@ class Config(_Model, frozen=True):
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
     allowed_origins: tuple[str, ...] = ()
     request_bytes: int = 4 << 20
-    session_ttl: float = 86_400.0  # seconds
+    session_ttl: float = 86_400.0  # seconds from a session's beginning
+    session_idle_timeout: float = 1800.0  # seconds from its last use
+    max_sessions: int = 10_000  # in use at once
     audit: Literal["None", "Metadata"] = "None"
 
 

@@ -73,6 +73,11 @@ class Dialogues:
         """Nobody reads it now. Its session may come back: until it opens another one, messages are kept for it."""
         stream.attached = False
 
+    def busy(self) -> set[str]:
+        """The sessions that are in use now: calls are on their way, or a GET stream is read."""
+        reading = {key for key, streams in self._streams.items() if any(stream.attached for stream in streams)}
+        return reading | {key for key, _ in self.calls}
+
     def tell_all(self, message: bytes) -> None:
         """A message for all sessions that have a GET stream."""
         for key in list(self._streams):

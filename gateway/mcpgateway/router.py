@@ -28,7 +28,7 @@ from .listen import Listeners
 from .offers import Offers
 from .parking import Parking
 from .request import Request, caller_of, modern_caller
-from .session import KeyRing, Session
+from .session import KeyRing, Session, TooManySessionsError
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
 from .upstream.backend import Backend
@@ -85,13 +85,18 @@ class Router:
         self.listeners.changed([capability], key=key)
 
     def end_session(self, session: Session) -> None:
-        """DELETE: the session's processes are released."""
+        """The session's processes are released."""
         self.admission.sessions.end(session)
         self.dialogues.forget(session.id)
         self.offers.forget(session.id)
         self._watching.forget(session.id)
         for backend in self.backends.values():
             backend.end_session(session.id)
+
+    def end_idle_sessions(self) -> None:
+        """Sessions that nobody uses any more end as if their clients had said so."""
+        for session in self.admission.sessions.over(now=time.time(), busy=self.dialogues.busy()):
+            self.end_session(session)
 
     # --- POST /mcp --------------------------------------------------------------------------------------------------------
 
@@ -208,10 +213,20 @@ class Router:
             return
         version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
-        token = self.admission.sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
+        token = self._new_session(principal, version, capabilities)
         answer.over("ok")
         result = jsonrpc.result(bytes(envelope.id), self.offers.initialized(version))
         exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
+
+    def _new_session(self, principal: str, version: str, capabilities: bytes) -> str:
+        sessions = self.admission.sessions
+        if sessions.count >= sessions.limit:
+            self.end_idle_sessions()
+        try:
+            return sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
+        except TooManySessionsError:
+            message = f"{sessions.limit} sessions are in use (spec.limits.maxSessions): end one with DELETE, or come back later"
+            raise Denied(503, message, [(b"retry-after", b"30")]) from None
 
     def _ping(self, request: Request) -> None:
         request.answer.succeed(b"{}")

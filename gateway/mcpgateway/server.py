@@ -35,6 +35,7 @@ from .upstream.reach import Reach
 log = structlog.get_logger()
 
 _LOOK_INTERVAL = 0.25  # seconds between looks at the mounted files: four stat calls
+_IDLE_INTERVAL = 5.0  # seconds between looks for sessions that nobody uses any more
 _DRAIN_TIMEOUT = 25
 
 
@@ -79,6 +80,7 @@ class Gateway:
             keys=KeyRing.load(self.settings.keys),
             metrics=self.metrics,
         )
+        self.metrics.sessions.set_function(lambda: self.router.admission.sessions.count)
         self.metrics.calls_in_flight.set_function(
             lambda: sum(backend.in_flight for backend in self.router.offers.backends.values())
         )
@@ -186,7 +188,7 @@ class Gateway:
             loop.add_signal_handler(number, on_signal)
         self.apply()
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch_files())
+            looking = [group.create_task(self._watch_files()), group.create_task(self._end_idle_sessions())]
             serving = group.create_task(clients.serve())
             probing = group.create_task(internal.serve())
             self.ready = True
@@ -199,7 +201,8 @@ class Gateway:
             )
             await stop.wait()
             await self._drain(clients, serving)
-            watching.cancel()
+            for task in looking:
+                task.cancel()
             internal.should_exit = True
             await probing
         await self._close()
@@ -247,6 +250,11 @@ class Gateway:
                 seen = now
                 self.reload()
             await asyncio.sleep(_LOOK_INTERVAL)
+
+    async def _end_idle_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(min(_IDLE_INTERVAL, max(0.25, self.config.session_idle_timeout / 4)))
+            self.router.end_idle_sessions()
 
     async def _close(self) -> None:
         """Sessions go on elsewhere: a gateway that takes over finds their processes at the bridges."""

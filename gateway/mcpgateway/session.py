@@ -11,13 +11,13 @@ import hmac
 import secrets
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _HEAD = struct.Struct(">16s8sQ10s")  # random id, principal, issued at (Unix seconds), protocol version
 _PURPOSE = b"mcp-session"
 _MAX_ENDED = 100_000
-_MAX_KNOWN = 10_000
 _MAX_CAPABILITIES = 600  # bytes: a token has at most 1 KiB
 
 
@@ -29,17 +29,20 @@ class Session:
     principal: str
     version: str
     capabilities: bytes = b"{}"  # the client's, a JSON object
+    token: str = field(default="", repr=False)  # a secret
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """What a token whose signature was good says."""
+@dataclass(slots=True)
+class _Live:
+    """A session in use here, and when it was used last (Unix seconds)."""
 
-    id: str
-    owner: bytes  # digest of the principal
-    issued: int  # Unix seconds
-    version: str
-    capabilities: bytes
+    session: Session
+    issued: int
+    used: float
+
+
+class TooManySessionsError(Exception):
+    """No further session can begin now."""
 
 
 class KeyRing:
@@ -76,42 +79,75 @@ class KeyRing:
 
 
 class Sessions:
-    """Issues and recognises sessions."""
+    """Issues and recognises sessions, and knows those that are in use at this gateway.
 
-    def __init__(self, ring: KeyRing, *, ttl: float) -> None:
-        self._ring, self.ttl = ring, ttl  # ttl: seconds from a session's beginning
+    What is not known here is not lost: another replica, or this one before it was restarted, has issued it.
+    """
+
+    def __init__(self, ring: KeyRing, *, ttl: float, idle_timeout: float = 1800.0, limit: int = 10_000) -> None:
+        self._ring = ring
+        self.ttl, self.idle_timeout = ttl, idle_timeout  # seconds from a session's beginning, and from its last use
+        self.limit = limit  # sessions in use at once
+        self._live: dict[str, _Live] = {}  # by token; its signature has been seen to be good
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._known: OrderedDict[str, _Token] = OrderedDict()  # tokens whose signature has been seen to be good
+
+    @property
+    def count(self) -> int:
+        """How many are in use here."""
+        return len(self._live)
 
     def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
-        """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them."""
+        """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them.
+
+        Raises: TooManySessionsError.
+        """
+        if len(self._live) >= self.limit:
+            raise TooManySessionsError
         payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
-        return self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"), _PURPOSE)
+        token = self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"), _PURPOSE)
+        self._adopt(token, principal, now)
+        return token
 
     def find(self, token: str, *, principal: str, now: float) -> Session | None:
-        """The session of a token; None if it is foreign, forged, expired, ended or another principal's."""
-        known = self._known.get(token)
-        if known is None:
-            known = self._verified(token)
-            if known is None:
-                return None
-            self._known[token] = known
-            if len(self._known) > _MAX_KNOWN:
-                self._known.popitem(last=False)
-        if not hmac.compare_digest(known.owner, _digest(principal)) or now - known.issued > self.ttl:
-            return None
-        session = Session(id=known.id, principal=principal, version=known.version, capabilities=known.capabilities)
-        return None if session.id in self._ended else session
+        """The session of a token; None if it is foreign, forged, expired, ended or another principal's.
 
-    def _verified(self, token: str) -> _Token | None:
+        One that has been idle for too long is found until it is ended: `over` knows what else is use than this.
+        """
+        live = self._live.get(token) or self._adopt(token, principal, now)
+        if live is None or live.session.principal != principal or now - live.issued > self.ttl:
+            return None
+        live.used = now
+        return live.session
+
+    def _adopt(self, token: str, principal: str, now: float) -> _Live | None:
+        """A session that is seen for the first time here; None if it is not this principal's, or none at all."""
         payload = self._ring.verify(token, _PURPOSE)
         if payload is None or len(payload) < _HEAD.size:
             return None
         random, owner, issued, version = _HEAD.unpack_from(payload)
-        return _Token(random.hex(), owner, issued, version.decode(), payload[_HEAD.size :] or b"{}")
+        id = random.hex()
+        if id in self._ended or not hmac.compare_digest(owner, _digest(principal)):
+            return None
+        capabilities = payload[_HEAD.size :] or b"{}"
+        session = Session(id=id, principal=principal, version=version.decode(), capabilities=capabilities, token=token)
+        if len(self._live) >= self.limit:  # it goes on: only new ones are refused, and who is forgotten is seen again
+            del self._live[next(iter(self._live))]
+        live = self._live[token] = _Live(session, issued, now)
+        return live
+
+    def over(self, *, now: float, busy: Container[str]) -> list[Session]:
+        """The sessions whose time is up; those with the ids that are `busy` are in use, even if their clients say nothing."""
+        found = []
+        for live in self._live.values():
+            if live.session.id in busy:
+                live.used = now
+            if now - live.used > self.idle_timeout or now - live.issued > self.ttl:
+                found.append(live.session)
+        return found
 
     def end(self, session: Session) -> None:
-        """Remember that a session was ended by its client."""
+        """Remember that a session was ended, by its client or because its time was up."""
+        self._live.pop(session.token, None)
         self._ended[session.id] = None
         if len(self._ended) > _MAX_ENDED:
             self._ended.popitem(last=False)

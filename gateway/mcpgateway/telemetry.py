@@ -43,6 +43,7 @@ class Metrics(Collector):
         self.calls_in_flight = Gauge(
             "mcpgateway_calls_in_flight", "Calls that wait for a server's answer.", registry=self.registry
         )
+        self.sessions = Gauge("mcpgateway_sessions", "Legacy sessions in use.", registry=self.registry)
         self.reload_failures = Counter(
             "mcpgateway_config_reload_failures", "Configurations that could not be used.", registry=self.registry
         )

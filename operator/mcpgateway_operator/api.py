@@ -89,12 +89,21 @@ class Sessions(Model):
     """Sessions of clients that speak a protocol version with sessions, up to 2025-11-25."""
 
     ttl: Duration = Field("24h", description="How long after its beginning a session may be used.")
+    idle_timeout: Duration = Field(
+        "30m", description="How long a session is kept without use: without a call on its way, and without an open stream."
+    )
 
 
 class Limits(Model):
-    """What one client may ask for."""
+    """What clients may ask for."""
 
     request_bytes: Quantity = Field("4Mi", description="Largest request body; a larger one is refused with 413.")
+    call_timeout: Duration = Field(
+        "60s", description="Longest time that one call may take, where its server does not say otherwise."
+    )
+    max_sessions: int = Field(
+        10_000, ge=1, le=1_000_000, description="Sessions in use at once in one gateway pod; a further one is refused with 503."
+    )
 
 
 class Spec(Model):
@@ -189,7 +198,7 @@ class Spec(Model):
         "Enforce: tools are offered only while an annotation of the MCPGateway, tools.mcpgateway.dev/SERVER, has their digest.",
     )
     sessions: Sessions = Field(default_factory=Sessions, description="Clients' sessions.")
-    limits: Limits = Field(default_factory=Limits, description="What one client may ask for.")
+    limits: Limits = Field(default_factory=Limits, description="What clients may ask for.")
     audit: Audit = Field(default_factory=Audit, description="The record of who asked for what.")
     servers: tuple[Server, ...] = Field(
         min_length=1, max_length=MAX_SERVERS, json_schema_extra=list_map("name"), description="The MCP servers."

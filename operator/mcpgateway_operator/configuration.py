@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mcpgateway import config as gateway_config
 
-from .api import Spec, seconds, size
+from .api import Limits, Spec, seconds, size
 from .servers import EnvVarSource, Header, Server
 
 REMOTE_SESSIONS = 10_000  # at one remote server
@@ -15,7 +15,13 @@ File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → w
 
 
 def server_config(
-    server: Server, *, file: File, addresses: tuple[str, ...] = (), fallback: str = "", pin: str | None = None
+    server: Server,
+    *,
+    limits: Limits,
+    file: File,
+    addresses: tuple[str, ...] = (),
+    fallback: str = "",
+    pin: str | None = None,
 ) -> gateway_config.Server:
     """What the gateway has to know of a server."""
     return gateway_config.Server(
@@ -25,7 +31,7 @@ def server_config(
         isolation=server.isolation,
         addresses=addresses,
         fallback=fallback,
-        call_timeout=seconds(server.call_timeout),
+        call_timeout=seconds(server.call_timeout or limits.call_timeout),
         pool=server.pool,
         max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
         idle_timeout=seconds(server.idle_timeout),
@@ -79,6 +85,8 @@ def hot_config(
         allowed_origins=spec.allowed_origins,
         request_bytes=size(spec.limits.request_bytes),
         session_ttl=seconds(spec.sessions.ttl),
+        session_idle_timeout=seconds(spec.sessions.idle_timeout),
+        max_sessions=spec.limits.max_sessions,
         audit=spec.audit.level,
     )
 

@@ -313,6 +313,7 @@ def _config(spec: Spec, servers: list[Server], context: Context) -> gateway_conf
         servers=[
             server_config(
                 server,
+                limits=spec.limits,
                 file=mounted,
                 pin=pin_of(spec, context.pins, server.name),
                 addresses=context.addresses.get(server.name, ()) if multi_pod else (),

@@ -248,7 +248,7 @@ class Server(Model):
         "A remote server bounds its sessions itself.",
     )
     idle_timeout: Duration = Field("30m", description="How long a process of a session or identity is kept without use.")
-    call_timeout: Duration = Field("60s", description="Longest time that one call may take.")
+    call_timeout: Duration | None = Field(None, description="Longest time that one call may take; absent: limits.callTimeout.")
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools of the server clients see, and as what.")
     state: Literal["Enabled", "Disabled"] = Field("Enabled", description="Disabled: as if the server were not listed.")
 

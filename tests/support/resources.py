@@ -172,5 +172,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (peer(), "a peer needs either cidr, or namespaceSelector and podSelector"),
     (peer(cidr="10.0.0.0/8", podSelector={}), "a peer needs either cidr, or namespaceSelector and podSelector"),
     (gateway(sessions={"ttl": "a day"}), "spec.sessions.ttl"),
+    (gateway(sessions={"idleTimeout": "soon"}), "spec.sessions.idleTimeout in body should match"),
+    (gateway(limits={"callTimeout": 60}), "spec.limits.callTimeout"),
+    (gateway(limits={"maxSessions": 0}), "spec.limits.maxSessions in body should be greater than or equal to 1"),
     (gateway(limits={"requestBytes": "big"}), "spec.limits.requestBytes"),
 ]

@@ -11,7 +11,7 @@ from msgspec import Raw
 from mcpgateway import auth, catalog, config, jsonrpc
 from mcpgateway.app import parse_wait
 from mcpgateway.catalog import Item, KindName
-from mcpgateway.session import KeyRing, Sessions
+from mcpgateway.session import KeyRing, Sessions, TooManySessionsError
 
 
 class TestSessions:
@@ -41,6 +41,30 @@ class TestSessions:
         assert found is not None
         sessions.end(found)
         assert sessions.find(token, principal="a", now=1000) is None
+
+    def test_an_idle_session_is_over_and_one_in_use_is_not(self) -> None:
+        sessions = Sessions(KeyRing({}), ttl=3600, idle_timeout=60)
+        quiet, used, reading = (sessions.issue(principal="a", version="2025-11-25", now=1000) for _ in range(3))
+        ids = {name: sessions.find(token, principal="a", now=1000) for name, token in (("quiet", quiet), ("reading", reading))}
+        assert sessions.find(used, principal="a", now=1050) is not None
+        assert ids["reading"] is not None
+        over = sessions.over(now=1061, busy={ids["reading"].id})
+        assert over == [ids["quiet"]]
+        sessions.end(over[0])
+        assert [sessions.find(token, principal="a", now=1062) is None for token in (quiet, used, reading)] == [True, False, False]
+
+    def test_sessions_are_bounded_and_only_new_ones_are_refused(self) -> None:
+        ring = KeyRing({"k1": b"x" * 32})
+        elsewhere, here = Sessions(ring, ttl=3600), Sessions(ring, ttl=3600, limit=2)
+        tokens = [elsewhere.issue(principal="a", version="2025-11-25", now=1000) for _ in range(3)]
+        assert all(here.find(token, principal="a", now=1000) for token in tokens * 2), "they began before"
+        assert here.count == 2
+        with pytest.raises(TooManySessionsError):
+            here.issue(principal="a", version="2025-11-25", now=1000)
+        found = here.find(tokens[2], principal="a", now=1000)
+        assert found is not None
+        here.end(found)
+        assert here.issue(principal="a", version="2025-11-25", now=1000)
 
     def test_rotated_keys_still_verify(self) -> None:
         old = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600)

@@ -147,8 +147,9 @@ class Local:
         return str(self._folder / "refs" / kind / name / key)
 
     def _server_config(self, server: Server) -> gateway_config.Server:
-        pin = pin_of(self._gateway.spec, self._gateway.pins, server.name)
-        return server_config(server, file=self._reference, addresses=self._addresses(server), pin=pin)
+        spec = self._gateway.spec
+        pin = pin_of(spec, self._gateway.pins, server.name)
+        return server_config(server, limits=spec.limits, file=self._reference, addresses=self._addresses(server), pin=pin)
 
     def _write_config(self) -> None:
         spec = self._gateway.spec
