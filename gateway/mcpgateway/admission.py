@@ -13,6 +13,8 @@ from .config import Config
 from .session import KeyRing, Session, Sessions
 
 SESSION_HEADER = b"mcp-session-id"
+_ASKED = (b"host", b"origin", b"authorization")  # the headers that decide
+_MAX_ADMITTED = 1024
 
 
 class Denied(Exception):
@@ -33,17 +35,34 @@ class Admission:
             keys, ttl=config.session_ttl, idle_timeout=config.session_idle_timeout, limit=config.max_sessions
         )
         self.audit: Audit | None = None  # None: nobody wants to read it
+        self._admitted: dict[tuple[bytes | None, ...], str] = {}  # who may, by what they have said of themselves
 
     def configure(self, config: Config) -> None:
         """Take a changed configuration."""
         if config.auth != self._config.auth:
             self.tokens = TokenTable(config.auth)
+        self._admitted.clear()
         self.sessions.ttl, self.sessions.idle_timeout = config.session_ttl, config.session_idle_timeout
         self.sessions.limit = config.max_sessions
         self._config = config
 
+    def reload(self) -> None:
+        """Read the tokens again."""
+        self.tokens.reload()
+        self._admitted.clear()
+
     def admit(self, headers: Mapping[bytes, bytes]) -> str:
         """The principal of a request that may proceed. Raises: Denied."""
+        said = tuple(map(headers.get, _ASKED))
+        principal = self._admitted.get(said)
+        if principal is None:
+            principal = self._judge(headers)
+            if len(self._admitted) >= _MAX_ADMITTED:
+                self._admitted.clear()
+            self._admitted[said] = principal
+        return principal
+
+    def _judge(self, headers: Mapping[bytes, bytes]) -> str:
         host = headers.get(b"host", b"")
         if not host_allowed(host, self._config.allowed_hosts):
             raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Raw
 
-from . import era, jsonrpc
+from . import era, jsonrpc, paramheaders
 from .config import ToolNames, ToolOverride, ToolRules
 
 PAGE: Final = 500  # items; many clients never ask for a second page
@@ -60,6 +60,7 @@ class Item:
     name: str  # the key's value: a name, URI or URI template
     raw: Raw
     rename: str = ""  # what it is called in place of its name
+    mirrors: bool = False  # a tool of which arguments have to be repeated in headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,5 +301,6 @@ def parse_page(server: str, kind: Kind, raw: Raw) -> list[Item]:
     for item in jsonrpc.items(listing):
         name = jsonrpc.text(jsonrpc.members(item).get(kind.key, UNSET))
         if name:
-            found.append(Item(kind=kind.name, server=server, name=name, raw=item))
+            mirrors = kind.name == "tools" and paramheaders.KEYWORD in bytes(item)
+            found.append(Item(kind=kind.name, server=server, name=name, raw=item, mirrors=mirrors))
     return found

@@ -44,6 +44,8 @@ _ASKS_FOR: Final[Mapping[str, str]] = {
 # Requests that a modern server may answer by a question.
 MULTI_ROUND: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 
+_MAX_KNOWN: Final = 256  # bytes of a header's value that are worth remembering
+
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 # HTTP status by error code in the modern era; everything else is 200.
@@ -149,6 +151,10 @@ def _same(header: str, sent: bytes | None, body: str | None) -> None:
 
 def decode_header_value(raw: bytes) -> str | None:
     """The text of a routing header; `=?base64?…?=` marks UTF-8 that is not plain ASCII. None: malformed."""
+    return (_known_header_value if len(raw) <= _MAX_KNOWN else _decode_header_value)(raw)
+
+
+def _decode_header_value(raw: bytes) -> str | None:
     value = raw.strip(b" \t")
     if not value.startswith(b"=?") and value.isascii():
         return value.decode("ascii")
@@ -158,6 +164,9 @@ def decode_header_value(raw: bytes) -> str | None:
         return base64.b64decode(value[9:-2], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+_known_header_value = lru_cache(maxsize=4096)(_decode_header_value)  # the same few are sent with every request
 
 
 def negotiate(requested: object, offered: tuple[str, ...] = OFFERED_LEGACY) -> str:
@@ -217,6 +226,8 @@ def to_server(
     """
     if upstream == "legacy":
         return _without_request_keys(params)
+    if "_meta" not in params and level is None:
+        return {**params, "_meta": _only_stamp(gateway, capabilities)}
     meta = jsonrpc.members(params.get("_meta", UNSET))
     if VERSION_KEY in meta:
         return params
@@ -243,6 +254,11 @@ def _stamp(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
         CAPABILITIES_KEY: Raw(capabilities),
         CLIENT_INFO_KEY: Raw(jsonrpc.dump(server_info(gateway))),
     }
+
+
+@lru_cache(maxsize=1024)
+def _only_stamp(gateway: str, capabilities: bytes) -> Raw:
+    return Raw(jsonrpc.dump(_stamp(gateway, capabilities)))
 
 
 def log_level(stamp: Stamp) -> str | None:

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from . import era as eras
 from . import jsonrpc
 from .answer import JSON, Exchange, Headers, RequestHeaders
+from .head import Head, learn
 from .replay import KEEP_ALIVE
 from .router import Router
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from uvicorn._types import ASGI3Application
 
 HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
 BODY_DEADLINE = 10.0  # seconds for a body, and one more for each
@@ -163,10 +171,48 @@ class McpExchange:
         self._protocol.transport.write(b"0\r\n\r\n")
 
 
+class _Flow(FlowControl):
+    """uvicorn's, but for an event that most connections never need, and that costs more than all the rest."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+
+    @cached_property
+    def _is_writable_event(self) -> asyncio.Event:  # type: ignore[override]
+        event = asyncio.Event()
+        event.set()
+        return event
+
+
+class _Pipeline(list[Any]):
+    """The requests that wait for their turn: a deque is for many, and costs every connection half a kilobyte."""
+
+    def appendleft(self, item: Any) -> None:
+        """The latest."""
+        self.insert(0, item)
+
+
 class GatewayProtocol(HttpToolsProtocol):
     """uvicorn's protocol class with a fast path and with deadlines."""
 
     router: Router  # set by `protocol_class`
+    # apart from uvicorn's: of more than thirty attributes Python does not share the names between connections any more
+    __slots__ = (
+        "_body_bytes",
+        "_deadline",
+        "_exchange",
+        "_fields",
+        "_head",
+        "_header_bytes",
+        "_heads",
+        "_held",
+        "_plain",
+        "_quiet_since",
+        "_reading",
+        "_watching",
+        "http_version",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -177,13 +223,19 @@ class GatewayProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._body_bytes = 0
         self._exchange: McpExchange | None = None  # the one whose body is being read
+        self._heads = 0  # requests whose heads have been parsed
+        self._head: Head | None = None  # the last one, if it can be known again
+        self._plain: McpExchange | None = None  # begun by the data that is being parsed
+        self._held = b""  # a known head, of which nothing has been parsed: its body is still to come
         self._quiet_since = 0.0  # when the last response was complete
         self._watching = False  # for being quiet too long
+        self.pipeline = cast("deque[tuple[RequestResponseCycle, ASGI3Application]]", _Pipeline())
 
     # --- guard ------------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         self._arm(HEADER_DEADLINE)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -191,11 +243,38 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._head is None or self._reading or self._busy():
+            self._parse(data)
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
+        body = self._head.body(data)
+        if body is None or body[1] - body[0] > self.router.config.request_bytes:
+            self._parse(data)
+        elif len(data) == body[1]:
+            self._disarm()
+            exchange = McpExchange(self, self._head.fields, keep_alive=True, expect_continue=False)
+            exchange.chunks.append(data[body[0] :])
+            exchange.complete = True
+            self.cycle = cast("RequestResponseCycle", exchange)
+            self._dispatch(exchange)
+        elif len(data) == body[0]:  # many clients send the body by itself
+            self._held = data
+            self._arm(BODY_DEADLINE)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        between, heads, self._plain = not self._reading, self._heads, None
         super().data_received(data)
         if not self._reading:
             self._disarm()
         elif self._deadline is None:
             self._arm(HEADER_DEADLINE)
+        # from its second request on a connection is worth it
+        if between and self._plain is not None and self._heads == heads + 1 > 1 and self._plain.keep_alive:
+            self._head = learn(data, self._plain.headers)
+        self._plain = None
 
     def on_response_complete(self) -> None:
         """uvicorn sets and clears a timer for each response; here one looks now and then whether it has been quiet."""
@@ -250,6 +329,7 @@ class GatewayProtocol(HttpToolsProtocol):
         # uvicorn makes an ASGI scope here; that is put off until it is known to be needed
         self.url, self._fields, self.expect_100_continue = b"", {}, False
         self._reading = True
+        self._heads += 1
         self._header_bytes = self._body_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -274,7 +354,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.http_version = self.parser.get_http_version()
         keep_alive = self.http_version != "1.0" and self.parser.should_keep_alive()
         exchange = McpExchange(self, fields, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
-        self._exchange = exchange
+        self._exchange = self._plain = exchange
         if self._busy():
             self.flow.pause_reading()
             self.pipeline.appendleft((cast("RequestResponseCycle", exchange), self.app))

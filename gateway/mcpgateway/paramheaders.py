@@ -16,7 +16,7 @@ import msgspec
 from . import era, jsonrpc
 from .jsonrpc import ProtocolError
 
-_KEYWORD: Final = "x-mcp-header"
+KEYWORD: Final = b"x-mcp-header"  # of a property in a tool's input schema
 _PREFIX: Final = "mcp-param-"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -32,7 +32,7 @@ class _Tool(msgspec.Struct, rename="camel"):
 @lru_cache(maxsize=4096)
 def declared(tool: bytes) -> Mapping[str, tuple[Path, str]]:
     """Which headers a tool's JSON object wants, lower-case: the path of the argument and its type."""
-    if _KEYWORD.encode() not in tool:
+    if KEYWORD not in tool:
         return {}
     try:
         schema = msgspec.json.decode(tool, type=_Tool).input_schema
@@ -52,8 +52,9 @@ def _annotated(schema: Any, path: Path) -> Iterator[tuple[Path, str, str]]:
         return
     for name, inner in properties.items():
         if isinstance(inner, dict):
-            if isinstance(inner.get(_KEYWORD), str) and isinstance(inner.get("type"), str):
-                yield (*path, name), inner[_KEYWORD], inner["type"]
+            token = inner.get(KEYWORD.decode())
+            if isinstance(token, str) and isinstance(inner.get("type"), str):
+                yield (*path, name), token, inner["type"]
             yield from _annotated(inner, (*path, name))
 
 

@@ -16,6 +16,8 @@ from .era import Stamp
 from .session import Session
 from .upstream.state import Caller
 
+_MAX_KNOWN = 4096  # bytes of capabilities that are worth remembering
+
 
 @dataclass(slots=True)  # not frozen: that would cost a microsecond each
 class Request:
@@ -30,18 +32,29 @@ class Request:
 
 def caller_of(session: Session) -> Caller:
     """The caller of a legacy request is its session."""
-    return Caller(session.id, session.principal, _identity(session.principal, session.capabilities), session.capabilities)
+    return _session_caller(session.id, session.principal, session.capabilities)
+
+
+@lru_cache(maxsize=4096)
+def _session_caller(id: str, principal: str, capabilities: bytes) -> Caller:
+    return Caller(id, principal, _identity(principal, capabilities), capabilities)
 
 
 def modern_caller(principal: str, stamp: Stamp) -> Caller:
     """The caller of a modern request is its principal, together with what its client can be asked."""
     capabilities = b"{}" if stamp.capabilities is UNSET else jsonrpc.one_line(bytes(stamp.capabilities))
+    return (_known_caller if len(capabilities) <= _MAX_KNOWN else _modern_caller)(principal, capabilities)
+
+
+def _modern_caller(principal: str, capabilities: bytes) -> Caller:
     identity = _identity(principal, capabilities)
     return Caller(identity, principal, identity, capabilities)
 
 
-@lru_cache(maxsize=1024)
+_known_caller = lru_cache(maxsize=1024)(_modern_caller)  # clients say the same of themselves with every request
+
+
 def _identity(principal: str, capabilities: bytes) -> str:
-    """A principal and what its client can be asked; clients say the same of themselves with every request."""
+    """A principal and what its client can be asked."""
     mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
     return f"principal:{principal}:{mark}"

@@ -157,7 +157,7 @@ class Router:
             session=session,
             replay=self.dialogues.replay,
         )
-        if method not in _METHODS[era] and method not in _OTHER_ERAS:
+        if method not in _OURS:
             answer.label = "unknown"
         return answer
 
@@ -175,7 +175,7 @@ class Router:
     def _unknown(self, request: Request) -> None:
         """A method that is not ours to know passes, if there is no doubt for whom it is."""
         method = request.answer.method
-        if len(self.backends) != 1 or method in _OTHER_ERAS:
+        if len(self.backends) != 1 or method in _OURS:
             raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"method {method[:80]!r} is not served here")
         self._relay(request, next(iter(self.backends.values())), request.params)
 
@@ -264,7 +264,7 @@ class Router:
         if item is None:
             self._absent(request, listing, name, what)
             return
-        if request.answer.era == "modern" and item.kind == "tools":
+        if item.mirrors and request.answer.era == "modern":
             paramheaders.check(bytes(item.raw), bytes(params.get("arguments", b"")), request.headers)
         sent = params if name == item.name else {**params, "name": Raw(jsonrpc.dump(item.name))}
         self._relay(request, self.backends[item.server], sent, item=item)
@@ -401,4 +401,4 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
     },
 }
 # What one era has and the other has not is unknown there, not somebody else's.
-_OTHER_ERAS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})
+_OURS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})

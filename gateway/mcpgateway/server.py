@@ -92,7 +92,7 @@ class Gateway:
 
     def reload(self) -> None:
         """Look at the mounted files again; they are compared by content, because a kubelet replaces them as links."""
-        self.router.admission.tokens.reload()
+        self.router.admission.reload()
         try:
             config, digest = read_config(self.settings.config)
         except ConfigError as error:

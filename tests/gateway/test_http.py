@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -67,6 +69,69 @@ def test_a_request_may_arrive_byte_by_byte(world: World) -> None:
         for byte in request(7):
             raw.socket.sendall(bytes([byte]))
         assert json.loads(raw.response()[1])["id"] == 7
+
+
+class TestKnownHeads:
+    """From its third request on a connection's head is known, if it is the same."""
+
+    @pytest.fixture
+    def raw(self, world: World) -> Iterator[Raw]:
+        with Raw(world) as raw:
+            for id in (1, 2):
+                raw.socket.sendall(request(id))
+                assert raw.response()[0] == 200
+            yield raw
+
+    def test_bodies_of_any_length(self, raw: Raw) -> None:
+        for id in (3, 44, 555_555, 6):
+            raw.socket.sendall(request(id))
+            assert json.loads(raw.response()[1])["id"] == id
+
+    @pytest.mark.parametrize("cuts", [(0, None), (0, 5, None), (-1, None), (-1, 3, 9, None)], ids=str)
+    def test_in_pieces(self, raw: Raw, cuts: tuple[int | None, ...]) -> None:
+        raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # so that most pieces arrive as they are
+        for id in range(3, 23):
+            data = request(id)
+            begin = data.index(b"\r\n\r\n") + 4
+            at = 0
+            for cut in cuts:
+                end = None if cut is None else begin + cut
+                raw.socket.sendall(data[at:end])
+                at = end or 0
+            assert json.loads(raw.response()[1])["id"] == id
+
+    def test_another_head_is_parsed(self, raw: Raw) -> None:
+        raw.socket.sendall(request(3, "X-New: 1\r\n"))
+        assert json.loads(raw.response()[1])["id"] == 3
+        raw.socket.sendall(request(4).replace(TOKEN.encode(), b"x" * len(TOKEN)))
+        assert raw.response()[0] == 401
+        raw.socket.sendall(request(5))
+        assert json.loads(raw.response()[1])["id"] == 5
+
+    def test_several_at_once_and_other_paths_between(self, raw: Raw) -> None:
+        health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        raw.socket.sendall(request(3) + request(4) + health + request(5))
+        assert [json.loads(raw.response()[1])["id"] for _ in range(2)] == [3, 4]
+        assert raw.response() == (200, b"ok\n")
+        assert json.loads(raw.response()[1])["id"] == 5
+
+    def test_a_body_that_is_too_large_is_refused(self, raw: Raw) -> None:
+        length = b"%d" % (5 << 20)
+        head, _, body = request(3).partition(b"\r\n\r\n")
+        raw.socket.sendall(head.replace(b"Content-Length: %d" % len(body), b"Content-Length: " + length) + b"\r\n\r\n")
+        with contextlib.suppress(OSError):  # it closes in the middle
+            raw.socket.sendall(b" " * (5 << 20))
+        assert raw.response()[0] == 413
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self, raw: Raw) -> None:
+        raw.socket.sendall(request(3).partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        assert raw.response()[0] == 408
+        assert raw.file.read() == b""
+
+    def test_a_last_request_is_the_last(self, raw: Raw) -> None:
+        raw.socket.sendall(request(3, "Connection: close\r\n"))
+        assert json.loads(raw.response()[1])["id"] == 3
+        assert raw.file.read() == b""
 
 
 def test_expect_continue_is_answered(world: World) -> None:

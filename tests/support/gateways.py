@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ import httpx2
 from mcpgateway import config as gateway_config
 
 from .bridges import free_port, until
+from .paths import ROOT
 from .processes import end
 
 TOKEN = "s3cret"
@@ -30,6 +34,7 @@ class Gateway:
     port: int
     internal: int
     process: subprocess.Popen[bytes] = field(repr=False)
+    started_in: float = 0.0  # seconds until it was ready
 
     @property
     def url(self) -> str:
@@ -129,15 +134,17 @@ def write_config(folder: Path, config: gateway_config.Config | str) -> None:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, config: gateway_config.Config, *flags: str, port: int | None = None) -> Iterator[Gateway]:
-    """A gateway's process."""
+def gateway(
+    folder: Path, config: gateway_config.Config, *flags: str, port: int | None = None, python: Path = Path(sys.executable)
+) -> Iterator[Gateway]:
+    """A gateway's process, on this Python."""
     write_config(folder, config)
     (folder / "keys").mkdir(exist_ok=True)
     if not (folder / "keys" / "k1").exists():
         (folder / "keys" / "k1").write_bytes(b"k" * 32)
     port, internal = port or free_port(), free_port()
     command = [
-        sys.executable,
+        str(python),
         "-m",
         "mcpgateway",
         f"--config={folder}/config.json",
@@ -147,18 +154,22 @@ def gateway(folder: Path, config: gateway_config.Config, *flags: str, port: int 
         *flags,
     ]
     with (folder / "gateway.log").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "gateway")}
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     running = Gateway(folder, port, internal, process)
 
     def answers() -> bool:
         assert process.poll() is None, running.log
-        try:
-            return httpx2.get(f"http://127.0.0.1:{internal}/readyz").status_code == 200
-        except httpx2.TransportError:
-            return False
+        asking = http.client.HTTPConnection("127.0.0.1", internal, timeout=5)
+        with contextlib.closing(asking), contextlib.suppress(OSError, http.client.HTTPException):
+            asking.request("GET", "/readyz")
+            return asking.getresponse().status == 200
+        return False
 
     try:
         until("the gateway to start", answers)
+        running.started_in = time.perf_counter() - began
         yield running
     finally:
         end(process, patience=40)

@@ -1,4 +1,4 @@
-"""Programs from PyPI that the tests run beside our own environment, locked in tests/python: each lock file gets a folder."""
+"""Environments of their own, with packages from PyPI: one a lock file, which is in tests/python unless it is said."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ SOURCES = ROOT / "tests" / "python"
 USED = ("servers", "legacy", "scanners")  # by the tests; the others by the benchmarks alone
 
 
-def python(name: str) -> Path:
-    """The Python with everything of `tests/python/<name>.txt`, installed only once. Raises: CannotRunError."""
-    lock = SOURCES / f"{name}.txt"
+def python(name: str, lock: Path | None = None) -> Path:
+    """The Python with everything of `tests/python/<name>.txt`, or of `lock`, installed only once. Raises: CannotRunError."""
+    lock = lock or SOURCES / f"{name}.txt"
     mark = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = CACHE / "python" / f"{name}-{mark}"
     program = folder / "bin" / "python"
     if not (folder / "complete").exists():
-        tools.say(f"installing the tests' {name} programs from PyPI, once")
+        tools.say(f"installing the packages of {lock.relative_to(ROOT)} from PyPI, once")
         shutil.rmtree(folder, ignore_errors=True)
         uv = str(Path(sys.executable).with_name("uv"))
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(program), "-r", str(lock)])
+        _run(
+            [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(program), "-r", str(lock)]
+        )
         (folder / "complete").touch()
     return program
 

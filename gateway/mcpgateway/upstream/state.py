@@ -34,7 +34,7 @@ class Snapshot:
         return self.state in ("Ready", "Unresponsive", "Restarting")
 
 
-@dataclass(slots=True)  # not frozen: there is one a request
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who a request is for, as far as servers may tell."""
 
