@@ -2,6 +2,8 @@ package main
 
 // attach connects to a session, which begins with its first connection.
 func (s *server) attach(conn stream, g greeting) {
+	s.telling.Add(1)
+	defer s.telling.Add(-1)
 	fd, err := takeDescriptor(conn)
 	if err != nil {
 		s.log.printf("attach: %v", err)
@@ -44,12 +46,26 @@ func (s *server) beginSession(key string, child *piped, fd int) *refusal {
 			return
 		}
 		sess.attach(fd, false)
+		if s.overdue() { // it was not there yet when all sessions were ended
+			sess.stop("drain")
+			sess.turn()
+		}
 	})
 	if failure != nil {
 		return noDescriptors(failure)
 	}
 	child.p.whenOver(func(exit exitReport) { s.loop.post(func() { sess.exited(exit) }) })
 	return nil
+}
+
+// overdue says whether the time that draining may take is over.
+func (s *server) overdue() bool {
+	select {
+	case <-s.deadline:
+		return true
+	default:
+		return false
+	}
 }
 
 // endSessions is the end of the time that draining may take.

@@ -33,7 +33,7 @@ type server struct {
 	draining chan struct{} // closed at SIGTERM
 	deadline chan struct{} // closed when draining has taken long enough
 	open     atomic.Int64  // connections and sessions that may still have something to say
-	telling  atomic.Int64  // connections whose process has not ended, or not been reported as ended
+	telling  atomic.Int64  // connections whose process has not started, not ended, or not been reported as ended
 }
 
 const (
@@ -243,7 +243,7 @@ func (s *server) drain(stops <-chan os.Signal) {
 	close(s.draining) // first: who reads the news must find it true
 	s.board.update(func(st *state) { st.Draining, st.deadline = true, time.Now().Add(wait) })
 	deadline := time.After(wait)
-	for s.nursery.count() > 0 {
+	for s.nursery.count() > 0 || s.telling.Load() > 0 { // what has been let in may only be starting
 		_, changed := s.board.read()
 		select {
 		case <-changed:
