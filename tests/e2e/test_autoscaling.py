@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 
 from tests.api.conftest import Space
 from tests.e2e.conftest import await_ready
-from tests.e2e.test_product import TIME, resource, url
-from tests.support import usage
+from tests.e2e.test_product import EVERYTHING, TIME, resource, url
+from tests.support import adapter, usage
 from tests.support.cluster import Cluster
 from tests.support.kubectl import eventually
+
+LONG = "everything_trigger-long-running-operation"
 
 
 @pytest.fixture
@@ -51,6 +55,31 @@ def test_gateway_and_server_grow_with_their_load_and_are_left_alone(space: Space
     eventually("the edit", lambda: "edited" in space.get("deployment", "growing-load")["spec"]["template"]["metadata"]["labels"])
     assert [space.get("deployment", name)["spec"]["replicas"] for name in ("growing-load", "growing-load-time")] == [2, 2]
     space.delete("mcpgateway", "growing-load")
+
+
+@pytest.fixture
+def counted(cluster: Cluster) -> Iterator[None]:
+    adapter.serve(cluster.kubectl)
+    yield
+    adapter.remove(cluster.kubectl)
+
+
+@pytest.mark.usefixtures("measured", "counted")
+@pytest.mark.timeout(600)
+def test_the_gateway_grows_with_its_own_calls(space: Space, new_client: Any) -> None:
+    wanted = {"minReplicas": 1, "maxReplicas": 2, "cpuUtilization": 1000, "callsInFlight": 2}
+    scrapers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": adapter.NAMESPACE}}}]
+    long = {"limits": {"callTimeout": "10m"}, "monitoring": {"scrapers": scrapers}}
+    space.apply(resource("growing-calls", EVERYTHING, autoscaling=wanted, **long))
+    await_ready(space, "growing-calls")
+    clients = [new_client(url(space, "growing-calls")) for _ in range(4)]
+    with ThreadPoolExecutor() as pool:
+        calls = [pool.submit(client.call, LONG, duration=80, steps=8) for client in clients]
+        eventually("a second pod", partial(_doubled, space, "growing-calls"), timeout=300)
+        assert [call.result()["text"][:22] for call in calls] == ["Long running operation"] * 4
+    status = space.get("horizontalpodautoscaler", "growing-calls")["status"]
+    assert adapter.METRIC in {metric.get("pods", {}).get("metric", {}).get("name") for metric in status["currentMetrics"]}
+    space.delete("mcpgateway", "growing-calls")
 
 
 def _doubled(space: Space, name: str) -> bool:

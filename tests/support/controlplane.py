@@ -7,15 +7,14 @@ import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from . import tools
+from .certificates import self_signed
 from .kubectl import Kubectl
 from .processes import Processes, wait_for
 
@@ -176,22 +175,9 @@ def _make_front_proxy(pki: Path) -> None:
     """A certificate that is its own authority."""
     if (pki / "front.crt").exists():
         return
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _FRONT)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (pki / "front.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    )
-    (pki / "front.crt").write_bytes(certificate.public_bytes(pem))
+    certificate, key = self_signed(_FRONT, ExtendedKeyUsageOID.CLIENT_AUTH)
+    (pki / "front.key").write_bytes(key)
+    (pki / "front.crt").write_bytes(certificate)
 
 
 def _make_service_account_keys(pki: Path) -> None:

@@ -20,7 +20,7 @@ NODE = "node1"
 PODS = "198.18.0.0/24"
 GATEWAY = "198.18.0.1"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-_RUNTIME = ("metrics-server", "kubelet", "kube-proxy", "coredns", "scheduler")
+_RUNTIME = ("envoy", "contour", "metrics-server", "kubelet", "kube-proxy", "coredns", "scheduler")
 
 
 class Node:

@@ -25,6 +25,7 @@ def prepare() -> None:
     if cluster.existing() is None:
         tools.debian_packages()
         tools.module("coredns")
+        tools.module("contour")
         images.build()
     tools.debian_packages(tools.COMPILERS)
 

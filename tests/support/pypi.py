@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from . import tools
 from .paths import CACHE, ROOT
 
 SOURCES = ROOT / "tests" / "python"
-USED = ("servers", "legacy", "scanners")  # by the tests; the others by the benchmarks alone
+USED = ("servers", "legacy", "scanners", "ingress")  # by the tests; the others by the benchmarks alone
 
 
 def python(name: str, lock: Path | None = None) -> Path:
@@ -25,10 +24,9 @@ def python(name: str, lock: Path | None = None) -> Path:
         tools.say(f"installing the packages of {lock.relative_to(ROOT)} from PyPI, once")
         shutil.rmtree(folder, ignore_errors=True)
         uv = str(Path(sys.executable).with_name("uv"))
-        _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        _run(
-            [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(program), "-r", str(lock)]
-        )
+        tools.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode"]
+        tools.run([*install, "--python", str(program), "-r", str(lock)])
         (folder / "complete").touch()
     return program
 
@@ -36,9 +34,3 @@ def python(name: str, lock: Path | None = None) -> Path:
 def program(name: str, script: str) -> Path:
     """A script that came with a package. Raises: CannotRunError."""
     return python(name).with_name(script)
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise tools.CannotRunError(f"uv {command[1]} failed: {done.stderr[-1000:]}")

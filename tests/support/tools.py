@@ -25,6 +25,7 @@ MODULES = {
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kube-score": "github.com/zegl/kube-score/cmd/kube-score@v1.20.0",
     "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
+    "contour": "github.com/projectcontour/contour/cmd/contour@v1.33.8",
     "glua": "github.com/yuin/gopher-lua/cmd/glua@v1.1.1",
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
 }
@@ -132,6 +133,13 @@ def run_go(args: list[str], cwd: Path, **env: str) -> str:
     if done.returncode != 0:
         raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def run(command: list[str]) -> None:
+    """Run a program that has to work. Raises: CannotRunError with its last lines."""
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise CannotRunError(f"{Path(command[0]).name} {command[1]} failed: {done.stderr[-1000:]}")
 
 
 def debian_packages(wanted: dict[str, str] | None = None) -> None:

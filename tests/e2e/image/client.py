@@ -49,7 +49,7 @@ class Driver:
             headers["Authorization"] = f"Bearer {token}"
         async with httpx2.AsyncClient(timeout=patience) as http:
             answer = await http.post(url, headers=headers, content=json.dumps(body))
-        return {"status": answer.status_code, "body": answer.text}
+        return {"status": answer.status_code, "body": answer.text, "headers": dict(answer.headers)}
 
     async def close(self) -> dict[str, Any]:
         await self.stack.aclose()
