@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
-import yaml
 
 from mcpgateway import config as gateway_config
 
-from . import naming, policies
+from . import manifest, naming, policies
 from .api import API_VERSION, KIND, Spec
 from .bridging import bridge_environment, bridge_needs, bridge_processes
 from .configuration import gateway_auth, hot_config, pin_of, server_config
@@ -284,8 +283,7 @@ class _Renderer:
                 **values,
             }
         )
-        manifest: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
-        return manifest
+        return manifest.load(text)
 
 
 def _toleration(toleration: Toleration) -> dict[str, Any]:

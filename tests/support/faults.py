@@ -28,6 +28,11 @@ ROWS = {
     "O15": ("a child edited or deleted by hand", "restored", "test_faults.py, test_operator.py, test_robustness.py"),
     "O16": ("another label selector", "cannot be asked for: selectors come from names", "test_schema.py"),
     "O17": ("an object of that name belongs to somebody else", "Conflict; never taken over", "test_operator.py"),
+    "O18": (
+        "hundreds of wrong resources",
+        "refused with the field's name, or a condition; no dangerous one gets in",
+        "test_wrong.py",
+    ),
     "O19": ("a stored resource breaks a newer rule", "Accepted=False/Invalid; the others go on", "test_robustness.py"),
     "O20": (
         "the CRD is deleted by accident, and comes back",
