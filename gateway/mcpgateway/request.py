@@ -35,7 +35,7 @@ def caller_of(session: Session) -> Caller:
     return _session_caller(session.id, session.principal, session.capabilities)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _session_caller(id: str, principal: str, capabilities: bytes) -> Caller:
     return Caller(id, principal, _identity(principal, capabilities), capabilities)
 

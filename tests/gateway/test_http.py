@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from mcpgateway import http
+from mcpgateway.app import client_app
+from mcpgateway.router import Router
+from mcpgateway.session import KeyRing
+from mcpgateway.telemetry import Metrics
 from tests.gateway.conftest import World
-from tests.support.gateways import TOKEN
+from tests.support.gateways import TOKEN, configuration
 
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
@@ -182,6 +191,30 @@ def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
         assert raw.response()[0] == 408
         assert raw.file.read() == b""
         assert time.monotonic() - began < 2 * http.HEADER_DEADLINE + http.BODY_DEADLINE
+
+
+def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        router = Router(config=configuration(folder=tmp_path), keys=KeyRing({}), metrics=Metrics())
+        config = uvicorn.Config(client_app(router), lifespan="off", timeout_keep_alive=1)
+        config.load()
+        make = partial(http.protocol_class(router), config=config, server_state=ServerState(), app_state={})
+        server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        quiet, busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in (quiet, busy):
+            writer.write(request())
+        assert (await quiet[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        closed = asyncio.create_task(quiet[0].read())
+        while not closed.done():  # until the other one has been closed, this one is used
+            busy[1].write(request())
+            assert await busy[0].readuntil(b"}}}") != b""
+        assert (await closed).endswith(b"}}}"), "the body, and then the end"
+        busy[1].write(request())
+        assert await busy[0].readuntil(b"}}}") != b""
+        server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_what_is_relied_on_is_there() -> None:
