@@ -46,7 +46,7 @@ func (s *server) beginSession(key string, child *piped, fd int) *refusal {
 			return
 		}
 		sess.attach(fd, false)
-		if s.overdue() { // it was not there yet when all sessions were ended
+		if isClosed(s.deadline) { // it was not there yet when all sessions were ended
 			sess.stop("drain")
 			sess.turn()
 		}
@@ -56,16 +56,6 @@ func (s *server) beginSession(key string, child *piped, fd int) *refusal {
 	}
 	child.p.whenOver(func(exit exitReport) { s.loop.post(func() { sess.exited(exit) }) })
 	return nil
-}
-
-// overdue says whether the time that draining may take is over.
-func (s *server) overdue() bool {
-	select {
-	case <-s.deadline:
-		return true
-	default:
-		return false
-	}
 }
 
 // endSessions is the end of the time that draining may take.

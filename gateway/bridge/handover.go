@@ -60,14 +60,7 @@ type peer struct {
 func newPeer() *peer { return &peer{finished: make(chan struct{}), gone: make(chan struct{})} }
 
 // hasFinished is true of a client that left before its process: how that ends then says nothing about how it starts.
-func (p *peer) hasFinished() bool {
-	select {
-	case <-p.finished:
-		return true
-	default:
-		return false
-	}
-}
+func (p *peer) hasFinished() bool { return isClosed(p.finished) }
 
 func (p *peer) finish() { p.once[0].Do(func() { close(p.finished) }) }
 

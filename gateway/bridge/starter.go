@@ -51,9 +51,11 @@ func (s *server) prepare(tag string) (*launch, *refusal) {
 	return &launch{path: path, argv: argv, env: env.list(), tag: tag}, nil
 }
 
-func (s *server) isDraining() bool {
+func (s *server) isDraining() bool { return isClosed(s.draining) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-s.draining:
+	case <-c:
 		return true
 	default:
 		return false

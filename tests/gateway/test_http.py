@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from mcpgateway import http
 from mcpgateway.app import client_app
+from mcpgateway.exchange import McpExchange
 from mcpgateway.router import Router
 from mcpgateway.session import KeyRing
 from mcpgateway.telemetry import Metrics
@@ -233,7 +234,7 @@ def test_what_is_relied_on_is_there() -> None:
         assert callable(getattr(HttpToolsProtocol, name)), name
     touched = {"response_complete", "disconnected", "message_event", "keep_alive"}
     assert touched <= set(RequestResponseCycle.__init__.__code__.co_names)
-    assert touched <= set(dir(http.McpExchange)) | set(http.McpExchange.__init__.__code__.co_names)
+    assert touched <= set(dir(McpExchange)) | set(McpExchange.__init__.__code__.co_names)
 
 
 def test_what_comes_after_a_body_in_chunks_is_not_taken_for_headers(world: World) -> None:
