@@ -95,7 +95,11 @@ class Client:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # after a long silence kubectl may not pass on the end of the input
+            self._process.kill()
+            self._process.wait()
 
 
 @pytest.fixture(scope="module")
