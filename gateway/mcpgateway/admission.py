@@ -10,7 +10,7 @@ from .answer import Headers
 from .audit import Audit, Entry
 from .auth import TokenTable, host_allowed, origin_allowed
 from .config import Config
-from .session import KeyRing, Session, Sessions
+from .session import KeyRing, Session, Sessions, TooManySessionsError
 
 SESSION_HEADER = b"mcp-session-id"
 _ASKED = (b"host", b"origin", b"authorization")  # the headers that decide
@@ -83,6 +83,15 @@ class Admission:
         if session is None:
             raise Denied(404, "this session is not known or has ended: send initialize again")
         return session
+
+    def new_session(self, principal: str, version: str, capabilities: bytes) -> str:
+        """The token of a session that begins. Raises: Denied (503 if there are too many)."""
+        sessions = self.sessions
+        try:
+            return sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
+        except TooManySessionsError:
+            message = f"{sessions.limit} sessions are in use (spec.limits.maxSessions): end one with DELETE, or come back later"
+            raise Denied(503, message, [(b"retry-after", b"30")]) from None
 
     def refusal(self, denied: Denied) -> bytes:
         """What is said to somebody who may not; it is written down."""

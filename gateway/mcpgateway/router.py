@@ -28,7 +28,7 @@ from .listen import Listeners
 from .offers import Offers
 from .parking import Parking
 from .request import Request, caller_of, modern_caller
-from .session import KeyRing, Session, TooManySessionsError
+from .session import KeyRing, Session
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
 from .upstream.backend import Backend
@@ -213,20 +213,12 @@ class Router:
             return
         version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
-        token = self._new_session(principal, version, capabilities)
+        if self.admission.sessions.full:
+            self.end_idle_sessions()
+        token = self.admission.new_session(principal, version, capabilities)
         answer.over("ok")
         result = jsonrpc.result(bytes(envelope.id), self.offers.initialized(version))
         exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
-
-    def _new_session(self, principal: str, version: str, capabilities: bytes) -> str:
-        sessions = self.admission.sessions
-        if sessions.count >= sessions.limit:
-            self.end_idle_sessions()
-        try:
-            return sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
-        except TooManySessionsError:
-            message = f"{sessions.limit} sessions are in use (spec.limits.maxSessions): end one with DELETE, or come back later"
-            raise Denied(503, message, [(b"retry-after", b"30")]) from None
 
     def _ping(self, request: Request) -> None:
         request.answer.succeed(b"{}")

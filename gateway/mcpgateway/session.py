@@ -96,12 +96,17 @@ class Sessions:
         """How many are in use here."""
         return len(self._live)
 
+    @property
+    def full(self) -> bool:
+        """Whether no further one can begin."""
+        return len(self._live) >= self.limit
+
     def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
         """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them.
 
         Raises: TooManySessionsError.
         """
-        if len(self._live) >= self.limit:
+        if self.full:
             raise TooManySessionsError
         payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
         token = self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"), _PURPOSE)
@@ -130,7 +135,7 @@ class Sessions:
             return None
         capabilities = payload[_HEAD.size :] or b"{}"
         session = Session(id=id, principal=principal, version=version.decode(), capabilities=capabilities, token=token)
-        if len(self._live) >= self.limit:  # it goes on: only new ones are refused, and who is forgotten is seen again
+        if self.full:  # it goes on: only new ones are refused, and who is forgotten is seen again
             del self._live[next(iter(self._live))]
         live = self._live[token] = _Live(session, issued, now)
         return live

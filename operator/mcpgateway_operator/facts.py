@@ -120,14 +120,15 @@ def owned(body: Mapping[str, Any]) -> Owned:
         available=status.get("availableReplicas", 0) if is_deployment else 0,
         problem=_condition_message(status, "ReplicaFailure", "True"),
         replicas=body["spec"].get("replicas", 1) if is_deployment else 0,
-        holds_replicas=is_deployment and _holds_replicas(metadata),
+        holds_replicas=is_deployment and _holds_replicas(body),
         hosts=_load_balancer(status) if body["kind"] == "Service" else (),
     )
 
 
-def _holds_replicas(metadata: Mapping[str, Any]) -> bool:
-    ours = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") == naming.MANAGER)
-    return any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in ours if not entry.get("subresource"))
+def _holds_replicas(body: Mapping[str, Any]) -> bool:
+    """Whether the number is in what we apply, and not held for somebody else."""
+    ours = (entry for entry in fieldset.entries(body, ours=True) if entry["manager"] == naming.MANAGER)
+    return any("f:replicas" in entry["fieldsV1"].get("f:spec", {}) for entry in ours)
 
 
 def _load_balancer(status: Mapping[str, Any]) -> tuple[str, ...]:

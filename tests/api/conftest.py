@@ -25,15 +25,10 @@ EVERY_API = "--api=ingress", "--api=httpRoute", "--api=serviceMonitor"
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     try:
-        control_plane = ControlPlane(tmp_path_factory.mktemp("plane"))
+        with operators.control_plane(tmp_path_factory.mktemp("plane"), *operators.EVERY_OPTION) as running:
+            yield running
     except tools.CannotRunError as error:
         tools.cannot_run("api", error)
-    try:
-        control_plane.start()
-        operators.install_rights(control_plane.kubectl, *operators.EVERY_OPTION)
-        yield control_plane
-    finally:
-        control_plane.stop()
 
 
 @pytest.fixture(scope="session")

@@ -188,11 +188,7 @@ def test_o8_an_api_server_that_goes_away_and_comes_back(space: Space, proxy: Api
 
 def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
     """What was made since is forgotten, what was there is left alone, and what is asked for from then on is done."""
-    plane = ControlPlane(tmp_path / "plane")
-    plane.folder.mkdir()
-    try:
-        plane.start()
-        operators.install_rights(plane.kubectl)
+    with operators.control_plane(tmp_path / "plane") as plane:
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path)
         space = Space(plane.kubectl, "default")
         with operators.operator(kubeconfig, tmp_path):
@@ -211,8 +207,6 @@ def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
             assert {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name} == before
-    finally:
-        plane.stop()
 
 
 def test_o12_deleted_while_its_children_are_being_made(space: Space, operator_log: Path, scale: Scale) -> None:
@@ -237,11 +231,7 @@ def test_o15_a_deleted_child_is_back_and_an_edit_undone(space: Space, operator_l
 
 def test_o20_the_crd_is_deleted_by_accident_and_comes_back(tmp_path: Path) -> None:
     """In a control plane of its own, because all gateways go with the CRD."""
-    plane = ControlPlane(tmp_path / "plane")
-    plane.folder.mkdir()
-    try:
-        plane.start()
-        operators.install_rights(plane.kubectl)
+    with operators.control_plane(tmp_path / "plane") as plane:
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path)
         space = Space(plane.kubectl, "default")
         with operators.operator(kubeconfig, tmp_path) as log:
@@ -257,8 +247,6 @@ def test_o20_the_crd_is_deleted_by_accident_and_comes_back(tmp_path: Path) -> No
                 eventually("all objects", partial(settled, space, "again"))
             old = "deployment", "demo"  # which the garbage collector may not touch while it does not know its owner's kind
             eventually("what belonged to the old one to go", lambda: space.find(*old) is None, timeout=120)
-    finally:
-        plane.stop()
 
 
 def _applied(space: Space, resource: dict[str, Any]) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import operators
-from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.resources import gateway
 
@@ -28,19 +27,12 @@ def measure() -> dict[str, list[dict[str, Any]]]:
 
 
 def _size(size: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, operators.control_plane(Path(scratch) / "plane") as plane:
         folder = Path(scratch)
-        plane = ControlPlane(folder / "plane")
-        plane.folder.mkdir()
-        try:
-            plane.start()
-            operators.install_rights(plane.kubectl)
-            kubeconfig = operators.kubeconfig_for(plane.kubectl, folder)
-            plane.processes.stop("controller-manager")  # its pods would be measured with us
-            _create(plane.kubectl, size, folder)
-            return {"gateways": size, **_first(kubeconfig, folder, size), **_second(kubeconfig, folder, size)}
-        finally:
-            plane.stop()
+        kubeconfig = operators.kubeconfig_for(plane.kubectl, folder)
+        plane.processes.stop("controller-manager")  # its pods would be measured with us
+        _create(plane.kubectl, size, folder)
+        return {"gateways": size, **_first(kubeconfig, folder, size), **_second(kubeconfig, folder, size)}
 
 
 def _create(kubectl: Kubectl, size: int, folder: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from . import tools
 from .bridges import free_port
 from .cluster import CHART, SYSTEM
+from .controlplane import ControlPlane
 from .kubectl import Kubectl, eventually
 from .metrics import samples
 from .processes import end
@@ -35,6 +36,18 @@ def install_rights(kubectl: Kubectl, *values: str, namespace: str = SYSTEM) -> N
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kubectl.apply(*[document for document in chart(*values, namespace=namespace) if document["kind"] != "Deployment"])
     eventually("the CRD to be served", lambda: kubectl("get", "mcpgateways", "-A") is not None)
+
+
+@contextlib.contextmanager
+def control_plane(folder: Path, *values: str) -> Iterator[ControlPlane]:
+    """A control plane with everything of the chart but its Deployment, for as long as it is used. Raises: CannotRunError."""
+    plane = ControlPlane(folder)
+    try:
+        plane.start()
+        install_rights(plane.kubectl, *values)
+        yield plane
+    finally:
+        plane.stop()
 
 
 EVERY_OPTION = "optionalAPIs.ingress=true", "optionalAPIs.httpRoute=true", "optionalAPIs.serviceMonitor=true"

@@ -42,10 +42,8 @@ class Processes:
     def find(self, key: str) -> Connection | None:
         """The open connection of a key, if there is one now."""
         held = self._held.get(key)
-        if held is None or not held.opening.done() or held.opening.cancelled() or held.opening.exception() is not None:
-            return None
-        connection = held.opening.result()
-        if connection.closed.done():
+        connection = None if held is None else _connection(held.opening)
+        if held is None or connection is None or connection.closed.done():
             return None
         held.used = asyncio.get_running_loop().time()
         return connection
@@ -75,10 +73,11 @@ class Processes:
         return held
 
     def _on_opened(self, key: str, held: _Held, task: asyncio.Task[Connection]) -> None:
-        if task.cancelled() or task.exception() is not None:
+        connection = _connection(task)
+        if connection is None:
             self._drop(key, held)
         else:
-            task.result().closed.add_done_callback(lambda lost: self._drop(key, held))
+            connection.closed.add_done_callback(lambda lost: self._drop(key, held))
 
     async def _await_room(self) -> None:
         while len(self._held) >= self.limit:
@@ -141,16 +140,23 @@ async def _opened(open: Open) -> Connection:
     return await open()
 
 
+def _connection(opening: asyncio.Task[Connection]) -> Connection | None:
+    """What an attempt has opened; None if it has not yet, or could not."""
+    if not opening.done() or opening.cancelled() or opening.exception() is not None:
+        return None
+    return opening.result()
+
+
 def _busy(held: _Held) -> bool:
     return not held.opening.done() or _in_flight(held) > 0
 
 
 def _in_flight(held: _Held) -> int:
-    if not held.opening.done() or held.opening.cancelled() or held.opening.exception() is not None:
-        return 0
-    return held.opening.result().in_flight
+    connection = _connection(held.opening)
+    return 0 if connection is None else connection.in_flight
 
 
 def _once_open(how: Callable[[Connection], object], task: asyncio.Task[Connection]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        how(task.result())
+    connection = _connection(task)
+    if connection is not None:
+        how(connection)
