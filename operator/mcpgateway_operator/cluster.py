@@ -50,8 +50,11 @@ class Cluster(Protocol):
     async def uids(self, kind: str, namespace: str) -> set[str]:
         """The uids of all of our objects of a kind; in all namespaces, if none is named. A kind that is not there has none."""
 
-    async def definition(self) -> str | None:
-        """The uid of the CRD that is served now; "served" for who may not read CRDs; None if there is none."""
+    async def definition(self) -> tuple[str, int] | None:
+        """The uid of the CRD that is served now, and the version of all that is stored; None if there is no CRD.
+
+        "served" and 0 for who may not read CRDs.
+        """
 
     async def serves(self, resource: Resource) -> bool:
         """Whether there is such a kind."""
@@ -131,7 +134,7 @@ class KubernetesCluster:
             if not more:
                 return found
 
-    async def definition(self) -> str | None:
+    async def definition(self) -> tuple[str, int] | None:
         if await self._found(f"/apis/{API_VERSION}") is None:
             return None
         query = urlencode({"fieldSelector": f"metadata.name={CRD_NAME}"})
@@ -139,9 +142,10 @@ class KubernetesCluster:
             page = await self._request("GET", f"{_DEFINITIONS}?{query}", accept=_METADATA)
         except ApiError as error:
             if error.status == 403:  # installed for one namespace
-                return "served"
+                return "served", 0
             raise
-        return next((str(item["metadata"]["uid"]) for item in page["items"] or ()), None)
+        version = int(page["metadata"]["resourceVersion"])
+        return next(((str(item["metadata"]["uid"]), version) for item in page["items"] or ()), None)
 
     async def serves(self, resource: Resource) -> bool:
         offered = await self._found(resource.path) or {"resources": []}

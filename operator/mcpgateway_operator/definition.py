@@ -31,6 +31,7 @@ class Served:
     """What the API server has."""
 
     uid: str  # of our CRD, which tells it from another of the same name
+    version: int  # of all that is stored: it only grows, unless etcd is given an older state
     children: tuple[Resource, ...]  # the kinds of children that are there
 
 
@@ -39,6 +40,7 @@ class Definitions:
 
     def __init__(self, cluster: Cluster, children: Iterable[Resource]) -> None:
         self._cluster, self._children = cluster, tuple(children)
+        self._latest = 0  # version
 
     async def served(self) -> Served:
         """Wait until our CRD is served."""
@@ -46,6 +48,7 @@ class Definitions:
         while True:
             try:
                 if found := await self._look():
+                    self._latest = found.version
                     return found
             except ApiError as error:
                 log.warning("the API server does not say whether there is a CRD", error=str(error))
@@ -68,12 +71,15 @@ class Definitions:
             return  # the API server's own trouble says nothing about what it serves
         if found is None or found.uid != known.uid:
             raise StartAnewError(f"the CRD {CRD_NAME} was deleted, and its MCPGateways with it")
+        if found.version < self._latest:  # watches wait for the versions that there were, and hear of nothing before them
+            raise StartAnewError(f"the API server has gone back from version {self._latest} to {found.version}")
+        self._latest = found.version
         if changed := {child.kind for child in {*found.children} ^ {*known.children}}:
             raise StartAnewError(f"the API server has begun or ceased to serve {', '.join(sorted(changed))}")
 
     async def _look(self) -> Served | None:
-        uid = await self._cluster.definition()
-        if uid is None:
+        definition = await self._cluster.definition()
+        if definition is None:
             return None
         children = [child for child in self._children if not child.option or await self._cluster.serves(child)]
-        return Served(uid, tuple(children))
+        return Served(*definition, tuple(children))
