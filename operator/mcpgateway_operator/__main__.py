@@ -17,8 +17,8 @@ import kopf
 import structlog
 
 from . import __version__, health
-from .cluster import KubernetesCluster
-from .definition import Definitions, StartAnewError
+from .cluster import KubernetesCluster, StartAnewError
+from .definition import Definitions
 from .facts import Key
 from .handlers import registry, settings
 from .index import Index
@@ -159,6 +159,8 @@ async def run(args: argparse.Namespace) -> None:
         handlers = registry(known.children, enqueue=queue.add, index=index, relisted=resync.soon)
         try:
             await _operate(args.namespace, handlers, settings(known.children), [working, *needed])
+        except StartAnewError:
+            raise
         except Exception:
             await definitions.check(known)  # which says more than kopf's 404
             raise

@@ -38,6 +38,10 @@ class ApiError(Exception):
         return self.status in (400, 403, 405, 413, 422)
 
 
+class StartAnewError(Exception):
+    """What is known of the cluster holds no more: all that runs has to end, and to begin with what is."""
+
+
 class Cluster(Protocol):
     """What a reconcile needs of a cluster."""
 
@@ -50,11 +54,8 @@ class Cluster(Protocol):
     async def uids(self, kind: str, namespace: str) -> set[str]:
         """The uids of all of our objects of a kind; in all namespaces, if none is named. A kind that is not there has none."""
 
-    async def definition(self) -> tuple[str, int] | None:
-        """The uid of the CRD that is served now, and the version of all that is stored; None if there is no CRD.
-
-        "served" and 0 for who may not read CRDs.
-        """
+    async def definition(self) -> str | None:
+        """The uid of the CRD that is served now; "served" for who may not read CRDs; None if there is none."""
 
     async def serves(self, resource: Resource) -> bool:
         """Whether there is such a kind."""
@@ -71,11 +72,11 @@ class Cluster(Protocol):
     async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
         """Forced server-side apply of the status subresource."""
 
-    async def create(self, manifest: Mapping[str, Any]) -> bool:
-        """Create; False if the name is taken."""
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create; None if the name is taken."""
 
-    async def replace(self, manifest: Mapping[str, Any]) -> bool:
-        """Replace; False if it is not of that resourceVersion any more."""
+    async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Replace; None if it is not of that resourceVersion any more."""
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete that very object; its absence is no error."""
@@ -134,7 +135,7 @@ class KubernetesCluster:
             if not more:
                 return found
 
-    async def definition(self) -> tuple[str, int] | None:
+    async def definition(self) -> str | None:
         if await self._found(f"/apis/{API_VERSION}") is None:
             return None
         query = urlencode({"fieldSelector": f"metadata.name={CRD_NAME}"})
@@ -142,10 +143,9 @@ class KubernetesCluster:
             page = await self._request("GET", f"{_DEFINITIONS}?{query}", accept=_METADATA)
         except ApiError as error:
             if error.status == 403:  # installed for one namespace
-                return "served", 0
+                return "served"
             raise
-        version = int(page["metadata"]["resourceVersion"])
-        return next(((str(item["metadata"]["uid"]), version) for item in page["items"] or ()), None)
+        return next((str(item["metadata"]["uid"]) for item in page["items"] or ()), None)
 
     async def serves(self, resource: Resource) -> bool:
         offered = await self._found(resource.path) or {"resources": []}
@@ -170,24 +170,22 @@ class KubernetesCluster:
         path = f"{_path(kind, namespace, name)}?{urlencode({'fieldManager': MANAGER})}"
         await self._request("PATCH", path, body=operations, content="application/json-patch+json")
 
-    async def create(self, manifest: Mapping[str, Any]) -> bool:
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            await self._request("POST", _path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+            return await self._request("POST", _path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
         except ApiError as error:
             if error.reason == "AlreadyExists":
-                return False
+                return None
             raise
-        return True
 
-    async def replace(self, manifest: Mapping[str, Any]) -> bool:
+    async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         metadata = manifest["metadata"]
         try:
-            await self._request("PUT", _path(manifest["kind"], metadata["namespace"], metadata["name"]), body=manifest)
+            return await self._request("PUT", _path(manifest["kind"], metadata["namespace"], metadata["name"]), body=manifest)
         except ApiError as error:
             if error.status in (404, 409):
-                return False
+                return None
             raise
-        return True
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}

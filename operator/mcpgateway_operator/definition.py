@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from .api import CRD_NAME
-from .cluster import ApiError, Cluster
+from .cluster import ApiError, Cluster, StartAnewError
 from .kinds import Resource
 
 log = structlog.get_logger()
@@ -22,16 +22,11 @@ INTERVAL = 10.0  # seconds; a few small requests
 _WAITING = 1.0
 
 
-class StartAnewError(Exception):
-    """What is served is not what it was when all began."""
-
-
 @dataclass(frozen=True, slots=True)
 class Served:
     """What the API server has."""
 
     uid: str  # of our CRD, which tells it from another of the same name
-    version: int  # of all that is stored: it only grows, unless etcd is given an older state
     children: tuple[Resource, ...]  # the kinds of children that are there
 
 
@@ -40,7 +35,6 @@ class Definitions:
 
     def __init__(self, cluster: Cluster, children: Iterable[Resource]) -> None:
         self._cluster, self._children = cluster, tuple(children)
-        self._latest = 0  # version
 
     async def served(self) -> Served:
         """Wait until our CRD is served."""
@@ -48,7 +42,6 @@ class Definitions:
         while True:
             try:
                 if found := await self._look():
-                    self._latest = found.version
                     return found
             except ApiError as error:
                 log.warning("the API server does not say whether there is a CRD", error=str(error))
@@ -71,15 +64,12 @@ class Definitions:
             return  # the API server's own trouble says nothing about what it serves
         if found is None or found.uid != known.uid:
             raise StartAnewError(f"the CRD {CRD_NAME} was deleted, and its MCPGateways with it")
-        if found.version < self._latest:  # watches wait for the versions that there were, and hear of nothing before them
-            raise StartAnewError(f"the API server has gone back from version {self._latest} to {found.version}")
-        self._latest = found.version
         if changed := {child.kind for child in {*found.children} ^ {*known.children}}:
             raise StartAnewError(f"the API server has begun or ceased to serve {', '.join(sorted(changed))}")
 
     async def _look(self) -> Served | None:
-        definition = await self._cluster.definition()
-        if definition is None:
+        uid = await self._cluster.definition()
+        if uid is None:
             return None
         children = [child for child in self._children if not child.option or await self._cluster.serves(child)]
-        return Served(*definition, tuple(children))
+        return Served(uid, tuple(children))

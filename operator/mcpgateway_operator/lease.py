@@ -1,7 +1,10 @@
-"""One operator acts: the holder of a Lease. Who cannot renew it in time ends, and the next one starts from what is.
+"""One operator acts: the holder of a Lease. Who cannot renew it in time begins anew, as one that waits for it.
 
 The algorithm is client-go's: another's lease has run out when it has not changed for its duration by *our* clock, so that clocks
 need not agree. The Kubernetes client's own election has no release, so that every restart would wait for the lease to run out.
+
+As nobody else writes the Lease, it also tells when etcd has been given an older state. Nothing else does: a watch from a version
+that is not reached again yet is silent, and skips what happens until then.
 """
 
 from __future__ import annotations
@@ -15,18 +18,14 @@ from typing import Any
 
 import structlog
 
-from .cluster import ApiError, Cluster
+from .cluster import ApiError, Cluster, StartAnewError
 from .naming import MANAGER
 
 log = structlog.get_logger()
 
 DURATION = 15.0  # seconds after which others may take it
-_DEADLINE = 10.0  # seconds without a renewal after which we end
+_DEADLINE = 10.0  # seconds without a renewal after which we act no more
 _PERIOD = 2.0
-
-
-class LeaseLostError(Exception):
-    """Somebody else may act by now."""
 
 
 class Lease:
@@ -35,11 +34,12 @@ class Lease:
     def __init__(self, cluster: Cluster, *, namespace: str, identity: str) -> None:
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
         self._seen: tuple[str, float] = ("", 0.0)  # another's version, and since when it is known
+        self._written = 0  # our last version
         self.renewed = time.monotonic()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Wait for the lease; yields a task that ends with LeaseLostError when it is lost. On leaving it is released."""
+        """Wait for the lease; yields a task that ends with StartAnewError when it is lost. On leaving it is released."""
         waiting = False
         while not await self._attempt():
             if not waiting:
@@ -59,7 +59,7 @@ class Lease:
         while True:
             await asyncio.sleep(_PERIOD)
             if not await self._attempt() and time.monotonic() - self.renewed > _DEADLINE:
-                raise LeaseLostError(f"the lease {MANAGER} could not be renewed for {_DEADLINE:g} s")
+                raise StartAnewError(f"the lease {MANAGER} could not be renewed for {_DEADLINE:g} s")
 
     async def _attempt(self) -> bool:
         """Take or renew it. Returns: whether it is ours now."""
@@ -75,15 +75,18 @@ class Lease:
         if known is None:
             taken = await self._cluster.create(self._body(self._spec(transitions=0)))
         else:
-            spec = known.get("spec") or {}
-            if not self._free(spec, known["metadata"]["resourceVersion"]):
+            spec, version = known.get("spec") or {}, known["metadata"]["resourceVersion"]
+            if int(version) < self._written:
+                raise StartAnewError(f"the API server has gone back from version {self._written} to {version}")
+            if not self._free(spec, version):
                 return False
             taken = await self._cluster.replace(
                 {**known, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}
             )
-        if taken:
-            self.renewed = time.monotonic()
-        return taken
+        if taken is None:
+            return False
+        self.renewed, self._written = time.monotonic(), int(taken["metadata"]["resourceVersion"])
+        return True
 
     def _free(self, spec: dict[str, Any], version: str) -> bool:
         """Whether it is ours, nobody's, or has run out."""

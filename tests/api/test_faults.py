@@ -20,10 +20,12 @@ import pytest
 import yaml
 
 from mcpgateway_operator.api import CRD_NAME
+from mcpgateway_operator.naming import MANAGER
 from tests.api.conftest import Space
 from tests.conftest import Scale
 from tests.support import faults, operators
 from tests.support.apiproxy import CUT, EXPIRED, HANG, Answer, ApiProxy, Request
+from tests.support.cluster import SYSTEM
 from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.resources import gateway, server
@@ -186,24 +188,31 @@ def test_o8_an_api_server_that_goes_away_and_comes_back(space: Space, proxy: Api
         eventually("the edit", partial(labelled, space, "demo", "late"))
 
 
+def lease_version(space: Space) -> int:
+    return int(space.kubectl.get("lease", MANAGER, "-n", SYSTEM)["metadata"]["resourceVersion"])
+
+
 def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
     """What was made since is forgotten, what was there is left alone, and what is asked for from then on is done."""
     with operators.control_plane(tmp_path / "plane") as plane:
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path)
         space = Space(plane.kubectl, "default")
-        with operators.operator(kubeconfig, tmp_path):
+        with operators.operator(kubeconfig, tmp_path, f"--own-namespace={SYSTEM}") as log:
             space.apply(gateway())
             eventually("all objects", partial(settled, space))
-            saved = plane.snapshot()
+            saved, renewed = plane.snapshot(), lease_version(space)
             edit(space, "demo", "newer")
             eventually("the edit", partial(labelled, space, "demo", "newer"))
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
+            eventually("a renewal, as there are many between any two backups", lambda: lease_version(space) > renewed)
             before = {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name}
+            begun = log.read_text().count("starting anew")
             plane.restore(saved)
             with recovery("O9"):
                 edit(space, "demo", "again")
                 eventually("the edit", partial(labelled, space, "demo", "again"), timeout=120)
+            assert log.read_text().count("starting anew") > begun
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
             assert {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name} == before

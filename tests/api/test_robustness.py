@@ -161,14 +161,19 @@ class TestLease:
             space.apply(gateway())
             eventually("our work", partial(space.find, "deployment", "demo"))
 
-    def test_who_loses_the_lease_ends(self, plane: ControlPlane, operator_kubeconfig: Path, tmp_path: Path) -> None:
+    def test_who_loses_the_lease_acts_no_more_and_waits(
+        self, plane: ControlPlane, space: Space, operator_kubeconfig: Path, tmp_path: Path
+    ) -> None:
         with self.operator(operator_kubeconfig, tmp_path) as log:
             eventually("the lease", lambda: '"lease acquired"' in log.read_text())
             stolen = json.dumps({"spec": {"holderIdentity": "a-thief", "leaseDurationSeconds": 3600}})
             arguments = ("patch", "lease", "mcpgateway-operator", "--type=merge", "-p", stolen)
             plane.kubectl("-n", "mcpgateway-system", *arguments)
             eventually("its end", lambda: "could not be renewed" in log.read_text(), timeout=40)
-        plane.kubectl("-n", "mcpgateway-system", "delete", "lease", "mcpgateway-operator")
+            eventually("it to wait", lambda: "waiting for the lease" in log.read_text())
+            space.apply(gateway())
+            plane.kubectl("-n", "mcpgateway-system", "delete", "lease", "mcpgateway-operator")
+            eventually("its work", partial(space.find, "deployment", "demo"))
 
 
 @pytest.mark.usefixtures("operator_log")

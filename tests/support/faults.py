@@ -19,7 +19,7 @@ ROWS = {
     "O6": ("API server accepts and never answers", "each request ends after 30 s; the others go on", "test_faults.py"),
     "O7": ("watches fall silent", "noticed after 70 s, begun anew", "test_faults.py"),
     "O8": ("API server goes away and comes back", "goes on; the gateways never notice", "test_faults.py"),
-    "O9": ("etcd goes back to an older snapshot", "lists anew; children that live are left alone", "test_faults.py"),
+    "O9": ("etcd goes back to an older snapshot", "its Lease tells; children that live are left alone", "test_faults.py"),
     "O10": ("two operators", "a Lease: one acts, the other goes on at once", "test_robustness.py"),
     "O11": ("somebody else's KopfPeering", "nothing to us", "test_robustness.py"),
     "O12": ("deleted while its children are being made", "nothing is left", "test_faults.py"),
