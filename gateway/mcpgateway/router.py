@@ -26,6 +26,7 @@ from .era import Era
 from .jsonrpc import Envelope, ProtocolError
 from .listen import Listeners
 from .offers import Offers
+from .opening import Opening
 from .parking import Parking
 from .request import Request, caller_of, modern_caller
 from .session import KeyRing, Session
@@ -48,6 +49,7 @@ class Router:
         self.offers = Offers(config)
         self.admission = Admission(config, keys)
         self.metrics = metrics
+        self.opening = Opening()
         self.dialogues = Dialogues()
         self.dialogues.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
@@ -162,15 +164,22 @@ class Router:
         return answer
 
     def _request(self, request: Request) -> None:
+        """Serve it; at first what needs to know all servers waits for them, and so does what would be refused without them."""
         answer = request.answer
-        handler = _METHODS[answer.era].get(answer.method)
+        early = not self.opening.over
+        if early and answer.method in _WHOLE:
+            self._hold(request)
+            return
         try:
-            if handler is not None:
-                handler(self, request)
-            else:
-                self._unknown(request)
+            _METHODS[answer.era].get(answer.method, Router._unknown)(self, request)
         except ProtocolError as error:
-            answer.fail(error.code, error.message, error.data)
+            if early:
+                self._hold(request)
+            else:
+                answer.fail(error.code, error.message, error.data)
+
+    def _hold(self, request: Request) -> None:
+        self.opening.hold(request.answer, lambda: self._request(request), key=request.caller.key)
 
     def _unknown(self, request: Request) -> None:
         """A method that is not ours to know passes, if there is no doubt for whom it is."""
@@ -190,6 +199,8 @@ class Router:
             call = self.dialogues.calls.get((session.id, bytes(id))) if id is not None else None
             if call is not None:
                 call.cancel()
+            elif id is not None:
+                self.opening.cancel(session.id, bytes(id))
         elif envelope.method == "notifications/roots/list_changed":
             for link in self._own_connections(caller_of(session)):
                 link.notify(envelope.method)
@@ -216,9 +227,16 @@ class Router:
         if self.admission.sessions.full:
             self.end_idle_sessions()
         token = self.admission.new_session(principal, version, capabilities)
-        answer.over("ok")
-        result = jsonrpc.result(bytes(envelope.id), self.offers.initialized(version))
-        exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
+
+        def introduce() -> None:
+            if not self.opening.over:
+                self.opening.hold(answer, introduce)
+                return
+            answer.over("ok")
+            result = jsonrpc.result(answer.id, self.offers.initialized(version))
+            exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
+
+        introduce()
 
     def _ping(self, request: Request) -> None:
         request.answer.succeed(b"{}")
@@ -392,5 +410,7 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
         **_SHARED,
     },
 }
+# What is answered from all servers at once. (`initialize` is, too.)
+_WHOLE = frozenset({"server/discover", "subscriptions/listen", *(kind.method for kind in catalogs.KINDS.values())})
 # What one era has and the other has not is unknown there, not somebody else's.
 _OURS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})

@@ -24,6 +24,7 @@ from .audit import Audit
 from .background import Background
 from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
 from .http import protocol_class
+from .opening import PATIENCE
 from .router import Router
 from .session import KeyRing
 from .status import Report, StatusBoard, server_status
@@ -152,6 +153,10 @@ class Gateway:
     def _on_change(self) -> None:
         self._publish_soon = False
         self.router.rebuild()
+        if all(backend.known for backend in self.router.backends.values()):
+            self.router.opening.end()
+        else:
+            self.router.opening.advance()
         self.publish()
 
     def publish(self) -> None:
@@ -187,6 +192,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         self.apply()
+        loop.call_later(PATIENCE, self.router.opening.end)
         async with asyncio.TaskGroup() as group:
             looking = [group.create_task(self._watch_files()), group.create_task(self._end_idle_sessions())]
             serving = group.create_task(clients.serve())

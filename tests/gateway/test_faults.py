@@ -367,7 +367,6 @@ def test_a_killed_gateway_resumes_a_sessions_process(lab: Lab) -> None:
             first.process.wait()
             assert isinstance(lost.exception(), httpx2.TransportError)
     with gateway(lab.folder, config, port=port) as second:
-        second.await_ready()
         # The process is still at work for the first one, and answers it, before it comes to this.
         assert call(second, "count") == "2"
         assert call(second, "pid") == pid

@@ -197,6 +197,7 @@ def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
 def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         router = Router(config=configuration(folder=tmp_path), keys=KeyRing({}), metrics=Metrics())
+        router.opening.end()
         config = uvicorn.Config(client_app(router), lifespan="off", timeout_keep_alive=1)
         config.load()
         make = partial(http.protocol_class(router), config=config, server_state=ServerState(), app_state={})

@@ -32,6 +32,7 @@ _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
 _PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference", "Unresponsive"})
+_COMING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining"})  # where a pod has just started, or is being replaced
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
@@ -81,6 +82,13 @@ class Backend:
     def capabilities(self) -> frozenset[str]:
         """What the server says that it has; empty as long as it is not known."""
         return self.snapshot.profile.capabilities if self.snapshot.profile else frozenset()
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what it offers, or that it cannot say: not while it may be about to start."""
+        if self.snapshot.state != "Failed" or self.server.url:
+            return self.snapshot.state != "Connecting"
+        return self.snapshot.last_error is None or self.snapshot.last_error.reason not in _COMING
 
     @property
     def in_flight(self) -> int:
