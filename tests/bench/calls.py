@@ -60,17 +60,18 @@ def measure() -> dict[str, list[dict[str, Any]]]:
         sessions = _fresh_sessions(folder, config, shipped)
         ours = stack.enter_context(gateway(folder, config, python=shipped))
         ours.await_ready()
+        others = [
+            Way(name, port, _peer, pid)
+            for name in peers.PEERS
+            for port, pid in [stack.enter_context(peers.peer(name, folder / "server"))]
+        ]
+        # last, because a bridge does not wait long for the first byte of a connection
         relay, relay_pid = stack.enter_context(_relay(running.port))
         ways = [
             Way(DIRECT, running.port, _line),
             Way(MINIMAL, relay, _plain, relay_pid),
             Way(OURS, ours.port, _modern, ours.process.pid),
             Way(LEGACY, ours.port, _legacy, ours.process.pid),
-        ]
-        others = [
-            Way(name, port, _peer, pid)
-            for name in peers.PEERS
-            for port, pid in [stack.enter_context(peers.peer(name, folder / "server"))]
         ]
         return {
             "1 KiB tool calls": _rounds(ways, SMALL, (1, 16, 64)),

@@ -41,6 +41,9 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        asyncio.get_running_loop().stop()  # callers must not wait for ever
+
     def call(self, caller: Downstream, body: bytes) -> None:
         message = decode(body)
         self.number += 1
