@@ -10,6 +10,7 @@ import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -128,6 +129,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         between, heads, self._plain = not self._reading, self._heads, None
+        if self.parser is None:
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         super().data_received(data)
         if not self._reading:
             self._disarm()
@@ -137,6 +141,12 @@ class GatewayProtocol(HttpToolsProtocol):
         if between and self._plain is not None and self._heads == heads + 1 > 1 and self._plain.keep_alive:
             self._head = learn(data, self._plain.headers)
         self._plain = None
+        self._rest()
+
+    def _rest(self) -> None:
+        """Between requests there is nothing to parse, and a parser is an eighth of what an idle connection costs."""
+        if self._plain is None and not self._reading and not self._busy():
+            self.parser = cast("httptools.HttpRequestParser", None)
 
     def on_response_complete(self) -> None:
         """uvicorn sets and clears a timer for each response; here one looks now and then whether it has been quiet."""
@@ -148,6 +158,7 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             return
+        self._rest()
         self._quiet_since = self.loop.time()
         if not self._watching:
             self._watching = True
