@@ -24,8 +24,15 @@ def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     for key in rows[0]:
         table.add_column(key, justify="left" if isinstance(rows[0][key], str) else "right")
     for row in rows:
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(_shown(value) for value in row.values()))
     console.print(table)
+
+
+def _shown(value: object) -> str:
+    """Four digits that count, and all digits of what is larger."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
 
 
 def main() -> None:
