@@ -13,6 +13,7 @@ from .catalog import Catalog, Offer
 from .config import Config, Server
 from .era import Era
 from .upstream.backend import Backend
+from .upstream.connection import Connection
 from .upstream.state import Caller
 
 _MAX_OWN = 10_000
@@ -75,6 +76,11 @@ class Offers:
             return self.backends[name]
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
         return having[0] if len(having) == 1 and having[0].snapshot.available else None
+
+    def own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
+        """The connections to a caller's own processes, of those servers that have a capability."""
+        having = [b for b in self.backends.values() if capability is None or capability in b.capabilities]
+        return [link for backend in having if (link := backend.own_connection(caller)) is not None]
 
     def initialized(self, version: str) -> bytes:
         """The result of `initialize`."""

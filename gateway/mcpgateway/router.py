@@ -33,9 +33,7 @@ from .session import KeyRing, Session
 from .tasks import EXTENSION, Tasks, insist
 from .telemetry import Metrics
 from .upstream.backend import Backend
-from .upstream.connection import Connection
 from .upstream.errors import UpstreamError
-from .upstream.state import Caller
 from .upstream.subscription import Subscriber
 from .watching import Watching
 
@@ -166,20 +164,15 @@ class Router:
     def _request(self, request: Request) -> None:
         """Serve it; at first what needs to know all servers waits for them, and so does what would be refused without them."""
         answer = request.answer
-        early = not self.opening.over
-        if early and answer.method in _WHOLE:
-            self._hold(request)
-            return
-        try:
-            _METHODS[answer.era].get(answer.method, Router._unknown)(self, request)
-        except ProtocolError as error:
-            if early:
-                self._hold(request)
-            else:
-                answer.fail(error.code, error.message, error.data)
-
-    def _hold(self, request: Request) -> None:
-        self.opening.hold(request.answer, lambda: self._request(request), key=request.caller.key)
+        if self.opening.over or answer.method not in _WHOLE:
+            try:
+                _METHODS[answer.era].get(answer.method, Router._unknown)(self, request)
+                return
+            except ProtocolError as error:
+                if self.opening.over:
+                    answer.fail(error.code, error.message, error.data)
+                    return
+        self.opening.hold(answer, lambda: self._request(request), key=request.caller.key)
 
     def _unknown(self, request: Request) -> None:
         """A method that is not ours to know passes, if there is no doubt for whom it is."""
@@ -202,13 +195,8 @@ class Router:
             elif id is not None:
                 self.opening.cancel(session.id, bytes(id))
         elif envelope.method == "notifications/roots/list_changed":
-            for link in self._own_connections(caller_of(session)):
+            for link in self.offers.own_connections(caller_of(session)):
                 link.notify(envelope.method)
-
-    def _own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
-        """The connections to a caller's own processes, of those servers that have a capability."""
-        having = [b for b in self.backends.values() if capability is None or capability in b.capabilities]
-        return [link for backend in having if (link := backend.own_connection(caller)) is not None]
 
     # --- methods ----------------------------------------------------------------------------------------------------------
 
@@ -286,23 +274,23 @@ class Router:
         request.answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
 
     def _read_resource(self, request: Request) -> None:
-        uri, backend = self._resource(request)
-        if backend is not None:
+        if (backend := self._resource(request)) is not None:
             self._relay(request, backend, request.params)
-        else:
-            self._absent(request, self.offers.of(request.caller).listings["resources"], uri, "resource")
 
-    def _resource(self, request: Request) -> tuple[str, Backend | None]:
-        """The URI that a request names, and who has it; None: a server that is away. Raises: ProtocolError for an unknown one."""
+    def _resource(self, request: Request) -> Backend | None:
+        """Who has the URI that a request names; None: a server that is away, which has been said. Raises: ProtocolError."""
         uri = jsonrpc.text(request.params.get("uri", UNSET))
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
         request.answer.name = uri
-        backend = self.offers.owner(uri, request.caller)
-        if backend is None and uri not in self.offers.of(request.caller).listings["resources"].away:
+        if (backend := self.offers.owner(uri, request.caller)) is not None:
+            return backend
+        listing = self.offers.of(request.caller).listings["resources"]
+        if uri not in listing.away:
             code = jsonrpc.INVALID_PARAMS if request.answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
             raise ProtocolError(code, f"unknown resource: {uri[:200]!r}", data={"uri": uri})
-        return uri, backend
+        self._absent(request, listing, uri, "resource")
+        return None
 
     def _task(self, request: Request) -> None:
         """Tasks extension: the task's name says whose it is."""
@@ -341,7 +329,7 @@ class Router:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.level must be one of {', '.join(eras.LOG_LEVELS)}")
         body = jsonrpc.dump(request.params)
         self.dialogues.set_level(request.caller.key, body)
-        for link in self._own_connections(request.caller, "logging"):
+        for link in self.offers.own_connections(request.caller, "logging"):
             link.set_level(body)
         request.answer.succeed(b"{}")
 
@@ -349,16 +337,12 @@ class Router:
 
     def _subscribe(self, request: Request) -> None:
         """A legacy client's: its own process is told, or ours is told once for everybody."""
-        uri, backend = self._resource(request)
-        if backend is None:
-            self._absent(request, self.offers.of(request.caller).listings["resources"], uri, "resource")
-        elif backend.era == "legacy" and backend.snapshot.isolation in ("Session", "Principal"):
+        backend = self._resource(request)
+        if backend is not None and backend.era == "legacy" and backend.snapshot.isolation in ("Session", "Principal"):
             self._relay(request, backend, request.params)
-        elif "resources.subscribe" not in backend.capabilities:
-            raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"server {backend.server.name!r} does not tell of changed resources")
-        else:
-            change = self._watching.subscribe if request.answer.method == "resources/subscribe" else self._watching.unsubscribe
-            change(uri, backend, request.caller)
+        elif backend is not None:
+            wanted = request.answer.method == "resources/subscribe"
+            self._watching.tell(request.answer.name, backend, request.caller, wanted=wanted)
             request.answer.succeed(b"{}")
 
     # --- to a server ------------------------------------------------------------------------------------------------------

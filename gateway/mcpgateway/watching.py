@@ -35,15 +35,13 @@ class Watching:
         self._offers, self._dialogues = offers, dialogues
         self._tasks = Background()
 
-    def subscribe(self, uri: str, backend: Backend, caller: Caller) -> None:
-        """A legacy session wants to know."""
+    def tell(self, uri: str, backend: Backend, caller: Caller, *, wanted: bool) -> None:
+        """A legacy session wants to know of a resource, or does not any more. Raises: ProtocolError if its server never tells."""
+        if "resources.subscribe" not in backend.capabilities:
+            message = f"server {backend.server.name!r} does not tell of changed resources"
+            raise jsonrpc.ProtocolError(jsonrpc.METHOD_NOT_FOUND, message)
         subscriber = _SessionStream(caller.key, self._dialogues)
-        self._change(backend, caller, lambda known: known.add(uri, subscriber))
-
-    def unsubscribe(self, uri: str, backend: Backend, caller: Caller) -> None:
-        """A legacy session does not want to know any more."""
-        subscriber = _SessionStream(caller.key, self._dialogues)
-        self._change(backend, caller, lambda known: known.discard(uri, subscriber))
+        self._change(backend, caller, lambda known: (known.add if wanted else known.discard)(uri, subscriber))
 
     def forget(self, key: str) -> None:
         """A legacy session has ended."""

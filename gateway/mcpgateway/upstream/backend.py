@@ -31,8 +31,6 @@ from .subscription import Subscription
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE = 20.0  # seconds that a call waits for a server that is being restarted
-_PASSING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining", "ReferencesChanged", "MissingReference", "Unresponsive"})
-_COMING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining"})  # where a pod has just started, or is being replaced
 LIST_CHANGED = frozenset(f"notifications/{kind.capability}/list_changed" for kind in KINDS.values())
 _BACKOFF = (0.1, 5.0)  # seconds: first and longest
 
@@ -86,9 +84,7 @@ class Backend:
     @property
     def known(self) -> bool:
         """Whether it is known what it offers, or that it cannot say: not while it may be about to start."""
-        if self.snapshot.state != "Failed" or self.server.url:
-            return self.snapshot.state != "Connecting"
-        return self.snapshot.last_error is None or self.snapshot.last_error.reason not in _COMING
+        return not self.snapshot.coming or (self.snapshot.state == "Failed" and bool(self.server.url))
 
     @property
     def in_flight(self) -> int:
@@ -268,16 +264,11 @@ class Backend:
             self.subscription.attach(connection, profile)
         else:  # listing needs no process from here on: the catalog has the list
             connection.close()
-        lasting = self._lasting_error()
+        lasting = self.snapshot.lasting_error
         known = replace(self.snapshot, state="Ready", profile=profile, isolation=isolation, offer=offer, last_error=lasting)
         self._usable.set()
         self._note(known)
         return connection
-
-    def _lasting_error(self) -> UpstreamError | None:
-        """What is still worth knowing once a server answers: not that it took a moment to come."""
-        error = self.snapshot.last_error
-        return None if error is None or error.reason in _PASSING else error
 
     def _on_notification(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         """What a shared connection says: it is for everybody, or for those who have subscribed."""
@@ -307,7 +298,7 @@ class Backend:
     def _on_pulse(self, answers: bool) -> None:
         error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {pulse.DEADLINE:g} s: it is busy, or hangs")
         state: State = "Ready" if answers else "Unresponsive"
-        self._note(replace(self.snapshot, state=state, last_error=self._lasting_error() if answers else error))
+        self._note(replace(self.snapshot, state=state, last_error=self.snapshot.lasting_error if answers else error))
 
     async def _hold(self, watch: Watch, connection: Connection, feeling: asyncio.Future[UpstreamError]) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""

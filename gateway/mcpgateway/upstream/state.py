@@ -13,6 +13,9 @@ from .connection import Connection
 from .errors import UpstreamError
 from .handshake import Profile
 
+_COMING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining"})  # where a pod has just started, or is being replaced
+_PASSING = _COMING | {"ReferencesChanged", "MissingReference", "Unresponsive"}
+
 State = Literal["Connecting", "Ready", "Unresponsive", "Restarting", "Failed"]
 
 
@@ -32,6 +35,18 @@ class Snapshot:
     def available(self) -> bool:
         """Whether its tools are offered: also during the moment that a restart takes, and while it may be just busy."""
         return self.state in ("Ready", "Unresponsive", "Restarting")
+
+    @property
+    def coming(self) -> bool:
+        """Whether nothing has been heard of it, and it may be about to start."""
+        if self.state == "Failed":
+            return self.last_error is not None and self.last_error.reason in _COMING
+        return self.state == "Connecting"
+
+    @property
+    def lasting_error(self) -> UpstreamError | None:
+        """What is still worth knowing once a server answers: not that it took a moment to come."""
+        return None if self.last_error is None or self.last_error.reason in _PASSING else self.last_error
 
 
 @dataclass(frozen=True, slots=True)
