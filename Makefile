@@ -42,7 +42,7 @@ checks: tools bridge ## Lint, types, import contracts, generated files: all that
 	PYTHONPATH=operator:gateway lint-imports
 	cd gateway/bridge && test -z "$$(gofmt -l . ../../tests/support)" && go vet ./...
 	"$$(python -c 'from tests.support import tools; print(tools.module("actionlint"))')" .github/workflows/*.yaml
-	@python -m mcpgateway_operator.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
+	@python -m mcpgateway_operator.api.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 	@diff -q crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 
 .PHONY: format
@@ -83,7 +83,7 @@ $(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod | tools
 
 .PHONY: crds
 crds: tools ## Generate crds/ and the chart's copy from the models
-	python -m mcpgateway_operator.crd > crds/mcpgateways.yaml
+	python -m mcpgateway_operator.api.crd > crds/mcpgateways.yaml
 	cp crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml
 
 .PHONY: golden

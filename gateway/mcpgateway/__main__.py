@@ -10,8 +10,8 @@ from pathlib import Path
 import uvloop
 
 from .config import ConfigError
-from .server import Settings, start
-from .telemetry import set_up_logging
+from .gateway import Settings, start
+from .runtime.metrics import set_up_logging
 
 _GARBAGE = 20_000  # objects: requests leave no circles behind, so that the collector would find nothing, only sooner
 

@@ -16,21 +16,22 @@ from typing import Any, cast
 import kopf
 import structlog
 
-from . import __version__, health
-from .cluster import KubernetesCluster, StartAnewError
-from .definition import Definitions
-from .facts import Key
-from .handlers import registry, settings
-from .index import Index
-from .kinds import OPTIONS, POD, managed
-from .lease import Lease
-from .metrics import Metrics
-from .naming import MANAGER
-from .polls import Polls
-from .queue import WorkQueue
-from .reconcile import Reconciler, Settings, utc_now
-from .resync import Resync
-from .rollouts import Rollouts
+from . import __version__
+from .kube.client import KubernetesCluster, StartAnewError
+from .kube.discovery import Definitions
+from .kube.leader_election import Lease
+from .kube.watches import registry, settings
+from .observe.child_state import Key
+from .observe.gateway_reports import Polls
+from .observe.index import Index
+from .observe.kinds import OPTIONS, POD, managed
+from .observe.resync import Resync
+from .reconcile.reconciler import Reconciler, Settings, utc_now
+from .reconcile.rollouts import Rollouts
+from .reconcile.workqueue import WorkQueue
+from .render.naming import MANAGER
+from .serving import health
+from .serving.metrics import Metrics
 
 log = structlog.get_logger()
 

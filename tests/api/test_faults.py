@@ -19,8 +19,8 @@ import httpx2
 import pytest
 import yaml
 
-from mcpgateway_operator.api import CRD_NAME
-from mcpgateway_operator.naming import MANAGER
+from mcpgateway_operator.api.spec import CRD_NAME
+from mcpgateway_operator.render.naming import MANAGER
 from tests.api.conftest import Space
 from tests.conftest import Scale
 from tests.support import faults, operators

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator import status
+from mcpgateway_operator.reconcile import conditions
 from tests.api.conftest import Space
 from tests.support import tools
 from tests.support.controlplane import ControlPlane
@@ -25,13 +25,13 @@ NOW = "2026-11-24T00:00:00Z"
 
 
 def rejected() -> dict[str, Any]:
-    conditions = status.conditions(status.rejected("spec.x is wrong"), generation=1, previous={}, now=NOW)
-    return {"observedGeneration": 1, "conditions": conditions}
+    found = conditions.conditions(conditions.rejected("spec.x is wrong"), generation=1, previous={}, now=NOW)
+    return {"observedGeneration": 1, "conditions": found}
 
 
 READY_STATUS = built(replace(READY, generation=1))
 STARTING = built(replace(READY, generation=1, gateway=None, pods=(), reports={}))
-STALLED = built(replace(READY, generation=1, failure=status.Finding("False", "Conflict", "Service x is somebody else's")))
+STALLED = built(replace(READY, generation=1, failure=conditions.Finding("False", "Conflict", "Service x is somebody else's")))
 
 
 class TestArgo:

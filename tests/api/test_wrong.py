@@ -14,7 +14,7 @@ import httpx2
 import pytest
 import yaml
 
-from mcpgateway_operator import crd
+from mcpgateway_operator.api import crd
 from tests.api.conftest import Space
 from tests.support.controlplane import ControlPlane
 from tests.support.resources import gateway, server

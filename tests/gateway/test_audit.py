@@ -13,8 +13,8 @@ import httpx2
 import msgspec
 import pytest
 
-from mcpgateway import audit
-from mcpgateway.audit import Audit, Entry
+from mcpgateway.access import audit
+from mcpgateway.access.audit import Audit, Entry
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import Gateway, configuration, gateway

@@ -1,4 +1,4 @@
-"""The connection guard, and what http.py relies on in uvicorn (docs/decisions/0001)."""
+"""The connection guard, and what connection.py relies on in uvicorn (docs/decisions/0001)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from mcpgateway import http
-from mcpgateway.app import client_app
-from mcpgateway.exchange import McpExchange
-from mcpgateway.router import Router
-from mcpgateway.session import KeyRing
-from mcpgateway.telemetry import Metrics
+from mcpgateway.access.sessions import KeyRing
+from mcpgateway.edge import connection
+from mcpgateway.edge.exchange import McpExchange
+from mcpgateway.edge.routes import client_app
+from mcpgateway.requests.router import Router
+from mcpgateway.runtime.metrics import Metrics
 from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN, configuration
 
@@ -191,7 +191,7 @@ def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
         raw.socket.sendall(sent)
         assert raw.response()[0] == 408
         assert raw.file.read() == b""
-        assert time.monotonic() - began < 2 * http.HEADER_DEADLINE + http.BODY_DEADLINE
+        assert time.monotonic() - began < 2 * connection.HEADER_DEADLINE + connection.BODY_DEADLINE
 
 
 def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> N
         router.opening.end()
         config = uvicorn.Config(client_app(router), lifespan="off", timeout_keep_alive=1)
         config.load()
-        make = partial(http.protocol_class(router), config=config, server_state=ServerState(), app_state={})
+        make = partial(connection.protocol_class(router), config=config, server_state=ServerState(), app_state={})
         server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         quiet, busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]

@@ -12,10 +12,11 @@ import httpx2
 import pytest
 from msgspec import Raw
 
-from mcpgateway import era, parking
-from mcpgateway.jsonrpc import ProtocolError
-from mcpgateway.parking import Parking
-from mcpgateway.session import KeyRing
+from mcpgateway.access.sessions import KeyRing
+from mcpgateway.protocol import era
+from mcpgateway.protocol.jsonrpc import ProtocolError
+from mcpgateway.requests import input_required
+from mcpgateway.requests.input_required import Parking
 from tests.gateway.conftest import World
 from tests.support.bridges import until
 from tests.support.gateways import MODERN, TOKEN
@@ -93,16 +94,16 @@ def test_a_parked_call_expires_and_belongs_to_its_principal(monkeypatch: pytest.
 
     place = Parking(KeyRing({"k": b"k" * 32}))
     params = {"name": Raw(b'"t"'), "arguments": Raw(b'{"a":1,"b":2}'), "inputResponses": Raw(b"{}")}
-    mine = parking.binding(principal="me", method="tools/call", params=params)
-    again = parking.binding(principal="me", method="tools/call", params={**params, "arguments": Raw(b'{ "b":2, "a":1 }')})
-    others = parking.binding(principal="you", method="tools/call", params=params)
+    mine = input_required.binding(principal="me", method="tools/call", params=params)
+    again = input_required.binding(principal="me", method="tools/call", params={**params, "arguments": Raw(b'{ "b":2, "a":1 }')})
+    others = input_required.binding(principal="you", method="tools/call", params=params)
     assert mine == again != others
     kept = Kept()
     _, state = place.put(kept, mine)
     with pytest.raises(ProtocolError):
         place.take(state, others)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + parking.PATIENCE + 1)
+    monkeypatch.setattr(time, "time", lambda: now + input_required.PATIENCE + 1)
     with pytest.raises(ProtocolError):
         place.take(state, mine)
     monkeypatch.setattr(time, "time", lambda: now)

@@ -11,7 +11,7 @@ from mcp import MCPError
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from mcpgateway import jsonrpc
+from mcpgateway.protocol import jsonrpc
 from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN
 

@@ -12,8 +12,8 @@ import pytest
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
-from mcpgateway import replay
-from mcpgateway.replay import Replay
+from mcpgateway.streams import replay
+from mcpgateway.streams.replay import Replay
 from tests.gateway.conftest import World
 from tests.gateway.test_dialogue import FORM, Person
 from tests.gateway.test_dialogue import Raw as Session

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mcpgateway import jsonrpc
-from mcpgateway.jsonrpc import ProtocolError
-from mcpgateway.session import KeyRing
-from mcpgateway.tasks import EXTENSION, Tasks
+from mcpgateway.access.sessions import KeyRing
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import ProtocolError
+from mcpgateway.requests.tasks import EXTENSION, Tasks
 from tests.gateway.conftest import World
 from tests.gateway.test_parking import headers, message
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcpgateway_operator.api import parse_spec
+from mcpgateway_operator.api.spec import parse_spec
+from mcpgateway_operator.api.validation import check
 from mcpgateway_operator.cli.manifests import to_yaml
-from mcpgateway_operator.render import Context, render
-from mcpgateway_operator.rules import check
+from mcpgateway_operator.render.render import Context, render
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/in.yaml"))
 

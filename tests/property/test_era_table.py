@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway import era, jsonrpc
-from mcpgateway.jsonrpc import ProtocolError
+from mcpgateway.protocol import era, jsonrpc
+from mcpgateway.protocol.jsonrpc import ProtocolError
 
 CODES = {jsonrpc.HEADER_MISMATCH, jsonrpc.UNSUPPORTED_VERSION, jsonrpc.INVALID_PARAMS}
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.upstream.events import Event, EventParser
-from mcpgateway.upstream.framing import LineTooLong
+from mcpgateway.protocol.sse_events import Event, EventParser
+from mcpgateway.upstream.bridge.framing import LineTooLong
 
 LINES = st.lists(
     st.sampled_from([b"data: a", b"data:b", b"data", b"event: x", b"id: 7", b"id: \0", b"retry: 50", b": hi", b"junk", b""])

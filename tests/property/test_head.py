@@ -6,7 +6,7 @@ import httptools
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mcpgateway.head import Head, learn
+from mcpgateway.edge.known_head import Head, learn
 
 NAMES = st.sampled_from(["Host", "Accept", "Authorization", "Mcp-Session-Id", "X-A", "x-b", "Content-Type"])
 VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=0, max_size=12)

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcpgateway_operator import api, naming
-from mcpgateway_operator import servers as server_models
-from mcpgateway_operator.render import Context, render
+from mcpgateway_operator.api import servers as server_models
+from mcpgateway_operator.api.spec import InvalidSpecError, Spec, parse_spec
+from mcpgateway_operator.render import naming
+from mcpgateway_operator.render.render import Context, render
 from tests.support.paths import ROOT
 
 letters = "abcdefghijklmnopqrstuvwxyz"
@@ -67,8 +68,8 @@ def servers(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> api.Spec:
-    return api.parse_spec(
+def specs(draw: st.DrawFn) -> Spec:
+    return parse_spec(
         {
             "mode": draw(st.sampled_from(["MultiPod", "Sidecar"])),
             "replicas": draw(st.integers(0, 5)),
@@ -99,13 +100,13 @@ def shape(value: Any) -> Any:
 
 @slow
 @given(specs())
-def test_rendering_is_pure(spec: api.Spec) -> None:
+def test_rendering_is_pure(spec: Spec) -> None:
     assert json.dumps(render(spec, CONTEXT).objects) == json.dumps(render(spec, CONTEXT).objects)
 
 
 @slow
 @given(specs())
-def test_every_object_is_ours_and_has_its_own_name(spec: api.Spec) -> None:
+def test_every_object_is_ours_and_has_its_own_name(spec: Spec) -> None:
     objects = render(spec, CONTEXT).objects
     names = [(o["kind"], o["metadata"]["name"]) for o in objects]
     assert len(names) == len(set(names))
@@ -118,7 +119,7 @@ def test_every_object_is_ours_and_has_its_own_name(spec: api.Spec) -> None:
 
 @slow
 @given(specs())
-def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: api.Spec) -> None:
+def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: Spec) -> None:
     writable = {server.name for server in spec.servers if server.writable_root_filesystem}
     allowed = {"configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim"}
     for template in pods(render(spec, CONTEXT).objects):
@@ -145,7 +146,7 @@ def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: api.Spec)
 
 @slow
 @given(specs())
-def test_every_claim_that_is_mounted_is_made_or_named_by_the_user(spec: api.Spec) -> None:
+def test_every_claim_that_is_mounted_is_made_or_named_by_the_user(spec: Spec) -> None:
     objects = render(spec, CONTEXT).objects
     known = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
     known |= {folder.claim_name for server in spec.servers for folder in server.storage if folder.claim_name}
@@ -156,7 +157,7 @@ def test_every_claim_that_is_mounted_is_made_or_named_by_the_user(spec: api.Spec
 
 @slow
 @given(specs())
-def test_containers_of_a_pod_share_no_port_and_no_name(spec: api.Spec) -> None:
+def test_containers_of_a_pod_share_no_port_and_no_name(spec: Spec) -> None:
     for template in pods(render(spec, CONTEXT).objects):
         containers = template["spec"]["containers"]
         listens = [a for c in containers for a in c["args"] if a.startswith(("--listen=", "--health=", "--internal="))]
@@ -167,7 +168,7 @@ def test_containers_of_a_pod_share_no_port_and_no_name(spec: api.Spec) -> None:
 
 @slow
 @given(specs())
-def test_selectors_match_their_pods(spec: api.Spec) -> None:
+def test_selectors_match_their_pods(spec: Spec) -> None:
     objects = render(spec, CONTEXT).objects
     labels = [template["metadata"]["labels"] for template in pods(objects)]
     for o in objects:
@@ -204,15 +205,15 @@ def test_no_text_changes_the_structure(pair: tuple[dict[str, Any], dict[str, Any
     """It is refused, or one of the same objects has another string in it."""
     plain, hostile = pair
     try:
-        spec = api.parse_spec(hostile)
-    except api.InvalidSpecError:
+        spec = parse_spec(hostile)
+    except InvalidSpecError:
         return
-    assert shape(render(spec, CONTEXT).objects) == shape(render(api.parse_spec(plain), CONTEXT).objects)
+    assert shape(render(spec, CONTEXT).objects) == shape(render(parse_spec(plain), CONTEXT).objects)
 
 
 @slow
 @given(specs())
-def test_both_modes_offer_the_same_servers(spec: api.Spec) -> None:
+def test_both_modes_offer_the_same_servers(spec: Spec) -> None:
     def offered(mode: str) -> Any:
         config = json.loads(render(spec.model_copy(update={"mode": mode}), CONTEXT).objects[0]["data"]["config.json"])
         for server in config.get("servers", []):
@@ -224,7 +225,7 @@ def test_both_modes_offer_the_same_servers(spec: api.Spec) -> None:
 
 @slow
 @given(specs())
-def test_another_server_changes_no_other_servers_pod(spec: api.Spec) -> None:
+def test_another_server_changes_no_other_servers_pod(spec: Spec) -> None:
     multi = spec.model_copy(update={"mode": "MultiPod"})
     extra = server_models.Server(name="zz-extra", image="i", command=("x",))
     before = {o["metadata"]["name"]: o for o in render(multi, CONTEXT).objects if o["kind"] == "Deployment"}

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway import catalog, config, era, jsonrpc
+from mcpgateway import config
+from mcpgateway.catalog import model
+from mcpgateway.protocol import era, jsonrpc
 
 ERAS = st.sampled_from(["legacy", "modern"])
 SPACE = st.text(" \t\n\r", max_size=2)
@@ -91,8 +93,8 @@ def test_results_reach_the_client_as_the_server_wrote_them(
 @given(members=MEMBERS, space=SPACE, prefix=st.sampled_from(["Always", "Never"]))
 def test_a_tool_is_listed_as_its_server_describes_it(members: dict[str, str], space: str, prefix: config.PrefixPolicy) -> None:
     raw = Raw(_object({"name": '"t"', **members}, space).encode())
-    offer = catalog.Offer((catalog.Item("tools", "s", "t", raw),))
-    built = catalog.build([offer], naming=config.ToolNames(prefix=prefix), gateway="g")
+    offer = model.Offer((model.Item("tools", "s", "t", raw),))
+    built = model.build([offer], naming=config.ToolNames(prefix=prefix), gateway="g")
     page = jsonrpc.members(Raw(built.listings["tools"].page(None, modern=True)))
     (listed,) = jsonrpc.items(page["tools"])
     arrived = {key: flat(value) for key, value in jsonrpc.members(listed).items()}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcpgateway import jsonrpc
-from mcpgateway.upstream.framing import LineSplitter, LineTooLong
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.upstream.bridge.framing import LineSplitter, LineTooLong
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator import api, crd
+from mcpgateway_operator.api import crd, spec
 from tests.support.paths import ROOT
 
 
@@ -60,16 +60,16 @@ def test_the_committed_crd_is_fresh() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("1m30s", 90), ("500ms", 0.5), ("2h", 7200), ("1.5s", 1.5)])
 def test_durations(text: str, seconds: float) -> None:
-    assert api.seconds(text) == seconds
+    assert spec.seconds(text) == seconds
 
 
 def test_a_bad_spec_names_the_field_and_the_value() -> None:
-    with pytest.raises(api.InvalidSpecError) as caught:
-        api.parse_spec({"mode": "Both", "servers": [{"name": "UP", "image": "x"}]})
+    with pytest.raises(spec.InvalidSpecError) as caught:
+        spec.parse_spec({"mode": "Both", "servers": [{"name": "UP", "image": "x"}]})
     assert "spec.mode: Input should be 'MultiPod' or 'Sidecar'" in str(caught.value)
     assert "spec.servers[0].name" in str(caught.value)
 
 
 def test_an_unknown_field_is_refused() -> None:
-    with pytest.raises(api.InvalidSpecError, match=r"spec\.server: Extra inputs are not permitted"):
-        api.parse_spec({"server": [], "servers": [{"name": "a", "image": "x", "command": ["x"]}]})
+    with pytest.raises(spec.InvalidSpecError, match=r"spec\.server: Extra inputs are not permitted"):
+        spec.parse_spec({"server": [], "servers": [{"name": "a", "image": "x", "command": ["x"]}]})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator import api, crd
+from mcpgateway_operator.api import crd, spec
 from mcpgateway_operator.cli import local
 from mcpgateway_operator.cli.documents import BadInputError, read
 from tests.support.paths import ROOT
@@ -27,7 +27,7 @@ def _rules(schema: Any) -> Iterator[dict[str, str]]:
         yield from _rules(child)
 
 
-RULES = [rule["message"] for rule in _rules(crd.structural(api.Spec))]
+RULES = [rule["message"] for rule in _rules(crd.structural(spec.Spec))]
 GOOD: dict[str, Any] = {
     "apiVersion": "mcpgateway.dev/v1alpha1",
     "kind": "MCPGateway",

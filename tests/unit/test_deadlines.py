@@ -7,12 +7,12 @@ import asyncio
 import uvicorn
 
 from mcpgateway import config
-from mcpgateway.app import client_app
-from mcpgateway.deadlines import Deadlines
-from mcpgateway.http import protocol_class
-from mcpgateway.router import Router
-from mcpgateway.session import KeyRing
-from mcpgateway.telemetry import Metrics
+from mcpgateway.access.sessions import KeyRing
+from mcpgateway.edge.connection import protocol_class
+from mcpgateway.edge.routes import client_app
+from mcpgateway.requests.router import Router
+from mcpgateway.runtime.deadlines import Deadlines
+from mcpgateway.runtime.metrics import Metrics
 from tests.support.bridges import free_port
 
 

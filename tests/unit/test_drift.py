@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from mcpgateway_operator import drift, facts, fieldset
-from mcpgateway_operator.naming import MANAGER
+from mcpgateway_operator.observe import child_state, drift, field_ownership
+from mcpgateway_operator.render.naming import MANAGER
 
 MANIFEST: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -47,13 +47,13 @@ def in_containers(**container: Any) -> dict[str, Any]:
 
 
 def test_what_is_in_place_is_known_without_having_applied_it() -> None:
-    assert facts.owned(live()).applied == facts.wanted_digest(MANIFEST)
+    assert child_state.owned(live()).applied == child_state.wanted_digest(MANIFEST)
 
 
 def test_a_value_that_was_taken_from_us_is_not_in_place() -> None:
     body = copy.deepcopy(live())
     del body["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"]["f:a"]
-    assert facts.owned(body).applied != facts.wanted_digest(MANIFEST)
+    assert child_state.owned(body).applied != child_state.wanted_digest(MANIFEST)
 
 
 def test_an_addition_means_that_it_is_not_in_place() -> None:
@@ -61,7 +61,7 @@ def test_an_addition_means_that_it_is_not_in_place() -> None:
     container = {"name": "c", "stdin": True}
     body = live(("kubectl", fields), containers=[container])
     assert [addition.path for addition in drift.additions(body)] == ["/spec/template/spec/containers/0/stdin"]
-    assert facts.owned(body).applied == ""
+    assert child_state.owned(body).applied == ""
 
 
 def test_items_of_lists_are_removed_from_the_end() -> None:
@@ -93,4 +93,4 @@ def test_a_subresource_is_not_the_object() -> None:
     )
     body["spec"]["paused"] = True
     assert drift.additions(body) == []
-    assert len(list(fieldset.entries(body, ours=False))) == 0
+    assert len(list(field_ownership.entries(body, ours=False))) == 0

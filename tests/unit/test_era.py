@@ -10,8 +10,8 @@ from mcp.shared import inbound
 from mcp_types import version as sdk_versions
 from msgspec import Raw
 
-from mcpgateway import era, jsonrpc
-from mcpgateway.jsonrpc import ProtocolError
+from mcpgateway.protocol import era, jsonrpc
+from mcpgateway.protocol.jsonrpc import ProtocolError
 
 MODERN = "2026-07-28"
 

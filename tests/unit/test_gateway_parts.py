@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from mcpgateway import auth, catalog, config, jsonrpc
-from mcpgateway.app import parse_wait
-from mcpgateway.catalog import Item, KindName
-from mcpgateway.session import KeyRing, Sessions, TooManySessionsError
+from mcpgateway import config
+from mcpgateway.access import credentials
+from mcpgateway.access.sessions import KeyRing, Sessions, TooManySessionsError
+from mcpgateway.catalog import model
+from mcpgateway.catalog.model import Item, KindName
+from mcpgateway.edge.routes import parse_wait
+from mcpgateway.protocol import jsonrpc
 
 
 class TestSessions:
@@ -75,12 +78,12 @@ class TestSessions:
 
 
 class TestTokens:
-    def table(self, folder: Path, *, value: bytes | None = b"s3cret\n", anonymous: bool = False) -> auth.TokenTable:
+    def table(self, folder: Path, *, value: bytes | None = b"s3cret\n", anonymous: bool = False) -> credentials.TokenTable:
         file = folder / "token"
         if value is not None:
             file.write_bytes(value)
         tokens = () if anonymous else (config.Token(name="dev", file=str(file), reference="mcp-token/token"),)
-        return auth.TokenTable(config.Auth(tokens=tokens, allow_unauthenticated=anonymous))
+        return credentials.TokenTable(config.Auth(tokens=tokens, allow_unauthenticated=anonymous))
 
     def test_the_right_token_has_a_name_and_the_wrong_one_has_none(self, tmp_path: Path) -> None:
         table = self.table(tmp_path)
@@ -103,8 +106,8 @@ class TestTokens:
         assert table.principal(b"Bearer next") == "dev"
 
     def test_without_credentials_only_if_it_was_said(self, tmp_path: Path) -> None:
-        assert self.table(tmp_path, anonymous=True).principal(b"") == auth.ANONYMOUS
-        assert auth.TokenTable(config.Auth()).principal(b"") is None
+        assert self.table(tmp_path, anonymous=True).principal(b"") == credentials.ANONYMOUS
+        assert credentials.TokenTable(config.Auth()).principal(b"") is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ class TestTokens:
     ],
 )
 def test_hosts(host: bytes, allowed: bool) -> None:
-    assert auth.host_allowed(host, ("gw.ns.svc",)) is allowed
+    assert credentials.host_allowed(host, ("gw.ns.svc",)) is allowed
 
 
 @pytest.mark.parametrize(
@@ -139,23 +142,23 @@ def test_hosts(host: bytes, allowed: bool) -> None:
     ],
 )
 def test_origins(origin: bytes, allowed: bool) -> None:
-    assert auth.origin_allowed(origin, b"gw.ns.svc:8811", ("https://app.example.com",)) is allowed
+    assert credentials.origin_allowed(origin, b"gw.ns.svc:8811", ("https://app.example.com",)) is allowed
 
 
 def test_a_local_page_may_reach_a_local_gateway() -> None:
-    assert auth.origin_allowed(b"http://localhost:3000", b"127.0.0.1:8811", ())
+    assert credentials.origin_allowed(b"http://localhost:3000", b"127.0.0.1:8811", ())
 
 
 class TestCatalog:
     def item(self, kind: KindName, server: str, name: str, **more: object) -> Item:
-        raw = {catalog.KINDS[kind].key: name, **more}
+        raw = {model.KINDS[kind].key: name, **more}
         return Item(kind=kind, server=server, name=name, raw=Raw(json.dumps(raw).encode()))
 
     def tool(self, server: str, name: str, **more: object) -> Item:
         return self.item("tools", server, name, **more)
 
-    def build(self, *items: Item, prefix: config.PrefixPolicy = "Always", absent: tuple[str, ...] = ()) -> catalog.Catalog:
-        return catalog.build([catalog.Offer(items)], naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
+    def build(self, *items: Item, prefix: config.PrefixPolicy = "Always", absent: tuple[str, ...] = ()) -> model.Catalog:
+        return model.build([model.Offer(items)], naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
 
     def names(self, prefix: config.PrefixPolicy, *tools: Item, absent: tuple[str, ...] = ()) -> list[str]:
         built = self.build(*tools, prefix=prefix, absent=absent)
@@ -213,9 +216,9 @@ class TestCatalog:
         assert built.owner(uri) == ("x" if matches else None)
 
     def test_long_lists_come_in_pages_that_make_the_whole(self) -> None:
-        built = self.build(*(self.tool("x", f"t{n}") for n in range(2 * catalog.PAGE + 1)))
+        built = self.build(*(self.tool("x", f"t{n}") for n in range(2 * model.PAGE + 1)))
         listing, cursor, names = built.listings["tools"], None, []
-        for size in (catalog.PAGE, catalog.PAGE, 1):
+        for size in (model.PAGE, model.PAGE, 1):
             page = json.loads(listing.page(cursor, modern=True))
             assert len(page["tools"]) == size
             names += [tool["name"] for tool in page["tools"]]
@@ -226,7 +229,7 @@ class TestCatalog:
         "cursor", ["", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"]
     )
     def test_a_cursor_of_something_else_is_refused(self, cursor: str) -> None:
-        listing = self.build(*(self.tool("x", f"t{n}") for n in range(catalog.PAGE + 1))).listings["tools"]
+        listing = self.build(*(self.tool("x", f"t{n}") for n in range(model.PAGE + 1))).listings["tools"]
         with pytest.raises(jsonrpc.ProtocolError, match="start without a cursor"):
             listing.page(cursor, modern=False)
 
@@ -240,23 +243,23 @@ class TestCatalog:
             ),
         )
         tools = tuple(self.tool("x", name, description="d") for name in ("get_a", "get_secret", "put", "other"))
-        offer = catalog.shaped(catalog.Offer((*tools, self.item("prompts", "x", "other"))), rules)
-        built = catalog.build([offer], naming=config.ToolNames(), gateway="gw")
+        offer = model.shaped(model.Offer((*tools, self.item("prompts", "x", "other"))), rules)
+        built = model.build([offer], naming=config.ToolNames(), gateway="gw")
         listed = json.loads(built.listings["tools"].page(None, modern=False))["tools"]
         assert listed == [{"name": "x_get_a", "description": "d"}, {"name": "x_store", "description": "ü"}]
         assert built.tools["x_store"].name == "put"
         assert list(built.listings["prompts"].items) == ["x_other"]
 
     def test_the_strictest_server_says_how_long_a_list_may_be_kept(self) -> None:
-        def page(*hints: catalog.Hint | None) -> tuple[int, str]:
+        def page(*hints: model.Hint | None) -> tuple[int, str]:
             offers = [
-                catalog.Offer((self.tool(f"s{n}", "t"),), {} if hint is None else {"tools": hint}) for n, hint in enumerate(hints)
+                model.Offer((self.tool(f"s{n}", "t"),), {} if hint is None else {"tools": hint}) for n, hint in enumerate(hints)
             ]
-            listing = catalog.build(offers, naming=config.ToolNames(), gateway="gw").listings["tools"]
+            listing = model.build(offers, naming=config.ToolNames(), gateway="gw").listings["tools"]
             found = json.loads(listing.page(None, modern=True))
             return found["ttlMs"], found["cacheScope"]
 
-        kept, longer, private = catalog.Hint(100, True), catalog.Hint(200, True), catalog.Hint(300, False)
+        kept, longer, private = model.Hint(100, True), model.Hint(200, True), model.Hint(300, False)
         assert page(kept, longer) == (100, "public")
         assert page(longer, private) == (200, "private")
         assert page(longer, None) == (0, "private")
@@ -264,18 +267,18 @@ class TestCatalog:
 
     def test_hints_that_make_no_sense_mean_not_at_all(self) -> None:
         for raw in (b"{}", b'{"ttlMs":-1}', b'{"ttlMs":"5"}', b'{"ttlMs":1.5,"cacheScope":7}', b'{"ttlMs":99999999999999}'):
-            assert catalog.parse_hint(Raw(raw)) == catalog.Hint()
-        assert catalog.parse_hint(Raw(b'{"ttlMs":5,"cacheScope":"public"}')) == catalog.Hint(5, True)
+            assert model.parse_hint(Raw(raw)) == model.Hint()
+        assert model.parse_hint(Raw(b'{"ttlMs":5,"cacheScope":"public"}')) == model.Hint(5, True)
 
     def test_a_digest_is_of_what_a_tool_says_and_not_of_how_it_is_written(self) -> None:
         def digest(raw: bytes) -> str:
-            return catalog.digest(Item("tools", "x", "t", Raw(raw)))
+            return model.digest(Item("tools", "x", "t", Raw(raw)))
 
         assert digest(b'{"name":"t","n":1}') == digest(b'{ "n" : 1, "name":"t"}') != digest(b'{"name":"t","n":2}')
         a, b = self.tool("x", "a"), self.tool("x", "b")
-        of = catalog.server_digest
-        assert of(catalog.Offer((a, b))) == of(catalog.Offer((b, a))) != of(catalog.Offer((a,)))
-        assert of(catalog.Offer()) == ""
+        of = model.server_digest
+        assert of(model.Offer((a, b))) == of(model.Offer((b, a))) != of(model.Offer((a,)))
+        assert of(model.Offer()) == ""
 
     def test_what_has_changed_is_said_by_capability(self) -> None:
         tool, prompt, resource = self.tool("x", "t"), self.item("prompts", "x", "p"), self.item("resources", "x", "u:1")
@@ -285,10 +288,10 @@ class TestCatalog:
         assert self.build(prompt, resource).changed_since(before) == ["tools", "resources"]
 
     def test_names_fit_and_stay_apart(self) -> None:
-        long = [catalog.fit("a" * 70 + tail) for tail in ("1", "2")]
+        long = [model.fit("a" * 70 + tail) for tail in ("1", "2")]
         assert all(len(name) <= 64 for name in long)
         assert long[0] != long[1]
-        assert catalog.fit("with.dot") != catalog.fit("with_dot")
+        assert model.fit("with.dot") != model.fit("with_dot")
 
 
 class TestConfig:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import kopf
 import pytest
 
-from mcpgateway_operator import handlers, kinds, naming
+from mcpgateway_operator.kube import watches
+from mcpgateway_operator.observe import kinds
+from mcpgateway_operator.render import naming
 
 
 def resource(group: str, version: str, plural: str) -> kopf.Resource:
@@ -25,16 +27,16 @@ def resource(group: str, version: str, plural: str) -> kopf.Resource:
     ],
 )
 def test_only_our_own_objects_are_listed_into_memory(watched: tuple[str, str, str]) -> None:
-    found = handlers.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
+    found = watches.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
     assert found == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
 
 
 def test_gateways_are_watched_whole() -> None:
     watched = resource("mcpgateway.dev", "v1alpha1", "mcpgateways")
-    assert handlers.settings(kinds.CHILDREN).watching.label_selectors.collect(watched) == []
+    assert watches.settings(kinds.CHILDREN).watching.label_selectors.collect(watched) == []
 
 
 def test_nothing_of_kopfs_own_is_written() -> None:
-    chosen = handlers.settings(kinds.CHILDREN)
+    chosen = watches.settings(kinds.CHILDREN)
     assert (chosen.posting.enabled, chosen.peering.standalone, chosen.scanning.disabled) == (False, True, True)
     assert chosen.persistence.finalizer.startswith("mcpgateway.dev/")

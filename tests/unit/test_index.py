@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcpgateway_operator.facts import Owned
-from mcpgateway_operator.index import Index
+from mcpgateway_operator.observe.child_state import Owned
+from mcpgateway_operator.observe.index import Index
 
 A, B = ("ns", "a"), ("ns", "b")
 

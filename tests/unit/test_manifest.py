@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway_operator import manifest
-from mcpgateway_operator.render import encode
+from mcpgateway_operator.render import yaml_text
+from mcpgateway_operator.render.render import encode
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*/out.yaml"))
 VALUES = st.recursive(
@@ -24,21 +24,21 @@ VALUES = st.recursive(
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.parent.name)
 def test_golden_manifests_are_read_in_the_same_way(file: Path) -> None:
     for text in file.read_text().split("\n---\n"):
-        assert manifest.load(text) == yaml.safe_load(text)
+        assert yaml_text.load(text) == yaml.safe_load(text)
 
 
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
 def test_what_templates_may_be_given_comes_back(values: dict[str, Any]) -> None:
     text = f"spec: {encode(values)}\n"
-    assert manifest.load(text) == yaml.safe_load(text) == {"spec": values}
+    assert yaml_text.load(text) == yaml.safe_load(text) == {"spec": values}
 
 
 @pytest.mark.parametrize("text", ["mode: 0644", "on: yes", "when: 2026-11-27", "a: !!binary aGk=", "<<: {a: 1}", ""])
 def test_what_templates_may_not_contain_is_an_error(text: str) -> None:
     with pytest.raises((KeyError, ValueError)):
-        manifest.load(text)
+        yaml_text.load(text)
 
 
 def test_what_is_no_yaml_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError):
-        manifest.load("a: [")
+        yaml_text.load("a: [")

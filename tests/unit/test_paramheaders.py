@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared import inbound
 
-from mcpgateway import jsonrpc, paramheaders
-from mcpgateway.jsonrpc import ProtocolError
+from mcpgateway.protocol import headers as mcp_headers
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import ProtocolError
 
 SCHEMA = {
     "type": "object",
@@ -29,18 +30,18 @@ TOOL = json.dumps({"name": "t", "inputSchema": SCHEMA}).encode()
 
 def check(arguments: Any, **headers: str) -> None:
     sent = {b"mcp-param-" + name.encode(): value.encode() for name, value in headers.items()}
-    paramheaders.check(TOOL, json.dumps(arguments).encode(), sent)
+    mcp_headers.check(TOOL, json.dumps(arguments).encode(), sent)
 
 
 def test_only_what_is_reached_through_properties_is_declared() -> None:
-    found = paramheaders.declared(TOOL)
+    found = mcp_headers.declared(TOOL)
     assert found == {
         "mcp-param-region": (("region",), "string"),
         "mcp-param-count": (("count",), "integer"),
         "mcp-param-on": (("deep", "on"), "boolean"),
     }
-    assert paramheaders.declared(b'{"name":"t","inputSchema":{"x-mcp-header":5}}') == {}
-    assert paramheaders.declared(b'{"name":"t","inputSchema":["x-mcp-header"]}') == {}
+    assert mcp_headers.declared(b'{"name":"t","inputSchema":{"x-mcp-header":5}}') == {}
+    assert mcp_headers.declared(b'{"name":"t","inputSchema":["x-mcp-header"]}') == {}
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,9 @@ values = st.fixed_dictionaries(
 
 @given(arguments=values)
 def test_what_the_sdk_sends_is_accepted_and_what_we_send_is_the_same(arguments: Any) -> None:
-    paths = {path: name.removeprefix("mcp-param-") for name, (path, _) in paramheaders.declared(TOOL).items()}
+    paths = {path: name.removeprefix("mcp-param-") for name, (path, _) in mcp_headers.declared(TOOL).items()}
     theirs = {name.lower(): value for name, value in inbound.mcp_param_headers(paths, arguments).items()}
-    paramheaders.check(TOOL, json.dumps(arguments).encode(), {k.encode(): v.encode("latin-1") for k, v in theirs.items()})
-    assert {
-        k: inbound.decode_header_value(v) for k, v in paramheaders.mirrored(TOOL, json.dumps(arguments).encode()).items()
-    } == {k: inbound.decode_header_value(v) for k, v in theirs.items()}
+    mcp_headers.check(TOOL, json.dumps(arguments).encode(), {k.encode(): v.encode("latin-1") for k, v in theirs.items()})
+    assert {k: inbound.decode_header_value(v) for k, v in mcp_headers.mirrored(TOOL, json.dumps(arguments).encode()).items()} == {
+        k: inbound.decode_header_value(v) for k, v in theirs.items()
+    }

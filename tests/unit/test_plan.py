@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mcpgateway_operator import facts
-from mcpgateway_operator.facts import Container, Owned, Pod
-from mcpgateway_operator.plan import Settled, addresses, orphans, plan
+from mcpgateway_operator.observe import child_state
+from mcpgateway_operator.observe.child_state import Container, Owned, Pod
+from mcpgateway_operator.reconcile.plan import Settled, addresses, orphans, plan
 
 UID = "u1"
 
@@ -22,8 +22,8 @@ def child(kind: str, name: str, digest: str = "live", owner: str = UID) -> Owned
 
 CONFIG, DEPLOYMENT = manifest("ConfigMap", "c"), manifest("Deployment", "d")
 SETTLED = {
-    ("ConfigMap", "c"): Settled(facts.digest(CONFIG), "live"),
-    ("Deployment", "d"): Settled(facts.digest(DEPLOYMENT), "live"),
+    ("ConfigMap", "c"): Settled(child_state.digest(CONFIG), "live"),
+    ("Deployment", "d"): Settled(child_state.digest(DEPLOYMENT), "live"),
 }
 EXISTING = {("ConfigMap", "c"): child("ConfigMap", "c"), ("Deployment", "d"): child("Deployment", "d")}
 
@@ -70,7 +70,7 @@ def test_a_claim_is_never_pruned_but_told_as_an_orphan() -> None:
 def test_a_claim_that_outlives_its_gateway_has_no_owner() -> None:
     claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": {}}
     key = ("PersistentVolumeClaim", "p")
-    settled = {key: Settled(facts.digest(claim), "live")}
+    settled = {key: Settled(child_state.digest(claim), "live")}
     for owner, applied in (("", ()), (UID, (claim,))):
         existing = {key: child(*key, owner=owner)}
         assert plan([claim], existing, settled=settled, owner=UID, rolled_out=True).apply == applied

@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mcpgateway_operator import api, quarantine
-from mcpgateway_operator.facts import Container, Pod
+from mcpgateway_operator.api.spec import Spec, parse_spec
+from mcpgateway_operator.observe.child_state import Container, Pod
+from mcpgateway_operator.reconcile import image_pull_quarantine
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def spec(mode: str = "Sidecar", image: str = "bad:1") -> api.Spec:
+def spec(mode: str = "Sidecar", image: str = "bad:1") -> Spec:
     servers = [{"name": "time", "image": "good:1", "command": ["x"]}, {"name": "git", "image": image, "command": ["x"]}]
-    return api.parse_spec({"mode": mode, "auth": {"allowUnauthenticated": True}, "servers": servers})
+    return parse_spec({"mode": mode, "auth": {"allowUnauthenticated": True}, "servers": servers})
 
 
 def pod(reason: str = "ErrImagePull", image: str = "bad:1") -> Pod:
@@ -29,12 +30,12 @@ def held(
     status: dict[str, Any] | None = None,
     generation: int = 1,
     now: datetime = NOW,
-) -> dict[str, quarantine.Held]:
-    return quarantine.held_back(spec(mode, image), pods=pods, status=status or {}, generation=generation, now=now)
+) -> dict[str, image_pull_quarantine.Held]:
+    return image_pull_quarantine.held_back(spec(mode, image), pods=pods, status=status or {}, generation=generation, now=now)
 
 
 def test_a_server_whose_image_cannot_be_had_is_held_back() -> None:
-    assert held(pods=[pod()]) == {"git": quarantine.Held("ErrImagePull", "no such image", "2026-11-23T12:00:00Z")}
+    assert held(pods=[pod()]) == {"git": image_pull_quarantine.Held("ErrImagePull", "no such image", "2026-11-23T12:00:00Z")}
 
 
 def test_a_server_that_merely_crashes_is_not() -> None:
@@ -72,5 +73,5 @@ def test_an_edit_of_the_spec_is_a_reason_to_try_again() -> None:
 
 def test_the_retry_has_a_time() -> None:
     known = held(pods=[pod()])
-    assert quarantine.retry_in(known, NOW + timedelta(minutes=4)) == 60.0
-    assert quarantine.retry_in({}, NOW) is None
+    assert image_pull_quarantine.retry_in(known, NOW + timedelta(minutes=4)) == 60.0
+    assert image_pull_quarantine.retry_in({}, NOW) is None

@@ -9,7 +9,7 @@ from itertools import pairwise
 import looptime
 import pytest
 
-from mcpgateway_operator.queue import LONGEST_DELAY, WorkQueue
+from mcpgateway_operator.reconcile.workqueue import LONGEST_DELAY, WorkQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("clock")]
 

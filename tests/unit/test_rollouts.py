@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mcpgateway_operator.facts import Key
-from mcpgateway_operator.rollouts import PATIENCE, Rollouts
+from mcpgateway_operator.observe.child_state import Key
+from mcpgateway_operator.reconcile.rollouts import PATIENCE, Rollouts
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LATE = NOW + PATIENCE

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from mcpgateway_operator import api, status
-from mcpgateway_operator.facts import Container, Owned, Pod
-from mcpgateway_operator.quarantine import Held
-from mcpgateway_operator.status import Finding, Observation
+from mcpgateway_operator.api.spec import parse_spec
+from mcpgateway_operator.observe.child_state import Container, Owned, Pod
+from mcpgateway_operator.reconcile import conditions
+from mcpgateway_operator.reconcile.conditions import Finding, Observation
+from mcpgateway_operator.reconcile.image_pull_quarantine import Held
 
-SPEC = api.parse_spec(
+SPEC = parse_spec(
     {
         "auth": {"allowUnauthenticated": True},
         "servers": [{"name": "time", "image": "i", "command": ["x"]}, {"name": "git", "image": "i", "command": ["x"]}],
@@ -56,7 +57,7 @@ READY = Observation(
 
 
 def built(seen: Observation, previous: dict[str, Any] | None = None, now: str = NOW) -> dict[str, Any]:
-    return status.build(seen, previous=previous or {}, now=now)
+    return conditions.build(seen, previous=previous or {}, now=now)
 
 
 def condition(seen: Observation, kind: str) -> tuple[str, str, str]:
@@ -149,7 +150,7 @@ def test_a_failure_to_apply_stalls() -> None:
 def test_more_processes_alone_are_not_worth_a_write() -> None:
     before, after = built(READY), built(with_report(servers=[row("time", processes=9), row("git")]))
     assert before != after
-    assert status.significant(before) == status.significant(after)
+    assert conditions.significant(before) == conditions.significant(after)
 
 
 def test_several_replicas_are_said_to_be_sticky() -> None:
@@ -160,11 +161,11 @@ def test_several_replicas_are_said_to_be_sticky() -> None:
 
 def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
     ready, broken = built(READY), built(with_report(servers=[row("time"), row("git", "Failed")]))
-    assert status.transitions(ready, ready) == []
-    assert [f.reason for f in status.transitions(ready, broken)] == ["ServerNotReady"]
-    assert status.is_problem(status.transitions(ready, broken)[0])
-    assert [f.reason for f in status.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
-    assert not status.is_problem(Finding("False", "GatewayNotReady", ""))
+    assert conditions.transitions(ready, ready) == []
+    assert [f.reason for f in conditions.transitions(ready, broken)] == ["ServerNotReady"]
+    assert conditions.is_problem(conditions.transitions(ready, broken)[0])
+    assert [f.reason for f in conditions.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
+    assert not conditions.is_problem(Finding("False", "GatewayNotReady", ""))
 
 
 class TestPinning:
@@ -184,10 +185,10 @@ class TestPinning:
         second = built(self.seen("Warn", "sha256:b"), first)
         assert self.error(second)["reason"] == "ToolsChanged"
         assert "tools.mcpgateway.dev/time=sha256:b" in self.error(second)["message"]
-        assert [f.reason for f in status.transitions(first, second)] == ["ToolsChanged"]
+        assert [f.reason for f in conditions.transitions(first, second)] == ["ToolsChanged"]
         third = built(self.seen("Warn", "sha256:b"), second)
         assert self.error(third) == self.error(second)
-        assert status.transitions(second, third) == []
+        assert conditions.transitions(second, third) == []
         assert self.error(built(self.seen("Warn", "sha256:b", time="sha256:b"), third)) == {}
 
     def test_a_change_while_the_server_was_away_is_told(self) -> None:
@@ -230,7 +231,7 @@ def test_an_optional_server_does_not_count_but_is_told() -> None:
 def test_the_url_is_where_clients_come_from(spec: dict[str, Any], url: str) -> None:
     raw = SPEC.model_dump(by_alias=True, exclude_none=True) | spec
     service = Owned("Service", "gw", "u", "owner", "d", hosts=("2001:db8::1",))
-    assert built(replace(READY, spec=api.parse_spec(raw), service=service))["url"] == url
+    assert built(replace(READY, spec=parse_spec(raw), service=service))["url"] == url
 
 
 class TestWhatHasBeenJudged:
@@ -240,7 +241,7 @@ class TestWhatHasBeenJudged:
         return {"metadata": {"generation": 7}, "status": {**built(replace(READY, generation=7)), **known}}
 
     def test_by_this_version_in_this_generation(self) -> None:
-        assert status.accepted(self.resource())
+        assert conditions.accepted(self.resource())
 
     @pytest.mark.parametrize(
         "change",
@@ -252,7 +253,7 @@ class TestWhatHasBeenJudged:
         ],
     )
     def test_all_else_is_judged(self, change: dict[str, Any]) -> None:
-        assert not status.accepted(self.resource(**change))
+        assert not conditions.accepted(self.resource(**change))
 
     def test_a_new_one_too(self) -> None:
-        assert not status.accepted({"metadata": {"generation": 1}})
+        assert not conditions.accepted({"metadata": {"generation": 1}})

@@ -14,19 +14,19 @@ from functools import partial
 
 from msgspec import Raw, UnsetType
 
-from ..background import Background, first
-from ..catalog import KINDS
+from ..catalog.model import KINDS
 from ..config import Server
-from ..era import Era
-from . import handshake, pulse
-from .bridged import Control
+from ..protocol.era import Era
+from ..protocol.errors import UpstreamError, draining, silent
+from ..runtime.background import Background, first
+from . import discovery, heartbeat
+from .bridge.connection import Control
 from .connection import Connection, closed_on_failure
-from .errors import UpstreamError, draining, silent
-from .pool import Pool
-from .processes import Processes
-from .reach import Reach, Watch
-from .state import Caller, Peer, Snapshot, State
+from .keyed_processes import Processes
+from .shared_pool import Pool
+from .snapshot import Caller, Peer, Snapshot, State
 from .subscription import Subscription
+from .transport import Reach, Watch
 
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
@@ -164,7 +164,7 @@ class Backend:
         connection.subscription = Subscription(gateway=self._gateway)
         if profile.era == "legacy" and not connection.introduced:
             with closed_on_failure(connection):
-                profile = await handshake.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
+                profile = await discovery.initialize(connection, gateway=self._gateway, capabilities=caller.capabilities)
             if self.snapshot.isolation != "Call":
                 connection.remember(profile.version)
             level = self._peer.level(caller.key)
@@ -186,7 +186,7 @@ class Backend:
         """From here on this process's clients get its own lists; they are told once these are known."""
         assert self.snapshot.profile is not None  # noqa: S101 - a process of somebody's own comes after discovery
         try:
-            connection.offer = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
+            connection.offer = await discovery.list_all(connection, self.snapshot.profile, gateway=self._gateway)
         except UpstreamError:
             return  # the next call says what is wrong with it
         self._peer.says(connection, method, params)
@@ -253,8 +253,8 @@ class Backend:
     async def _discover(self) -> Connection:
         connection = await self._shared()
         with closed_on_failure(connection):
-            profile = await handshake.probe(connection, gateway=self._gateway)
-            offer = await handshake.list_all(connection, profile, gateway=self._gateway)
+            profile = await discovery.probe(connection, gateway=self._gateway)
+            offer = await discovery.list_all(connection, profile, gateway=self._gateway)
         isolation = self.server.isolation
         if isolation == "Auto":
             isolation = "Shared" if profile.era == "modern" else "Session"
@@ -283,7 +283,7 @@ class Backend:
         connection = await self._shared(number)
         if self.era == "legacy":
             with closed_on_failure(connection):
-                await handshake.initialize(connection, gateway=self._gateway)
+                await discovery.initialize(connection, gateway=self._gateway)
         connection.on_notification = partial(self._on_notification, connection)
         return connection
 
@@ -293,10 +293,10 @@ class Backend:
         if profile is None or self.snapshot.isolation != "Shared" or self.server.url:
             never: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
             return await never
-        return await pulse.feel(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
+        return await heartbeat.feel(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
 
     def _on_pulse(self, answers: bool) -> None:
-        error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {pulse.DEADLINE:g} s: it is busy, or hangs")
+        error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs")
         state: State = "Ready" if answers else "Unresponsive"
         self._note(replace(self.snapshot, state=state, last_error=self.snapshot.lasting_error if answers else error))
 
@@ -342,7 +342,7 @@ class Backend:
 
     async def _refresh(self, connection: Connection) -> None:
         assert self.snapshot.profile is not None  # noqa: S101 - held means discovered
-        offer = await handshake.list_all(connection, self.snapshot.profile, gateway=self._gateway)
+        offer = await discovery.list_all(connection, self.snapshot.profile, gateway=self._gateway)
         self._note(replace(self.snapshot, offer=offer))
 
     async def _news(self, watch: Watch) -> None:

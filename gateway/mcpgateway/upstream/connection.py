@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from .. import jsonrpc
-from .errors import UpstreamError
+from ..protocol import jsonrpc
+from ..protocol.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from ..catalog import Item, Offer
+    from ..catalog.model import Item, Offer
     from .subscription import Subscription
 
 Outcome = Literal["result", "error", "lost"]

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from msgspec import Raw, UnsetType
 
-from .. import era, jsonrpc
+from ..protocol import era, jsonrpc
 from .connection import Connection, Outcome
-from .handshake import Profile
+from .discovery import Profile
 
 _PAUSE: Final = 1.0  # seconds before a stream that the server has ended is opened anew
 _MAX_RESOURCES: Final = 1000

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from .. import naming
-from ..api import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
-from ..rules import check
+from ..api.spec import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
+from ..api.validation import check
+from ..render import naming
 
 _NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 _INSTALL = "install.mcpgateway.dev/"

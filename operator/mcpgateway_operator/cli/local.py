@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..references import header_references, references
+from ..render.mounts import header_references, references
 from .documents import BadInputError, Documents, Gateway
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"

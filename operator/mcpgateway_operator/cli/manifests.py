@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ..render import Context, render
+from ..render.render import Context, render
 from .documents import Documents
 
 

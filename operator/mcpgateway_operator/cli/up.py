@@ -20,9 +20,9 @@ import aiohttp
 
 from mcpgateway import config as gateway_config
 
-from ..bridging import bridge_environment, bridge_processes
-from ..configuration import gateway_auth, hot_config, pin_of, server_config
-from ..servers import Server
+from ..api.servers import Server
+from ..render.bridge_flags import bridge_environment, bridge_processes
+from ..render.gateway_config import gateway_auth, hot_config, pin_of, server_config
 from . import local
 from .children import Child, bridge_program, server_environment
 from .client import call_tool

@@ -1,0 +1,297 @@
+"""The life cycle: start, reload, drain.
+
+The gateway starts with no server reachable, and a broken configuration keeps the last good one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from . import __version__
+from .access.audit import Audit
+from .access.sessions import KeyRing
+from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
+from .edge.connection import protocol_class
+from .edge.internal import Report, StatusBoard, server_status
+from .edge.routes import client_app, internal_app
+from .requests.router import Router
+from .requests.startup_gate import PATIENCE
+from .runtime.background import Background
+from .runtime.metrics import Metrics
+from .upstream.backend import Backend
+from .upstream.bridge.transport import Bridges
+from .upstream.transport import Reach
+
+log = structlog.get_logger()
+
+_LOOK_INTERVAL = 0.25  # seconds between looks at the mounted files: four stat calls
+_IDLE_INTERVAL = 5.0  # seconds between looks for sessions that nobody uses any more
+_DRAIN_TIMEOUT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    config: Path
+    binding: Path | None = None
+    keys: Path | None = None
+    listen: tuple[str, int] = ("127.0.0.1", 8811)
+    internal: tuple[str, int] = ("127.0.0.1", 8812)
+    drain_delay: float = 0.0  # seconds that a draining gateway still takes new clients: endpoints change slowly
+
+
+class _Server(uvicorn.Server):
+    """Two servers run in one loop, so neither may take the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class Gateway:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    config: Config
+    digest: str
+    binding: Binding
+    config_error: str = ""
+    ready: bool = False
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.audit = Audit(sys.stdout.fileno(), on_dropped=self.metrics.audit_dropped.inc)
+        self.board = StatusBoard(secrets.token_hex(4))
+        self.router = Router(
+            config=self.config,
+            keys=KeyRing.load(self.settings.keys),
+            metrics=self.metrics,
+        )
+        self.metrics.sessions.set_function(lambda: self.router.admission.sessions.count)
+        self.metrics.calls_in_flight.set_function(
+            lambda: sum(backend.in_flight for backend in self.router.offers.backends.values())
+        )
+        self._closing = Background()
+        self._publish_soon = False
+        self._refused = ""  # digest or text of the file that could not be used
+
+    # --- configuration ----------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Look at the mounted files again; they are compared by content, because a kubelet replaces them as links."""
+        self.router.admission.reload()
+        try:
+            config, digest = read_config(self.settings.config)
+        except ConfigError as error:
+            if self.config_error != str(error):
+                self.config_error = str(error)
+                self.metrics.reload_failures.inc()
+                log.error("configuration refused, the last good one stays", error=str(error))
+            self.publish()
+            return
+        self.config_error = ""
+        if digest != self.digest:
+            self.config, self.digest = config, digest
+            self.router.offers.config = config
+            self.router.admission.configure(config)
+            self.apply()
+            log.info("configuration applied", digest=digest, servers=len(config.servers))
+        self.publish()
+
+    def apply(self) -> None:
+        """Make the backends those of the configuration; the ones that stay keep their connections."""
+        self.router.admission.audit = self.audit if self.config.audit == "Metadata" else None
+        wanted = {server.name: server for server in self.config.servers}
+        if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
+            wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
+        current = self.router.offers.backends
+        for name in [name for name in current if name not in wanted]:
+            self._retire(current.pop(name))
+        for name, server in wanted.items():
+            addresses = addresses_of(server, self.binding)
+            known = current.get(name)
+            if known is not None and not _goes_on(known.server, server):
+                self._retire(current.pop(name))
+                known = None
+            if known is None:
+                peer = self.router.dialogues
+                reach = _reach(server, addresses, gateway=self.config.gateway)
+                on_junk = self.metrics.junk.labels(name).inc
+                current[name] = Backend(
+                    server, reach, gateway=self.config.gateway, on_change=self.changed, on_junk=on_junk, peer=peer
+                )
+            else:
+                known.update(server, addresses)
+        self.router.offers.backends = {name: current[name] for name in wanted}
+        self.changed()
+
+    def _retire(self, backend: Backend) -> None:
+        self._closing.start(backend.close())
+
+    # --- status -----------------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something about a server has changed; many changes of one moment make one rebuild."""
+        if not self._publish_soon:
+            self._publish_soon = True
+            asyncio.get_running_loop().call_soon(self._on_change)
+
+    def _on_change(self) -> None:
+        self._publish_soon = False
+        self.router.rebuild()
+        if all(backend.known for backend in self.router.backends.values()):
+            self.router.opening.end()
+        else:
+            self.router.opening.advance()
+        self.publish()
+
+    def publish(self) -> None:
+        """Bring `/status` up to date."""
+        catalog = self.router.offers.catalog
+        self.board.publish(
+            Report(
+                config=self.digest,
+                ready=self.ready,
+                draining=self.draining,
+                tool_count=len(catalog.tools),
+                servers=tuple(server_status(backend, catalog) for backend in self.router.backends.values()),
+                missing_tokens=self.router.admission.tokens.missing,
+                hidden_tools=catalog.listings["tools"].hidden,
+                config_error=self.config_error,
+            )
+        )
+
+    # --- life -------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        clients = self._server(self.settings.listen, client_app(self.router), fast=True)
+        internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), fast=False)
+
+        def on_signal() -> None:
+            if stop.is_set():
+                clients.force_exit = True
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        self.apply()
+        loop.call_later(PATIENCE, self.router.opening.end)
+        async with asyncio.TaskGroup() as group:
+            looking = [group.create_task(self._watch_files()), group.create_task(self._end_idle_sessions())]
+            serving = group.create_task(clients.serve())
+            probing = group.create_task(internal.serve())
+            self.ready = True
+            self.publish()
+            log.info(
+                "gateway started",
+                version=__version__,
+                listen=":".join(map(str, self.settings.listen)),
+                servers=len(self.config.servers),
+            )
+            await stop.wait()
+            await self._drain(clients, serving)
+            for task in looking:
+                task.cancel()
+            internal.should_exit = True
+            await probing
+        await self._close()
+        log.info("gateway stopped")
+
+    def _server(self, address: tuple[str, int], app: Starlette, *, fast: bool) -> _Server:
+        protocol: type[asyncio.Protocol] | str = protocol_class(self.router) if fast else "httptools"
+        host, port = address
+        return _Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=75,
+                backlog=1024,
+                timeout_graceful_shutdown=_DRAIN_TIMEOUT,
+                http=protocol,
+            )
+        )
+
+    async def _drain(self, clients: _Server, serving: asyncio.Task[None]) -> None:
+        """Readiness goes first, so that new clients go elsewhere; then streams end, then calls in flight finish."""
+        self.ready, self.draining = False, True
+        self.publish()
+        await asyncio.sleep(self.settings.drain_delay)
+        self.router.dialogues.finish()
+        self.router.listeners.close()
+        clients.should_exit = True
+        await serving
+
+    async def _watch_files(self) -> None:
+        paths = [self.settings.config, *([self.settings.binding] if self.settings.binding else [])]
+        seen: object = None
+        while True:
+            tokens = [Path(token.file) for token in self.config.auth.tokens]
+            now = [_mark(path) for path in (*paths, *tokens)]
+            if now != seen:
+                seen = now
+                self.reload()
+            await asyncio.sleep(_LOOK_INTERVAL)
+
+    async def _end_idle_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(min(_IDLE_INTERVAL, max(0.25, self.config.session_idle_timeout / 4)))
+            self.router.end_idle_sessions()
+
+    async def _close(self) -> None:
+        """Sessions go on elsewhere: a gateway that takes over finds their processes at the bridges."""
+        leaving = [backend.close(forsaken=False) for backend in self.router.backends.values()]
+        await asyncio.gather(*leaving, *self._closing)
+        await asyncio.to_thread(self.audit.close)
+
+
+def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Reach:
+    if not server.url:
+        return Bridges(server, addresses, gateway=gateway)
+    from .upstream.http.transport import Remote  # here, because its HTTP client is 10 MiB that most gateways never need
+
+    return Remote(server)
+
+
+def _goes_on(known: Server, server: Server) -> bool:
+    """Whether a changed server can keep its connections."""
+    return (known.isolation, known.url, known.headers) == (server.isolation, server.url, server.headers)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+async def start(settings: Settings) -> Gateway:
+    """Read the configuration and make a gateway. Raises: ConfigError, when there is no good one to begin with."""
+    config, digest = read_config(settings.config)
+    binding = read_binding(settings.binding) if settings.binding else Binding()
+    return Gateway(settings=settings, config=config, digest=digest, binding=binding)

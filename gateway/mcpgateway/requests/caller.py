@@ -1,0 +1,60 @@
+"""A request that may be served, and who it is for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import UNSET, Raw
+
+from ..access.sessions import Session
+from ..protocol import era as eras
+from ..protocol import jsonrpc
+from ..protocol.era import Stamp
+from ..upstream.snapshot import Caller
+from .responder import Answer
+
+_MAX_KNOWN = 4096  # bytes of capabilities that are worth remembering
+
+
+@dataclass(slots=True)  # not frozen: that would cost a microsecond each
+class Request:
+    """One request that may be served."""
+
+    answer: Answer
+    params: dict[str, Raw]
+    caller: Caller
+    stamp: Stamp
+    headers: Mapping[bytes, bytes]
+
+
+def caller_of(session: Session) -> Caller:
+    """The caller of a legacy request is its session."""
+    return _session_caller(session.id, session.principal, session.capabilities)
+
+
+@lru_cache(maxsize=512)
+def _session_caller(id: str, principal: str, capabilities: bytes) -> Caller:
+    return Caller(id, principal, _identity(principal, capabilities), capabilities)
+
+
+def modern_caller(principal: str, stamp: Stamp) -> Caller:
+    """The caller of a modern request is its principal, together with what its client can be asked."""
+    capabilities = b"{}" if stamp.capabilities is UNSET else jsonrpc.one_line(bytes(stamp.capabilities))
+    return (_known_caller if len(capabilities) <= _MAX_KNOWN else _modern_caller)(principal, capabilities)
+
+
+def _modern_caller(principal: str, capabilities: bytes) -> Caller:
+    identity = _identity(principal, capabilities)
+    return Caller(identity, principal, identity, capabilities)
+
+
+_known_caller = lru_cache(maxsize=1024)(_modern_caller)  # clients say the same of themselves with every request
+
+
+def _identity(principal: str, capabilities: bytes) -> str:
+    """A principal and what its client can be asked."""
+    mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
+    return f"principal:{principal}:{mark}"

@@ -1,0 +1,106 @@
+"""The modern era's `subscriptions/listen`: a request whose response is a stream of changes, for as long as the client wants.
+
+Source: MCP specification 2026-07-28, "Subscriptions". Every message carries the id of the listen request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import UNSET, Raw
+
+from ..protocol import era as eras
+from ..protocol import jsonrpc
+from ..protocol.jsonrpc import ProtocolError
+from ..requests.responder import Answer
+from ..upstream.subscription import Subscriber
+
+_FILTERS: Final = {
+    "toolsListChanged": "tools",
+    "promptsListChanged": "prompts",
+    "resourcesListChanged": "resources",
+}
+
+
+_MAX_RESOURCES: Final = 1000  # of one stream
+
+# Arranges that a subscriber hears of a resource; the answer undoes it. None: nobody has the resource, or tells of it.
+Watch = Callable[[str, Subscriber], Callable[[], None] | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listener:
+    """One open stream."""
+
+    answer: Answer
+    key: str  # of the processes that are this client's own
+    wanted: frozenset[str]  # capabilities whose lists it is told of
+
+    def stamp(self) -> dict[str, Raw]:
+        return {eras.META + "subscriptionId": Raw(self.answer.id)}
+
+    def updated(self, params: Raw) -> None:
+        """A resource has changed; the server's own subscription id is not the client's."""
+        fields = jsonrpc.members(params)
+        meta = {**jsonrpc.members(fields.get("_meta", UNSET)), **self.stamp()}
+        body = jsonrpc.dump({**fields, "_meta": meta})
+        self.answer.notify(jsonrpc.notification("notifications/resources/updated", body))
+
+
+class Listeners:
+    """All open streams."""
+
+    def __init__(self) -> None:
+        self._open: set[_Listener] = set()
+
+    def add(self, answer: Answer, params: dict[str, Raw], *, key: str, watch: Watch) -> None:
+        """Open a stream and say what it will carry. Raises: ProtocolError."""
+        asked = jsonrpc.members(params.get("notifications", UNSET))
+        honoured: dict[str, object] = {name: True for name in _FILTERS if bytes(asked.get(name, Raw(b""))) == b"true"}
+        listener = _Listener(answer, key, frozenset(_FILTERS[name] for name in honoured))
+        undo: dict[str, Callable[[], None]] = {}
+        for uri in _uris(asked):
+            stop = watch(uri, listener)
+            if stop is not None:
+                undo[uri] = stop
+        if undo:
+            honoured["resourceSubscriptions"] = list(undo)
+        body = {"notifications": honoured, "_meta": listener.stamp()}
+        acknowledged = jsonrpc.notification("notifications/subscriptions/acknowledged", jsonrpc.dump(body))
+        self._open.add(listener)
+
+        def end() -> None:
+            self._open.discard(listener)
+            for stop in undo.values():
+                stop()
+
+        answer.exchange.on_disconnect = end
+        if not answer.notify(acknowledged):
+            end()
+            raise ProtocolError(jsonrpc.INVALID_REQUEST, "the header Accept must list text/event-stream")
+
+    def changed(self, capabilities: Iterable[str], *, key: str = "") -> None:
+        """Tell those who want to know that lists have changed: everybody's, or those of one key."""
+        for name in capabilities:
+            for listener in [one for one in self._open if name in one.wanted and key in ("", one.key)]:
+                body = jsonrpc.dump({"_meta": listener.stamp()})
+                listener.answer.notify(jsonrpc.notification(f"notifications/{name}/list_changed", body))
+
+    def close(self) -> None:
+        """End all streams with their result: the client listens anew elsewhere."""
+        for listener in self._open:
+            listener.answer.succeed(jsonrpc.dump({"resultType": "complete", "_meta": listener.stamp()}))
+        self._open.clear()
+
+
+def _uris(asked: dict[str, Raw]) -> list[str]:
+    if "resourceSubscriptions" not in asked:
+        return []
+    found = [jsonrpc.text(item) for item in jsonrpc.items(asked["resourceSubscriptions"])]
+    if None in found or len(found) > _MAX_RESOURCES:
+        raise ProtocolError(
+            jsonrpc.INVALID_PARAMS, f"params.notifications.resourceSubscriptions must be at most {_MAX_RESOURCES} strings: URIs"
+        )
+    return list(dict.fromkeys(uri for uri in found if uri is not None))

@@ -1,0 +1,265 @@
+"""A connection to a bridge: greeting, control lines, acknowledgements. The wire contract is docs/bridge-protocol.md."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from ...protocol import jsonrpc
+from ...protocol.errors import Exit, UpstreamError, exited
+from ..connection import Connection
+from .framing import LineSplitter, LineTooLong
+
+if TYPE_CHECKING:
+    from ...catalog.model import Item
+
+MAGIC = b"MCP-BRIDGE/1 "
+CONNECT_TIMEOUT = 5.0  # seconds
+_ACK_LINES, _ACK_BYTES, _ACK_SECONDS = 64, 256 << 10, 0.1  # what may be consumed before the bridge is told
+_MAX_UNSENT = 64 << 20  # bytes waiting for a server that does not read
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A bridge's `failure`: the command cannot start."""
+
+    error: str
+    reason: str = ""
+    message: str = ""
+    exit: Exit | None = None
+
+
+class Control(msgspec.Struct, frozen=True, rename="camel"):
+    """One control line; which members are there says what it is."""
+
+    instance: str = ""
+    epoch: int = 0
+    acked: int = 0
+    received: int = 0
+    resumed: bool = False
+    memo: str = ""
+    error: str = ""
+    reason: str = ""
+    message: str = ""
+    exit: Exit | None = None
+    ready: bool = False
+    draining: bool = False
+    missing: tuple[str, ...] = ()
+    references: str = ""
+    failure: Refusal | None = None
+    processes: int = 0
+    exited: int = 0
+    last_exit: Exit | None = None
+
+
+_decoder = msgspec.json.Decoder(Control)
+
+
+class BridgedConnection(Connection, asyncio.Protocol):
+    """A connection to a bridge: lines of JSON-RPC, and control lines between them."""
+
+    def __init__(self, server: str, on_control: Callable[[Control], None] | None = None) -> None:
+        super().__init__(server)
+        self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
+        self._on_control = on_control
+        self._lines = LineSplitter()
+        self._consumed: _Consumed | None = None  # of a resumable connection
+        self._unsent: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+
+    # --- to the bridge ----------------------------------------------------------------------------------------------------
+
+    def _obstacle(self) -> UpstreamError | None:
+        if self._transport is None or self._transport.is_closing():
+            return UpstreamError(self.server, "Unreachable", "the connection is closed")
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT:
+            return UpstreamError(self.server, "Overloaded", "it does not read its input")
+        return None
+
+    def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        self._write(jsonrpc.request(key, method, params) + b"\n")
+
+    def _tell(self, message: bytes) -> None:
+        self._write(message + b"\n")
+
+    def _control(self, message: Mapping[str, object]) -> None:
+        self._write(MAGIC + jsonrpc.dump(message) + b"\n")
+
+    def greet(self, greeting: Mapping[str, str]) -> None:
+        """Say what this connection is for; `accepted` has the bridge's answer."""
+        self._control(greeting)
+
+    def remember(self, version: str) -> None:
+        super().remember(version)
+        self._control({"memo": version})
+
+    def end(self) -> None:
+        if self.accepted.done() and self.accepted.exception() is None and self.accepted.result().epoch:
+            self._control({"end": True})
+        self.retire()
+
+    def close(self) -> None:
+        """Close now; what is in flight fails."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        """Lines of one turn of the loop leave together: a system call costs more than all that is done for a line."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent) if len(unsent) > 1 else unsent[0])
+
+    # --- asyncio.Protocol -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            lines = self._lines.feed(data)
+        except LineTooLong as error:
+            self._lose(UpstreamError(self.server, "ProtocolError", str(error)))
+            return
+        for line in lines:
+            if line.startswith(MAGIC):
+                self._on_control_line(line[len(MAGIC) :])
+            elif line:
+                self._on_line(line)
+                if self._consumed is not None:
+                    self._consumed.add(len(line))
+
+    def _on_line(self, line: bytes) -> None:
+        if line.startswith(b"{"):
+            self._on_message(line)
+        elif line.strip():
+            self.on_junk()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        detail = f" ({exc})" if exc else ""
+        self._lose(UpstreamError(self.server, "Unreachable", f"its bridge closed the connection{detail}"))
+
+    def _on_control_line(self, body: bytes) -> None:
+        try:
+            control = _decoder.decode(body)
+        except msgspec.MsgspecError:
+            self.on_junk()
+            return
+        if control.error:
+            self._lose(refused(self.server, control))
+        elif control.exit is not None:
+            if self._consumed is not None:
+                self._consumed.tell()
+            self._lose(exited(self.server, control.exit))
+        else:
+            if not self.accepted.done():
+                self._accept(control)
+            if self._on_control is not None:
+                self._on_control(control)
+
+    def _accept(self, control: Control) -> None:
+        """A process that is resumed may still answer an earlier gateway: ids go on where the bridge's count of our lines is."""
+        if control.epoch:
+            self._prefix, self._next = str(control.epoch), control.received
+            self._consumed = _Consumed(control.acked, lambda number: self._control({"ack": number}))
+        self.introduced = control.resumed and bool(control.memo)
+        self.accepted.set_result(control)
+
+    def _lose(self, error: UpstreamError) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()  # seen: nobody may be waiting any more
+        if self._consumed is not None:
+            self._consumed.stop()
+        super()._lose(error)
+
+
+class _Consumed:
+    """Counts the lines of a resumable connection and acknowledges them before the bridge has to keep too much."""
+
+    def __init__(self, number: int, tell: Callable[[int], None]) -> None:
+        self._number = self._told = number
+        self._bytes = 0
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, size: int) -> None:
+        """One more line has been consumed."""
+        self._number += 1
+        self._bytes += size
+        if self._number - self._told >= _ACK_LINES or self._bytes >= _ACK_BYTES:
+            self.tell()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_ACK_SECONDS, self.tell)
+
+    def tell(self) -> None:
+        """Acknowledge everything now."""
+        self.stop()
+        if self._told != self._number:
+            self._told, self._bytes = self._number, 0
+            self._tell(self._number)
+
+    def stop(self) -> None:
+        """Nothing more will be told by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_REASONS = {
+    "start": "StartFailed",
+    "references": "MissingReference",
+    "capacity": "Overloaded",
+    "draining": "Draining",
+    "takeover": "TakenOver",
+    "greeting": "ProtocolError",
+    "line": "ProtocolError",
+    "access": "AccessDenied",
+    "backoff": "CrashLoopBackOff",
+}
+
+
+def refused(server: str, control: Control | Refusal) -> UpstreamError:
+    """The error for a bridge's refusal."""
+    reason = _REASONS.get(control.error, "Refused")
+    detail = f"{control.reason}: {control.message}" if reason == "StartFailed" else control.message
+    return UpstreamError(server, reason, detail, control.exit if reason == "CrashLoopBackOff" else None)
+
+
+async def connect(
+    server: str, address: str, greeting: Mapping[str, str], *, on_control: Callable[[Control], None] | None = None
+) -> BridgedConnection:
+    """Open and greet a connection; the bridge has accepted it when this returns. Raises: UpstreamError."""
+    host, _, port = address.rpartition(":")
+    loop = asyncio.get_running_loop()
+    connection: BridgedConnection | None = None
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            make = partial(BridgedConnection, server, on_control)
+            _, connection = await loop.create_connection(make, host.strip("[]"), int(port))
+            connection.greet(greeting)
+            await asyncio.shield(connection.accepted)
+    except TimeoutError:
+        _abandon(connection)
+        raise UpstreamError(
+            server, "Unreachable", f"no answer from its bridge at {address} within {CONNECT_TIMEOUT:g} s"
+        ) from None
+    except OSError as error:
+        raise UpstreamError(server, "Unreachable", f"no bridge at {address}: {error.strerror or error}") from error
+    except BaseException:
+        _abandon(connection)
+        raise
+    return connection
+
+
+def _abandon(connection: BridgedConnection | None) -> None:
+    if connection is not None:
+        connection.close()

@@ -1,0 +1,145 @@
+"""Finding out what a server speaks and what it offers.
+
+Source: MCP specification 2026-07-28, "Versioning": probe with server/discover; any other error, or silence, means legacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec import UNSET, Raw
+
+from ..catalog.model import KINDS, Hint, Item, Kind, KindName, Offer, parse_hint, parse_page
+from ..protocol import era, jsonrpc
+from ..protocol.era import Era
+from ..protocol.errors import UpstreamError
+from .connection import Connection
+
+PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have it
+INITIALIZE_TIMEOUT = 30.0
+LIST_TIMEOUT = 30.0
+_MAX_PAGES = 100
+_MAX_INSTRUCTIONS = 16 << 10  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a server turned out to be."""
+
+    era: Era
+    version: str
+    capabilities: frozenset[str]
+    instructions: str = ""
+    extensions: Mapping[str, Raw] = field(default_factory=dict)
+
+
+async def probe(connection: Connection, *, gateway: str) -> Profile:
+    """Open a conversation in the era that the server prefers. Raises: UpstreamError."""
+    try:
+        found = await connection.call("server/discover", _modern_params(gateway), timeout=PROBE_TIMEOUT)
+    except jsonrpc.ProtocolError as error:
+        if error.code == jsonrpc.UNSUPPORTED_VERSION and _shares_modern(error.data):
+            raise UpstreamError(connection.server, "ProtocolError", "it refuses the version that it names itself") from error
+    except UpstreamError as error:
+        if error.reason != "Timeout":
+            raise
+    else:
+        fields = jsonrpc.members(found)
+        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields), _extensions(fields))
+    return await initialize(connection, gateway=gateway)
+
+
+def question(profile: Profile, *, gateway: str) -> tuple[str, bytes]:
+    """What any server of that era answers at once, with its params."""
+    return ("server/discover", _modern_params(gateway)) if profile.era == "modern" else ("ping", b"{}")
+
+
+def _shares_modern(data: object) -> bool:
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return isinstance(supported, list) and any(version in era.MODERN_VERSIONS for version in supported)
+
+
+async def initialize(connection: Connection, *, gateway: str, capabilities: bytes = b"{}") -> Profile:
+    """The legacy handshake, for a client with these capabilities. Raises: UpstreamError."""
+    params = {
+        "protocolVersion": era.LATEST_LEGACY,
+        "capabilities": Raw(capabilities),
+        "clientInfo": era.server_info(gateway),
+    }
+    try:
+        answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
+        fields = jsonrpc.members(answer)
+    except jsonrpc.ProtocolError as error:
+        raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
+    version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
+    connection.agreed(version)
+    connection.notify("notifications/initialized")
+    return Profile("legacy", version, _capabilities(fields), _instructions(fields), _extensions(fields))
+
+
+def _instructions(fields: dict[str, Raw]) -> str:
+    return (jsonrpc.text(fields.get("instructions", UNSET)) or "")[:_MAX_INSTRUCTIONS]
+
+
+def _extensions(fields: dict[str, Raw]) -> dict[str, Raw]:
+    offered = jsonrpc.members(fields.get("capabilities", UNSET))
+    found = jsonrpc.members(offered.get("extensions", UNSET))
+    return {name: Raw(jsonrpc.one_line(bytes(settings))) for name, settings in found.items()}
+
+
+def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:
+    """Names, and such as `resources.subscribe` for what is true inside them."""
+    found = jsonrpc.members(fields.get("capabilities", UNSET))
+    inner = {f"{name}.{flag}" for name, raw in found.items() for flag in _flags(raw)}
+    return frozenset({*found, *inner})
+
+
+def _flags(raw: Raw) -> list[str]:
+    try:
+        return [name for name, value in jsonrpc.members(raw).items() if bytes(value) == b"true"]
+    except jsonrpc.ProtocolError:
+        return []
+
+
+async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> Offer:
+    """Everything that a server offers. Raises: UpstreamError."""
+    items: list[Item] = []
+    hints: dict[KindName, Hint] = {}
+    for kind in KINDS.values():
+        if kind.capability in profile.capabilities:
+            found, hints[kind.name] = await _list(connection, profile, kind, gateway=gateway)
+            items += found
+    return Offer(tuple(items), hints)
+
+
+async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway: str) -> tuple[list[Item], Hint]:
+    """All pages of one list; what the last one says of keeping goes for all."""
+    items: list[Item] = []
+    seen: set[bytes] = set()
+    cursor: Raw | None = None
+    hint = Hint()
+    for _ in range(_MAX_PAGES):
+        try:
+            page = await connection.call(kind.method, _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
+            items += parse_page(connection.server, kind, page)
+            hint = parse_hint(page)
+        except jsonrpc.ProtocolError as error:
+            if error.code == jsonrpc.METHOD_NOT_FOUND and kind.name == "resourceTemplates":
+                return [], Hint()  # many servers with resources have no templates, and say it this way
+            raise UpstreamError(connection.server, "ProtocolError", f"{kind.method} failed: {error}") from error
+        following = jsonrpc.members(page).get("nextCursor")
+        if following is None or bytes(following) == b"null" or bytes(following) in seen:
+            break
+        seen.add(bytes(following))
+        cursor = following
+    return items, hint
+
+
+def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:
+    params = {} if cursor is None else {"cursor": cursor}
+    return jsonrpc.dump(era.to_server(params, upstream=profile.era, gateway=gateway))
+
+
+def _modern_params(gateway: str) -> bytes:
+    return jsonrpc.dump(era.to_server({}, upstream="modern", gateway=gateway))

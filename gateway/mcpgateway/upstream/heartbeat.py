@@ -1,0 +1,59 @@
+"""Whether a shared server still answers: one that hangs dies of nothing, and neither its bridge nor its pod notices.
+
+One question at a time: a server that is busy, since it can do only one thing, answers late and is left alone. Source: MCP
+specification 2025-11-25, "Ping"; in 2026-07-28, which has no ping, `server/discover`. Any answer will do, an error too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Raw
+
+from ..protocol.errors import UpstreamError
+from . import discovery
+from .connection import Connection, Outcome
+
+INTERVAL = 3.0  # seconds between an answer and the next question
+DEADLINE = 3.0
+PATIENCE = 30.0  # seconds until a server that has nothing to do is taken for hung
+
+
+async def feel(
+    connection: Connection, profile: discovery.Profile, *, gateway: str, on_change: Callable[[bool], None]
+) -> UpstreamError:
+    """Go on while the connection lasts; `on_change` is told when answers stay away, and when they come again.
+
+    Returns: how it ended; Unresponsive, if the server should be started anew.
+    """
+    while True:
+        await asyncio.sleep(INTERVAL)
+        answer = _ask(connection, profile, gateway)
+        if not await _settled(answer, DEADLINE):
+            on_change(False)
+            while not await _settled(answer, PATIENCE):
+                if not connection.in_flight:
+                    return UpstreamError(connection.server, "Unresponsive", f"it has not answered for {PATIENCE:g} s")
+            if answer.result() != "lost":
+                on_change(True)
+        if answer.result() == "lost":
+            await asyncio.wait({connection.closed})
+            return connection.closed.result()
+
+
+def _ask(connection: Connection, profile: discovery.Profile, gateway: str) -> asyncio.Future[Outcome]:
+    answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def on_reply(outcome: Outcome, _: Raw | UpstreamError) -> None:
+        if not answer.done():
+            answer.set_result(outcome)
+
+    method, params = discovery.question(profile, gateway=gateway)
+    connection.send(method, params, on_reply, standing=True)
+    return answer
+
+
+async def _settled(answer: asyncio.Future[Outcome], seconds: float) -> bool:
+    done, _ = await asyncio.wait({answer}, timeout=seconds)
+    return bool(done)

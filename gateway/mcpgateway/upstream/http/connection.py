@@ -1,0 +1,310 @@
+"""A conversation over streamable HTTP, in both eras, or over the HTTP+SSE transport of 2024-11-05.
+
+Source: MCP specification 2026-07-28 and 2025-11-25, "Transports", with "Backwards Compatibility" for the oldest one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from msgspec import UNSET, Raw
+from yarl import URL
+
+from ...config import Header
+from ...protocol import era, jsonrpc
+from ...protocol import headers as mcp_headers
+from ...protocol.errors import UpstreamError
+from ...protocol.sse_events import Event, EventParser
+from ...runtime.background import Background
+from ..bridge.framing import LineTooLong
+from ..connection import Connection
+from .responses import AWAY, error_of, is_stream, place, read_body, read_events, read_headers, redirection, unreachable
+
+if TYPE_CHECKING:
+    from ...catalog.model import Item
+
+FAREWELL_TIMEOUT: Final = 2.0  # seconds for the end of a session
+_TELL_TIMEOUT: Final = 10.0  # seconds for a notification
+_LINGER: Final = 1.0  # seconds for the end of a stream after the reply: the connection can be used again then
+_MAX_BODY: Final = 16 << 20  # bytes, as of a line
+_MAX_REFUSAL: Final = 64 << 10
+_RESUMES: Final = 5  # attempts to find a reply whose stream was cut
+_PAUSE: Final = (1.0, 30.0)  # seconds before a stream is opened anew: first and longest
+_ACCEPT: Final = {"Accept": "application/json, text/event-stream"}
+_ACCEPT_STREAM: Final = {"Accept": "text/event-stream"}
+_JSON: Final = {"Content-Type": "application/json"}
+_FAILURES: Final = (UpstreamError, LineTooLong, aiohttp.ClientError, OSError)  # a timeout is an OSError, too
+_Response = AbstractAsyncContextManager[aiohttp.ClientResponse]
+
+
+class RemoteConnection(Connection):
+    """One conversation over HTTP: each request is a POST, whose response has the reply or is a stream that brings it."""
+
+    def __init__(self, server: str, url: URL, http: aiohttp.ClientSession, headers: Sequence[Header]) -> None:
+        super().__init__(server)
+        self._url = self._target = url  # where the server is, and where messages go
+        self._http, self._configured = http, headers
+        self.version = era.MODERN_VERSIONS[-1]
+        self._session = ""  # of a legacy server that keeps sessions
+        self._old = False  # 2024-11-05: replies come on the one stream of the connection
+        self._exchanges: dict[bytes, asyncio.Task[None]] = {}
+        self._tasks = Background()
+        self._told: asyncio.Task[None] | None = None  # the latest notification or answer
+        self.farewell: asyncio.Task[None] | None = None  # once it is closed
+        self.on_gone: Callable[[], object] = lambda: None  # called when the server has been told, too
+
+    # --- to the server ----------------------------------------------------------------------------------------------------
+
+    def _obstacle(self) -> UpstreamError | None:
+        return self.closed.result() if self.closed.done() else None
+
+    def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        task = self._exchanges[key] = self._tasks.start(self._exchange(key, method, params, item))
+        task.add_done_callback(lambda done: self._exchanges.pop(key, None))
+
+    def notify(self, method: str, params: bytes | None = None) -> None:
+        if not self._modern:  # else the end of a request's own stream cancels it, and there is nothing else to tell
+            super().notify(method, params)
+
+    def _tell(self, message: bytes) -> None:
+        if not self.closed.done():
+            self._told = self._tasks.start(self._post(message, self._told))
+
+    def forget(self, id: str) -> None:
+        key = f'"{id}"'.encode()
+        waited = key in self._pending
+        super().forget(id)
+        if waited and key in self._exchanges:
+            self._exchanges[key].cancel()
+
+    def agreed(self, version: str) -> None:
+        super().agreed(version)
+        if not self._old:
+            self._tasks.start(self._listen())
+
+    def close(self) -> None:
+        if self.farewell is None:
+            self.farewell = asyncio.get_running_loop().create_task(self._say_goodbye())
+            self.farewell.add_done_callback(lambda done: self.on_gone())
+            for task in [task for task in self._tasks if task is not asyncio.current_task()]:
+                task.cancel()
+            self._lose(UpstreamError(self.server, "Unreachable", "the connection is closed"))
+
+    async def _say_goodbye(self) -> None:
+        if self._session:
+            with contextlib.suppress(*_FAILURES):
+                async with asyncio.timeout(FAREWELL_TIMEOUT), self._http.delete(self._url, headers=self._headers()):
+                    pass
+
+    @property
+    def _modern(self) -> bool:
+        return self.version in era.MODERN_VERSIONS
+
+    def _headers(self) -> dict[str, str]:
+        headers = read_headers(self.server, self._configured)
+        if self.version:
+            headers["MCP-Protocol-Version"] = self.version
+        if self._session:
+            headers["Mcp-Session-Id"] = self._session
+        return headers
+
+    def _routing(self, method: str, params: bytes, item: Item | None) -> dict[str, str]:
+        """The headers by which proxies route a modern request."""
+        if not self._modern:
+            return {}
+        headers = {"Mcp-Method": method}
+        fields = jsonrpc.members(Raw(params))
+        name = era.name_of(method, fields)
+        if name is not None:
+            headers["Mcp-Name"] = mcp_headers.encode(name)
+        if item is not None and item.kind == "tools":
+            headers |= mcp_headers.mirrored(bytes(item.raw), bytes(fields.get("arguments", b"")))
+        return headers
+
+    # A redirect is not followed: it would carry the configured headers, which may be secret, to somewhere else.
+
+    def _posted(self, message: bytes, routing: Mapping[str, str] = MappingProxyType({})) -> _Response:
+        headers = {**self._headers(), **_ACCEPT, **_JSON, **routing}
+        return self._http.post(self._target, data=message, headers=headers, allow_redirects=False)
+
+    def _opened(self, last: str = "") -> _Response:
+        """A stream of the server's own; `last`: the id of the event after which it goes on."""
+        headers = self._headers() | _ACCEPT_STREAM | ({"Last-Event-ID": last} if last else {})
+        return self._http.get(self._url, headers=headers, allow_redirects=False)
+
+    def _upstream_error(self, error: Exception) -> UpstreamError:
+        if isinstance(error, UpstreamError):
+            return error
+        if isinstance(error, LineTooLong):
+            return UpstreamError(self.server, "ProtocolError", str(error))
+        return unreachable(self.server, self._url, error)
+
+    # --- one request ------------------------------------------------------------------------------------------------------
+
+    async def _exchange(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
+        message = jsonrpc.request(key, method, params)
+        if method == "initialize":
+            self.version = ""  # not known yet; nothing is modern from here on
+        if self._told is not None:
+            await asyncio.wait([self._told])  # in order, as over a pipe
+        try:
+            last = ""
+            async with self._posted(message, self._routing(method, params, item)) as response:
+                if method == "initialize":
+                    self._session = response.headers.get("Mcp-Session-Id", "")
+                if response.status < 300:
+                    last = await self._receive(response, key)
+                else:
+                    await self._refused(response, key, message)
+            if last:
+                await self._resume(last, key)
+            if key in self._pending and not self._old:
+                raise UpstreamError(self.server, "ProtocolError", f"it ended its response to {method} without a reply")
+        except _FAILURES as error:
+            if key in self._pending:
+                self._settle(key, "lost", self._upstream_error(error))
+
+    def _forgotten(self) -> None:
+        self._session = ""
+        self._lose(UpstreamError(self.server, "SessionLost", "it has forgotten the session"))
+
+    async def _receive(self, response: aiohttp.ClientResponse, key: bytes) -> str:
+        """Take everything that a response brings. Returns: where to go on if a stream was cut before the reply, or ""."""
+        if response.content_type == "text/event-stream":
+            return await self._drain(response, key)
+        body = await read_body(response, _MAX_BODY)
+        if body.strip():
+            self._on_message(jsonrpc.one_line(body))
+        return ""
+
+    async def _drain(self, response: aiohttp.ClientResponse, key: bytes) -> str:
+        parser = EventParser()
+        try:
+            async with asyncio.timeout(None) as patience:
+                async for event in read_events(response, parser):
+                    self._on_event(event)
+                    if key not in self._pending:
+                        patience.reschedule(asyncio.get_running_loop().time() + _LINGER)
+        except (TimeoutError, aiohttp.ClientError):
+            if key in self._pending and not parser.last_id:
+                raise
+        return parser.last_id if key in self._pending else ""
+
+    def _on_event(self, event: Event) -> None:
+        if event.name == "message" and event.data:
+            self._on_message(jsonrpc.one_line(event.data))
+
+    async def _resume(self, last: str, key: bytes) -> None:
+        """A legacy stream that was cut goes on where it was ("Resumability and Redelivery")."""
+        for _ in range(_RESUMES):
+            if not last or self._modern:
+                return
+            await asyncio.sleep(_PAUSE[0])
+            async with self._opened(last) as response:
+                if not is_stream(response):
+                    return
+                last = await self._drain(response, key)
+
+    async def _refused(self, response: aiohttp.ClientResponse, key: bytes, message: bytes) -> None:
+        """A response that is no success. Raises: UpstreamError."""
+        status, body = response.status, await read_body(response, _MAX_REFUSAL)
+        error = error_of(body)
+        if self._session and (status == 404 or (status == 400 and error is not None and _about_session(error))):
+            self._forgotten()
+        elif status in (401, 403):
+            words = f"{place(self._url)} answers {status}: check spec.servers[].headers"
+            raise UpstreamError(self.server, "AccessDenied", words)
+        elif error is not None:
+            self._settle(key, "error", error)
+        elif not self.version and status in (400, 404, 405):
+            await self._fall_back(message)
+        elif 300 <= status < 400:
+            raise UpstreamError(self.server, "Redirected", f"{redirection(response)}: set spec.servers[].url to it")
+        elif status in AWAY or status >= 500:
+            raise UpstreamError(self.server, "Unreachable", f"{place(self._url)} answers {status}")
+        else:  # a server of the other era, or one that does not know what we want: as if it had said so in JSON-RPC
+            refusal = {"code": jsonrpc.METHOD_NOT_FOUND, "message": f"HTTP status {status}"}
+            self._settle(key, "error", Raw(jsonrpc.dump(refusal)))
+
+    # --- streams of the server's own --------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Legacy: what the server says by itself. Many offer no such stream."""
+        pause, last = _PAUSE[0], ""
+        while True:
+            if self._told is not None:
+                await asyncio.wait([self._told])
+            parser = EventParser(last_id=last)
+            try:
+                async with self._opened(last) as response:
+                    if response.status == 404 and self._session:
+                        self._forgotten()
+                    if not is_stream(response):
+                        return
+                    async for event in read_events(response, parser):
+                        self._on_event(event)
+                        pause = _PAUSE[0]
+            except _FAILURES:
+                pause = min(pause * 2, _PAUSE[1])
+            last = parser.last_id
+            await asyncio.sleep(max(pause, min(parser.retry or 0, _PAUSE[1])))
+
+    async def _fall_back(self, message: bytes) -> None:
+        """The server of 2024-11-05: a GET stream says where messages go, and brings all replies. Raises: UpstreamError."""
+        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tasks.start(self._read_old(found))
+        try:
+            async with asyncio.timeout(_TELL_TIMEOUT):
+                endpoint = self._url.join(URL(await found))
+        except TimeoutError:
+            raise UpstreamError(self.server, "ProtocolError", "its event stream does not say where messages go") from None
+        except ValueError as error:
+            raise UpstreamError(self.server, "ProtocolError", f"its event stream names no URL: {error}") from None
+        if endpoint.origin() != self._url.origin():
+            raise UpstreamError(self.server, "ProtocolError", f"it wants messages sent to another place, {place(endpoint)}")
+        self._target, self._old = endpoint, True
+        async with self._posted(message) as response:
+            if response.status >= 300:
+                raise UpstreamError(self.server, "ProtocolError", f"{place(endpoint)} answers initialize with {response.status}")
+
+    async def _read_old(self, found: asyncio.Future[str]) -> None:
+        error = UpstreamError(self.server, "Unreachable", "it closed its event stream")
+        try:
+            async with self._opened() as response:
+                if not is_stream(response):
+                    error = UpstreamError(
+                        self.server, "ProtocolError", f"{place(self._url)} is no MCP endpoint: it answers {response.status}"
+                    )
+                    return
+                async for event in read_events(response, EventParser()):
+                    if event.name == "endpoint" and not found.done():
+                        found.set_result(event.data.decode(errors="replace"))
+                    else:
+                        self._on_event(event)
+        except _FAILURES as failure:
+            error = self._upstream_error(failure)
+        finally:
+            if not found.done():
+                found.set_exception(error)
+                found.exception()  # seen: nobody may be waiting any more
+            self._lose(error)
+
+    async def _post(self, message: bytes, former: asyncio.Task[None] | None) -> None:
+        """A notification or an answer; nobody waits for what becomes of it, but the next message does."""
+        if former is not None:
+            await asyncio.wait([former])
+        with contextlib.suppress(*_FAILURES):
+            async with asyncio.timeout(_TELL_TIMEOUT):
+                async with self._posted(message):
+                    pass
+
+
+def _about_session(error: Raw) -> bool:
+    """Whether a 400 means that the session is not known: many servers on the TypeScript SDK say it so, not with a 404."""
+    return "session" in (jsonrpc.text(jsonrpc.members(error).get("message", UNSET)) or "").lower()

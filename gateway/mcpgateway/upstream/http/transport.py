@@ -1,0 +1,110 @@
+"""A server at a URL: whether it is there, and connections to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from ...config import Server
+from ...protocol.errors import UpstreamError
+from ..bridge.connection import Control
+from ..transport import Watch
+from .connection import FAREWELL_TIMEOUT, RemoteConnection
+from .responses import AWAY, place, read_headers, unreachable
+
+_CONNECT_TIMEOUT: Final = 5.0  # seconds
+_LOOK_INTERVAL: Final = 5.0  # seconds between looks whether it is there
+_LOOKS: Final = 2  # that must fail in a row
+
+
+class Remote:
+    """Reaches a server at its URL; what is configured for it is read anew for each request, so that a rotated value counts."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._url = URL(server.url)
+        self._http: aiohttp.ClientSession | None = None
+        self._open: set[RemoteConnection] = set()
+
+    @property
+    def moved(self) -> bool:
+        return False
+
+    @property
+    def elsewhere(self) -> bool:
+        return False
+
+    @property
+    def places(self) -> int:
+        return 1
+
+    def update(self, server: Server, addresses: Sequence[str]) -> None:
+        self._server = server
+
+    def missed(self, error: UpstreamError) -> None:
+        """There is no other place to try."""
+
+    async def watch(self) -> Watch:
+        watch = Watch()
+        await self._look()
+        task = asyncio.get_running_loop().create_task(self._keep_looking(watch))
+        watch.close = task.cancel
+        return watch
+
+    async def shared(self, number: int) -> RemoteConnection:
+        return await self.own("", lasting=False)
+
+    async def own(self, key: str, *, lasting: bool) -> RemoteConnection:
+        connection = RemoteConnection(self._server.name, self._url, self._client(), self._server.headers)
+        self._open.add(connection)
+        connection.on_gone = lambda: self._open.discard(connection)
+        return connection
+
+    async def close(self) -> None:
+        for connection in list(self._open):
+            connection.close()
+        farewells = [connection.farewell for connection in self._open if connection.farewell is not None]
+        if farewells:
+            await asyncio.wait(farewells, timeout=FAREWELL_TIMEOUT)
+        if self._http is not None:
+            await self._http.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),  # calls are bounded where they come in
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+                cookie_jar=aiohttp.DummyCookieJar(),  # a cookie would be shared by all clients
+                read_bufsize=1 << 18,
+            )
+        return self._http
+
+    async def _keep_looking(self, watch: Watch) -> None:
+        missed = 0
+        while missed < _LOOKS:
+            await asyncio.sleep(_LOOK_INTERVAL)
+            try:
+                await self._look()
+            except UpstreamError as error:
+                missed += 1
+                if missed == _LOOKS:
+                    watch.lose(error)
+            else:
+                missed = 0
+                watch.receive(Control())
+
+    async def _look(self) -> None:
+        """Whether somebody answers there: any answer but a proxy's excuse counts. Raises: UpstreamError."""
+        name = self._server.name
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                headers = read_headers(name, self._server.headers)
+                async with self._client().options(self._url, headers=headers, allow_redirects=False) as response:
+                    if response.status in AWAY:
+                        raise UpstreamError(name, "Unreachable", f"{place(self._url)} answers {response.status}")
+        except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError, too
+            raise unreachable(name, self._url, error) from None

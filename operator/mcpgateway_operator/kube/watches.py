@@ -1,0 +1,97 @@
+"""kopf wiring only: watches put keys on the queue, indexes keep small values.
+
+Only low-level handlers are used (on.event): they write nothing to the resources, and add no finalizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import kopf
+
+from ..api.spec import GROUP, PLURAL, VERSION
+from ..observe import child_state, kinds
+from ..observe.child_state import Key
+from ..observe.index import Index
+from ..render import naming
+
+
+def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
+    """How kopf is to behave in production; reasons: docs/architecture.md."""
+    chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = True  # definition.py does it
+    chosen.posting.enabled = False  # our events are ours
+    chosen.peering.standalone = True
+    chosen.persistence.finalizer = f"{GROUP}/finalizer"  # never used; kopf's default carries another domain
+    chosen.watching.connect_timeout = 10
+    chosen.watching.server_timeout = 300
+    chosen.watching.chunk_size = 500
+    chosen.networking.request_timeout = 30
+    chosen.networking.enforce_retry_after = True
+    chosen.queueing.idle_timeout = 0.1  # seconds that an object's whole body is kept after its event was handled
+    chosen.process.ultimate_exiting_timeout = 20
+    managed = f"{naming.MANAGED_BY}={naming.MANAGER}"
+    for resource in (*watched, kinds.POD):
+        place = (resource.group, resource.version, resource.plural)
+        chosen.watching.label_selectors[place if resource.group else place[1:]] = managed
+    return chosen
+
+
+def registry(
+    watched: Iterable[kinds.Resource], *, enqueue: Callable[[Key], None], index: Index, relisted: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """All handlers of the operator."""
+    handlers = kopf.OperatorRegistry()
+    named = {resource.plural: resource.kind for resource in watched}
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    def on_gateway(namespace: str, name: str, **_: Any) -> None:
+        enqueue((namespace, name))
+
+    def on_child(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
+        kind, uid = named[resource.plural], body["metadata"]["uid"]
+        typed = {**body, "kind": kind}  # lists leave the kind out of their items
+        _noted(kind, uid, type)
+        key = child_state.child_key(typed)
+        if key is not None:
+            if type != "DELETED":
+                index.put_child(key, child_state.owned(typed))
+            enqueue(key)
+
+    def on_pod(body: kopf.Body, type: str | None, **_: Any) -> None:
+        _noted(kinds.POD.kind, body["metadata"]["uid"], type)
+        key = child_state.pod_key(body)
+        if type != "DELETED":
+            index.put_pod(key, child_state.pod(body))
+        enqueue(key)
+
+    def _noted(kind: str, uid: str, type: str | None) -> None:
+        if type is None:  # listed, not watched: at the start, and after each gap
+            relisted()
+        if type == "DELETED":
+            index.drop(kind, uid)
+        else:
+            index.seen(kind, uid)
+
+    managed = {naming.MANAGED_BY: naming.MANAGER}
+    for child in watched:
+        place = (child.group, child.version, child.plural)
+        kopf.on.event(*place, id="child", labels=managed, registry=handlers)(_async(on_child))
+    pod = (kinds.POD.group, kinds.POD.version, kinds.POD.plural)
+    kopf.on.event(*pod, id="pod", labels=managed, registry=handlers)(_async(on_pod))
+    kopf.on.event(GROUP, VERSION, PLURAL, id="gateway", registry=handlers)(_async(on_gateway))
+    return handlers
+
+
+def _async(function: Callable[..., Any]) -> Callable[..., Any]:
+    """kopf runs plain functions in threads that it never gives back."""
+
+    async def handler(**kwargs: Any) -> Any:
+        return function(**kwargs)
+
+    handler.__name__ = function.__name__
+    return handler

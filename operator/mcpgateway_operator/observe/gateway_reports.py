@@ -1,0 +1,110 @@
+"""One long poll for each gateway pod: what its `/status` says, as soon as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import aiohttp
+
+from ..render.naming import INTERNAL_PORT
+from .child_state import Key, Pod
+
+_WAIT = 30  # seconds that the gateway may hold a poll
+_PATIENCE = 8  # seconds that it may take beyond that
+_RETRY = 1.0
+_MAX_REPORT = 1 << 20  # bytes; 64 servers need a tenth of it
+
+
+class Polls:
+    """Keeps one poll a pod. `on_change` gets the key whose reports have changed."""
+
+    def __init__(self, on_change: Callable[[Key], None]) -> None:
+        self._on_change = on_change
+        self._tasks: dict[Key, dict[str, asyncio.Task[None]]] = {}
+        self._reports: dict[Key, dict[str, Mapping[str, Any]]] = {}
+        self._heard: set[str] = set()  # pods that have answered, or failed to, at least once
+        self._session: aiohttp.ClientSession | None = None
+
+    def reports(self, key: Key) -> Mapping[str, Mapping[str, Any]]:
+        """The latest report by pod uid; a pod that does not answer has none."""
+        return self._reports.get(key, {})
+
+    def pending(self, key: Key) -> bool:
+        """Whether a pod has neither answered nor failed to answer yet: nothing can be said about it."""
+        return any(uid not in self._heard for uid in self._tasks.get(key, ()))
+
+    def follow(self, key: Key, pods: list[Pod]) -> None:
+        """Poll exactly these pods of a gateway."""
+        wanted = {pod.uid: pod for pod in pods}
+        tasks = self._tasks.setdefault(key, {})
+        for uid in [uid for uid in tasks if uid not in wanted]:
+            tasks.pop(uid).cancel()
+            self._heard.discard(uid)
+            self._reports.get(key, {}).pop(uid, None)
+        for uid, pod in wanted.items():
+            if uid not in tasks:
+                tasks[uid] = asyncio.get_running_loop().create_task(self._poll(key, pod), name=f"poll {pod.name}")
+        if not tasks:
+            self._tasks.pop(key, None)
+            self._reports.pop(key, None)
+
+    async def close(self) -> None:
+        """Stop all polls."""
+        for key in list(self._tasks):
+            self.follow(key, [])
+        if self._session is not None:
+            await self._session.close()
+
+    async def _poll(self, key: Key, pod: Pod) -> None:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        url = f"http://{host}:{INTERNAL_PORT}/status"
+        version, clock = "", asyncio.get_running_loop().time
+        answered = clock() - _PATIENCE  # a pod that never answered gets no patience
+        while True:
+            try:
+                report = await self._ask(url, version)
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+                version = ""
+                if clock() - answered >= _PATIENCE:
+                    self._take(key, pod.uid, None)
+                await asyncio.sleep(_RETRY)
+                continue
+            answered, version = clock(), str(report.get("version", ""))
+            self._take(key, pod.uid, report)
+
+    async def _ask(self, url: str, version: str) -> Mapping[str, Any]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        timeout = aiohttp.ClientTimeout(total=_WAIT + _PATIENCE if version else _PATIENCE, connect=_PATIENCE)
+        parameters = {"after": version, "wait": f"{_WAIT}s"}
+        async with self._session.get(url, params=parameters, timeout=timeout, allow_redirects=False) as response:
+            response.raise_for_status()
+            raw = b"".join([chunk async for chunk in _bounded(response.content)])
+        report = json.loads(raw)
+        if not isinstance(report, dict):
+            raise ValueError(f"{url}: not an object")
+        return report
+
+    def _take(self, key: Key, uid: str, report: Mapping[str, Any] | None) -> None:
+        known = self._reports.setdefault(key, {})
+        if uid in self._heard and known.get(uid) == report:
+            return
+        self._heard.add(uid)
+        if report is None:
+            known.pop(uid, None)
+        else:
+            known[uid] = report
+        self._on_change(key)
+
+
+async def _bounded(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The body's chunks, up to a size that no honest report has."""
+    size = 0
+    async for chunk in content.iter_any():
+        size += len(chunk)
+        if size > _MAX_REPORT:
+            raise ValueError(f"a report of over {_MAX_REPORT} bytes")
+        yield chunk

@@ -1,0 +1,39 @@
+"""A server's fields → the bridge's flags. Pure; the same in the cluster and with `mcpgw up`."""
+
+from __future__ import annotations
+
+from ..api.servers import Server
+from .gateway_config import origin
+from .mounts import REFS, stored
+
+_PROCESSES = 256  # that a bridge holds without being told
+
+
+def bridge_environment(server: Server) -> list[str]:
+    """The flags for env and envFrom, in the order that Kubernetes gives them: envFrom first."""
+    flags = []
+    for source in server.env_from:
+        folder = f"secrets/{source.secret_ref.name}" if source.secret_ref else ""
+        if source.config_map_ref:
+            folder = f"configmaps/{source.config_map_ref.name}"
+        flags.append(f"--env-from-dir={source.prefix}={folder}")
+    for variable in server.env:
+        if variable.value_from is None:
+            value = variable.value or ""
+            flags.append(f"--env={variable.name}={'@' if value.startswith('@') else ''}{value}")
+        else:
+            flags.append(f"--env={variable.name}=@{'/'.join(origin(variable.value_from))}")
+    return [f"--refs={REFS}", *flags] if any("@" in flag or flag.startswith("--env-from") for flag in flags) else flags
+
+
+def bridge_processes(server: Server) -> list[str]:
+    """The flags for how many processes it holds: also the sessions of a gateway that has just died count there."""
+    most = 2 * server.max_processes + server.pool + server.warm
+    flags = [f"--warm={server.warm}"] if server.warm else []
+    return [*flags, f"--max-processes={most}"] if most > _PROCESSES else flags
+
+
+def bridge_needs(server: Server) -> list[str]:
+    """The flags for mounted Secrets and ConfigMaps: without them nothing starts, and a change starts processes anew."""
+    shown = [(stored(storage), storage.mount_path) for storage in server.storage]
+    return [f"--need={'/'.join(reference)}={path}" for reference, path in shown if reference is not None]

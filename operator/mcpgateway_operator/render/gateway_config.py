@@ -1,0 +1,106 @@
+"""spec → what the gateway is told: the one contract between the two, the same in the cluster and with `mcpgw up`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mcpgateway import config as gateway_config
+
+from ..api.servers import EnvVarSource, Header, Server
+from ..api.spec import Limits, Spec, seconds, size
+
+REMOTE_SESSIONS = 10_000  # at one remote server
+
+File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → where its value is
+
+
+def server_config(
+    server: Server,
+    *,
+    limits: Limits,
+    file: File,
+    addresses: tuple[str, ...] = (),
+    fallback: str = "",
+    pin: str | None = None,
+) -> gateway_config.Server:
+    """What the gateway has to know of a server."""
+    return gateway_config.Server(
+        name=server.name,
+        url=server.url or "",
+        headers=tuple(_header(header, file) for header in server.headers),
+        isolation=server.isolation,
+        addresses=addresses,
+        fallback=fallback,
+        call_timeout=seconds(server.call_timeout or limits.call_timeout),
+        pool=server.pool,
+        max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
+        idle_timeout=seconds(server.idle_timeout),
+        pin=pin,
+        tools=gateway_config.ToolRules(
+            allow=server.tools.allow,
+            deny=server.tools.deny,
+            overrides=tuple(
+                gateway_config.ToolOverride(name=o.name, rename=o.rename or "", description=o.description or "")
+                for o in server.tools.overrides
+            ),
+        ),
+    )
+
+
+def _header(header: Header, file: File) -> gateway_config.Header:
+    if header.value_from is None:
+        return gateway_config.Header(name=header.name, value=header.value or "")
+    kind, name, key = origin(header.value_from)
+    return gateway_config.Header(name=header.name, file=file(kind, name, key), reference=f"{name}/{key}")
+
+
+def origin(source: EnvVarSource) -> tuple[str, str, str]:
+    """What a valueFrom refers to: secrets or configmaps, name, key."""
+    if source.secret_key_ref:
+        return "secrets", source.secret_key_ref.name, source.secret_key_ref.key
+    assert source.config_map_key_ref is not None  # noqa: S101 - the schema wants exactly one
+    return "configmaps", source.config_map_key_ref.name, source.config_map_key_ref.key
+
+
+def pin_of(spec: Spec, pins: Mapping[str, str], server: str) -> str | None:
+    """The digest that somebody has approved, empty if there is none; None where no approval is needed."""
+    return pins.get(server, "") if spec.tool_pinning == "Enforce" else None
+
+
+def hot_config(
+    spec: Spec,
+    *,
+    gateway: str,
+    servers: Sequence[gateway_config.Server],
+    auth: gateway_config.Auth,
+    hosts: Sequence[str] = (),
+) -> gateway_config.Config:
+    """The hot part of the configuration; `hosts` are the gateway's own names."""
+    return gateway_config.Config(
+        gateway=gateway,
+        servers=tuple(servers),
+        auth=auth,
+        tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
+        allowed_hosts=(*hosts, *spec.allowed_hosts),
+        allowed_origins=spec.allowed_origins,
+        request_bytes=size(spec.limits.request_bytes),
+        session_ttl=seconds(spec.sessions.ttl),
+        session_idle_timeout=seconds(spec.sessions.idle_timeout),
+        max_sessions=spec.limits.max_sessions,
+        audit=spec.audit.level,
+    )
+
+
+def gateway_auth(spec: Spec, *, file: File) -> gateway_config.Auth:
+    """The auth part of the configuration; `file` says where a Secret's key is mounted."""
+    return gateway_config.Auth(
+        allow_unauthenticated=spec.auth.allow_unauthenticated,
+        tokens=tuple(
+            gateway_config.Token(
+                name=token.name,
+                file=file("secrets", token.secret_key_ref.name, token.secret_key_ref.key),
+                reference=f"{token.secret_key_ref.name}/{token.secret_key_ref.key}",
+            )
+            for token in spec.auth.tokens
+        ),
+    )

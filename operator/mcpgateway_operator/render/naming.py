@@ -1,0 +1,76 @@
+"""Names, labels, selectors and ports. Labels tell gateways apart, never names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from ..api.spec import GROUP
+
+MANAGER = "mcpgateway-operator"
+HANDOVER = f"{MANAGER}-handover"  # keeps a Deployment's replicas while their owner changes
+CLIENT_PORT = 8811
+INTERNAL_PORT = 8812
+BRIDGE_PORT = 4444
+HEALTH_PORT = 9444
+
+COMPONENT = "app.kubernetes.io/component"
+INSTANCE = "app.kubernetes.io/instance"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+NAME = "app.kubernetes.io/name"
+SERVER = f"{GROUP}/server"
+PIN = f"tools.{GROUP}/"  # and the server's name: an annotation by which a person approves its tools
+POKE = f"{GROUP}/config-poke"
+
+_MAX_CHILD = 52  # leaves room for a ReplicaSet's and a pod's suffixes within a label's 63 characters
+
+
+def child(gateway: str, part: str) -> str:
+    """The name of a server's objects: `<gateway>-<server>`, cut with a hash when it is too long."""
+    name = f"{gateway}-{part}"
+    if len(name) <= _MAX_CHILD:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _MAX_CHILD - 9].rstrip('-')}-{mark}"
+
+
+def claim(gateway: str, server: str, path: str) -> str:
+    """The name of a server's claim for storage, the same for the same folder in every life of a gateway."""
+    return child(gateway, f"{server}-{hashlib.sha256(path.encode()).hexdigest()[:8]}")
+
+
+def keys_secret(gateway: str, uid: str) -> str:
+    """The Secret with the session signing key: one for each life of a gateway."""
+    return f"{gateway}-keys-{uid[:8]}"
+
+
+def volume(kind: str, server: str, target: str) -> str:
+    """A volume's name, distinct for each kind of reference, server and referenced object."""
+    mark = hashlib.sha256(f"{kind}/{target}".encode()).hexdigest()[:8]
+    return f"{kind}-{server}-{mark}"
+
+
+def selector(gateway: str, component: str) -> dict[str, str]:
+    """What never changes: selectors are immutable."""
+    return {NAME: "mcpgateway", INSTANCE: gateway, COMPONENT: component}
+
+
+def labels(gateway: str, component: str) -> dict[str, str]:
+    """The labels of every object."""
+    return {**selector(gateway, component), MANAGED_BY: MANAGER}
+
+
+def server_selector(gateway: str, server: str) -> dict[str, str]:
+    """The pods of one server in MultiPod mode."""
+    return {**selector(gateway, "server"), SERVER: server}
+
+
+def pins(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The approved digests by server, from an MCPGateway's annotations."""
+    return {key.removeprefix(PIN): value for key, value in annotations.items() if key.startswith(PIN)}
+
+
+def service_hosts(gateway: str, namespace: str) -> tuple[str, ...]:
+    """The names that a Service has inside a cluster (the cluster domain is not known, so its usual value is taken)."""
+    qualified = f"{gateway}.{namespace}"
+    return (gateway, qualified, f"{qualified}.svc", f"{qualified}.svc.cluster.local")
