@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from . import __version__
 from .access.audit import Audit
-from .access.sessions import KeyRing
+from .access.keyring import KeyRing
 from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
 from .edge.connection import protocol_class
 from .edge.internal import Report, StatusBoard, server_status
@@ -30,8 +30,8 @@ from .requests.startup_gate import PATIENCE
 from .runtime.background import Background
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
-from .upstream.bridge.transport import Bridges
-from .upstream.transport import Reach
+from .upstream.bridge.transport import BridgeTransport
+from .upstream.transport import Transport
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Gateway:
         )
         self.metrics.sessions.set_function(lambda: self.router.admission.sessions.count)
         self.metrics.calls_in_flight.set_function(
-            lambda: sum(backend.in_flight for backend in self.router.offers.backends.values())
+            lambda: sum(backend.in_flight for backend in self.router.visible.backends.values())
         )
         self._closing = Background()
         self._publish_soon = False
@@ -106,7 +106,7 @@ class Gateway:
         self.config_error = ""
         if digest != self.digest:
             self.config, self.digest = config, digest
-            self.router.offers.config = config
+            self.router.visible.config = config
             self.router.admission.configure(config)
             self.apply()
             log.info("configuration applied", digest=digest, servers=len(config.servers))
@@ -118,7 +118,7 @@ class Gateway:
         wanted = {server.name: server for server in self.config.servers}
         if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
             wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
-        current = self.router.offers.backends
+        current = self.router.visible.backends
         for name in [name for name in current if name not in wanted]:
             self._retire(current.pop(name))
         for name, server in wanted.items():
@@ -128,7 +128,7 @@ class Gateway:
                 self._retire(current.pop(name))
                 known = None
             if known is None:
-                peer = self.router.dialogues
+                peer = self.router.server_messages
                 reach = _reach(server, addresses, gateway=self.config.gateway)
                 on_junk = self.metrics.junk.labels(name).inc
                 current[name] = Backend(
@@ -136,7 +136,7 @@ class Gateway:
                 )
             else:
                 known.update(server, addresses)
-        self.router.offers.backends = {name: current[name] for name in wanted}
+        self.router.visible.backends = {name: current[name] for name in wanted}
         self.changed()
 
     def _retire(self, backend: Backend) -> None:
@@ -154,14 +154,14 @@ class Gateway:
         self._publish_soon = False
         self.router.rebuild()
         if all(backend.known for backend in self.router.backends.values()):
-            self.router.opening.end()
+            self.router.startup.end()
         else:
-            self.router.opening.advance()
+            self.router.startup.advance()
         self.publish()
 
     def publish(self) -> None:
         """Bring `/status` up to date."""
-        catalog = self.router.offers.catalog
+        catalog = self.router.visible.catalog
         self.board.publish(
             Report(
                 config=self.digest,
@@ -192,7 +192,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         self.apply()
-        loop.call_later(PATIENCE, self.router.opening.end)
+        loop.call_later(PATIENCE, self.router.startup.end)
         async with asyncio.TaskGroup() as group:
             looking = [group.create_task(self._watch_files()), group.create_task(self._end_idle_sessions())]
             serving = group.create_task(clients.serve())
@@ -241,7 +241,7 @@ class Gateway:
         self.ready, self.draining = False, True
         self.publish()
         await asyncio.sleep(self.settings.drain_delay)
-        self.router.dialogues.finish()
+        self.router.server_messages.finish()
         self.router.listeners.close()
         clients.should_exit = True
         await serving
@@ -269,12 +269,12 @@ class Gateway:
         await asyncio.to_thread(self.audit.close)
 
 
-def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Reach:
+def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Transport:
     if not server.url:
-        return Bridges(server, addresses, gateway=gateway)
-    from .upstream.http.transport import Remote  # here, because its HTTP client is 10 MiB that most gateways never need
+        return BridgeTransport(server, addresses, gateway=gateway)
+    from .upstream.http.transport import HttpTransport  # here, because its HTTP client is 10 MiB that most gateways never need
 
-    return Remote(server)
+    return HttpTransport(server)
 
 
 def _goes_on(known: Server, server: Server) -> bool:

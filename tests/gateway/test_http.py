@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from mcpgateway.access.sessions import KeyRing
+from mcpgateway.access.keyring import KeyRing
 from mcpgateway.edge import connection
 from mcpgateway.edge.exchange import McpExchange
 from mcpgateway.edge.routes import client_app
@@ -197,7 +197,7 @@ def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
 def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         router = Router(config=configuration(folder=tmp_path), keys=KeyRing({}), metrics=Metrics())
-        router.opening.end()
+        router.startup.end()
         config = uvicorn.Config(client_app(router), lifespan="off", timeout_keep_alive=1)
         config.load()
         make = partial(connection.protocol_class(router), config=config, server_state=ServerState(), app_state={})

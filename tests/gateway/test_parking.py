@@ -12,11 +12,11 @@ import httpx2
 import pytest
 from msgspec import Raw
 
-from mcpgateway.access.sessions import KeyRing
-from mcpgateway.protocol import era
+from mcpgateway.access.keyring import KeyRing
+from mcpgateway.protocol import request_meta
 from mcpgateway.protocol.jsonrpc import ProtocolError
 from mcpgateway.requests import input_required
-from mcpgateway.requests.input_required import Parking
+from mcpgateway.requests.input_required import InputRequiredStore
 from tests.gateway.conftest import World
 from tests.support.bridges import until
 from tests.support.gateways import MODERN, TOKEN
@@ -26,9 +26,12 @@ ANSWER = {"action": "accept", "content": {"name": "ü", "n": 1.50}}
 
 
 def message(method: str, *, id: Any = 1, capabilities: Any = None, level: str | None = None, **params: Any) -> dict[str, Any]:
-    meta: dict[str, Any] = {era.VERSION_KEY: MODERN, era.CAPABILITIES_KEY: {} if capabilities is None else capabilities}
+    meta: dict[str, Any] = {
+        request_meta.VERSION_KEY: MODERN,
+        request_meta.CAPABILITIES_KEY: {} if capabilities is None else capabilities,
+    }
     if level is not None:
-        meta[era.META + "logLevel"] = level
+        meta[request_meta.META + "logLevel"] = level
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": {**params, "_meta": meta}}
 
 
@@ -92,7 +95,7 @@ def test_a_parked_call_expires_and_belongs_to_its_principal(monkeypatch: pytest.
 
         def resume(self, answer: Any, params: Any) -> None: ...
 
-    place = Parking(KeyRing({"k": b"k" * 32}))
+    place = InputRequiredStore(KeyRing({"k": b"k" * 32}))
     params = {"name": Raw(b'"t"'), "arguments": Raw(b'{"a":1,"b":2}'), "inputResponses": Raw(b"{}")}
     mine = input_required.binding(principal="me", method="tools/call", params=params)
     again = input_required.binding(principal="me", method="tools/call", params={**params, "arguments": Raw(b'{ "b":2, "a":1 }')})
@@ -134,13 +137,13 @@ def test_log_messages_come_with_the_request_that_wants_them(world: World, server
 def test_a_listener_hears_of_resources(world: World, server: str) -> None:
     uris = [f"memo://{server}/all", "memo://nobody/x"]
     with stream(world, message("subscriptions/listen", id="l1", notifications={"resourceSubscriptions": uris})) as take:
-        stamp = {"io.modelcontextprotocol/subscriptionId": "l1"}
+        meta = {"io.modelcontextprotocol/subscriptionId": "l1"}
         acknowledged = take()["params"]
         assert acknowledged["notifications"] == {"resourceSubscriptions": uris[:1]}
-        assert acknowledged["_meta"] == stamp
+        assert acknowledged["_meta"] == meta
         told = take()
         assert (told["method"], told["params"]["uri"]) == ("notifications/resources/updated", uris[0])
-        assert told["params"]["_meta"] == stamp
+        assert told["params"]["_meta"] == meta
 
 
 def test_too_many_resources_are_refused(world: World) -> None:

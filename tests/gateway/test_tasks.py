@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.access.sessions import KeyRing
+from mcpgateway.access.keyring import KeyRing
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import ProtocolError
 from mcpgateway.requests.tasks import EXTENSION, Tasks

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from mcpgateway import config
 from mcpgateway.catalog import model
-from mcpgateway.protocol import era, jsonrpc
+from mcpgateway.protocol import jsonrpc, request_meta, translation, versions
 
 ERAS = st.sampled_from(["legacy", "modern"])
 SPACE = st.text(" \t\n\r", max_size=2)
@@ -56,31 +56,31 @@ def flat(raw: Raw | bytes | str) -> bytes:
 
 @given(members=MEMBERS, meta=MEMBERS, space=SPACE, client=ERAS, server=ERAS)
 def test_params_reach_the_server_as_the_client_wrote_them(
-    members: dict[str, str], meta: dict[str, str], space: str, client: era.Era, server: era.Era
+    members: dict[str, str], meta: dict[str, str], space: str, client: versions.Era, server: versions.Era
 ) -> None:
-    stamp = {era.VERSION_KEY: '"2026-07-28"', era.CAPABILITIES_KEY: "{}"} if client == "modern" else {}
-    body = _object({**members, "_meta": _object({**meta, **stamp}, space)}, space)
+    ours = {request_meta.VERSION_KEY: '"2026-07-28"', request_meta.CAPABILITIES_KEY: "{}"} if client == "modern" else {}
+    body = _object({**members, "_meta": _object({**meta, **ours}, space)}, space)
     envelope = jsonrpc.decode(b'{"jsonrpc":"2.0","id":1,"method":"m","params":' + body.encode() + b"}")
-    sent = era.to_server(jsonrpc.members(envelope.params), upstream=server, gateway="g")
+    sent = translation.to_server(jsonrpc.members(envelope.params), upstream=server, gateway="g")
     line = jsonrpc.request(b'"x-1"', "m", jsonrpc.dump(sent))
     assert b"\n" not in line
     arrived = jsonrpc.members(jsonrpc.decode(line).params)
     assert {key: flat(value) for key, value in arrived.items() if key != "_meta"} == {k: flat(v) for k, v in members.items()}
     inner = jsonrpc.members(arrived.get("_meta", Raw(b"{}")))
-    kept = {key: flat(value) for key, value in inner.items() if not key.startswith(era.META)}
+    kept = {key: flat(value) for key, value in inner.items() if not key.startswith(request_meta.META)}
     assert kept == {key: flat(value) for key, value in meta.items()}
-    assert (era.VERSION_KEY in inner) == (server == "modern")
+    assert (request_meta.VERSION_KEY in inner) == (server == "modern")
 
 
 @given(members=MEMBERS, space=SPACE, client=ERAS, server=ERAS, cacheable=st.booleans())
 def test_results_reach_the_client_as_the_server_wrote_them(
-    members: dict[str, str], space: str, client: era.Era, server: era.Era, cacheable: bool
+    members: dict[str, str], space: str, client: versions.Era, server: versions.Era, cacheable: bool
 ) -> None:
     own = {**members, **({"resultType": '"complete"', "ttlMs": "5", "cacheScope": '"public"'} if server == "modern" else {})}
     line = b'{"jsonrpc":"2.0","id":"x-1","result":' + flat(_object(own, space)) + b"}"
     raw = jsonrpc.decode(line).result
     assert isinstance(raw, Raw)
-    answer = jsonrpc.result(b"7", era.to_client(bytes(raw), client=client, upstream=server, cacheable=cacheable))
+    answer = jsonrpc.result(b"7", translation.to_client(bytes(raw), client=client, upstream=server, cacheable=cacheable))
     arrived = jsonrpc.members(jsonrpc.decode(answer).result)
     assert {key: flat(value) for key, value in arrived.items() if key in own} == {key: flat(value) for key, value in own.items()}
     added = set(arrived) - set(own)

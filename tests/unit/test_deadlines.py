@@ -7,7 +7,7 @@ import asyncio
 import uvicorn
 
 from mcpgateway import config
-from mcpgateway.access.sessions import KeyRing
+from mcpgateway.access.keyring import KeyRing
 from mcpgateway.edge.connection import protocol_class
 from mcpgateway.edge.routes import client_app
 from mcpgateway.requests.router import Router

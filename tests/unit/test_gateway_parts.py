@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from mcpgateway import config
 from mcpgateway.access import credentials
-from mcpgateway.access.sessions import KeyRing, Sessions, TooManySessionsError
+from mcpgateway.access.keyring import KeyRing
+from mcpgateway.access.sessions import Sessions, TooManySessionsError
 from mcpgateway.catalog import model
 from mcpgateway.catalog.model import Item, KindName
 from mcpgateway.edge.routes import parse_wait

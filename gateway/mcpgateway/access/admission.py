@@ -10,7 +10,8 @@ from ..protocol import jsonrpc
 from ..requests.responder import Headers
 from .audit import Audit, Entry
 from .credentials import TokenTable, host_allowed, origin_allowed
-from .sessions import KeyRing, Session, Sessions, TooManySessionsError
+from .keyring import KeyRing
+from .sessions import Session, Sessions, TooManySessionsError
 
 SESSION_HEADER = b"mcp-session-id"
 _ASKED = (b"host", b"origin", b"authorization")  # the headers that decide

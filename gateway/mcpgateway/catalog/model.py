@@ -20,8 +20,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from ..config import ToolNames, ToolOverride, ToolRules
-from ..protocol import era, jsonrpc
 from ..protocol import headers as mcp_headers
+from ..protocol import jsonrpc, request_meta
 
 PAGE: Final = 500  # items; many clients never ask for a second page
 MAX_NAME = 64
@@ -148,13 +148,13 @@ def build(offers: Sequence[Offer], *, naming: ToolNames, gateway: str, absent: C
 
     The items of servers in `absent` keep their names, so that nobody else's change meanwhile, but are not offered.
     """
-    stamp = jsonrpc.dump({era.SERVER_INFO_KEY: era.server_info(gateway)})
+    meta = jsonrpc.dump({request_meta.SERVER_INFO_KEY: request_meta.server_info(gateway)})
     listings = {}
     for kind in KINDS.values():
         having = [(offer, [item for item in offer.items if item.kind == kind.name]) for offer in offers]
         hint = _merged([offer.hints.get(kind.name, Hint()) for offer, items in having if items or kind.name in offer.hints])
         scope = b"public" if hint.public else b"private"
-        tail = b',"resultType":"complete","ttlMs":%d,"cacheScope":"%b","_meta":%b' % (hint.ttl, scope, stamp)
+        tail = b',"resultType":"complete","ttlMs":%d,"cacheScope":"%b","_meta":%b' % (hint.ttl, scope, meta)
         items = [item for _, found in having for item in found]
         listings[kind.name] = _listing(kind, items, naming=naming, absent=absent, tail=tail)
     return Catalog(listings)

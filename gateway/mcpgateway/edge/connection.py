@@ -91,7 +91,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._plain: McpExchange | None = None  # begun by the data that is being parsed
         self._held = b""  # a known head, of which nothing has been parsed: its body is still to come
         self._quiet_since = 0.0  # when the last response was complete
-        self._watching = False  # for being quiet too long
+        self._subscriptions = False  # for being quiet too long
         self.pipeline = cast("deque[tuple[RequestResponseCycle, ASGI3Application]]", _Pipeline())
 
     # --- guard ------------------------------------------------------------------------------------------------------------
@@ -160,20 +160,20 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._rest()
         self._quiet_since = self.loop.time()
-        if not self._watching:
-            self._watching = True
+        if not self._subscriptions:
+            self._subscriptions = True
             self.quiet.add(self, self.timeout_keep_alive)
 
     def expire(self) -> None:
         """The connection may have been quiet for too long."""
-        self._watching = False
+        self._subscriptions = False
         if self.transport.is_closing():
             return
         quiet = 0.0 if self._reading or self._busy() else self.loop.time() - self._quiet_since
         if quiet >= self.timeout_keep_alive:
             self.transport.close()
         else:
-            self._watching = True
+            self._subscriptions = True
             self.quiet.add(self, max(1.0, self.timeout_keep_alive - quiet))
 
     def _arm(self, seconds: float) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, versions
 from ..requests.responder import JSON, Headers, RequestHeaders
 from ..streams.replay import KEEP_ALIVE
 
@@ -42,7 +41,7 @@ class McpExchange:
 
     # what holds for most requests is said once, for the class
     message_event = _SILENT  # nobody waits for this kind of cycle
-    offered = eras.OFFERED_LEGACY
+    offered = versions.OFFERED_LEGACY
     on_disconnect: Callable[[], None] | None = None
     complete = False
     response_complete = False

@@ -17,8 +17,7 @@ from starlette.routing import Route
 
 from ..access.admission import SESSION_HEADER, Denied
 from ..access.credentials import joined
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, versions
 from ..requests.responder import Headers, RequestHeaders
 from ..requests.router import Router
 from ..streams.replay import KEEP_ALIVE, Stream, events
@@ -49,7 +48,7 @@ class _Client:
 class _Posted:
     """One posted message; what is answered to it goes to the stream."""
 
-    offered = eras.OFFERED_SSE
+    offered = versions.OFFERED_SSE
     takes_streams = True
 
     def __init__(self, client: _Client, headers: RequestHeaders, body: bytes) -> None:
@@ -145,13 +144,13 @@ async def _events(router: Router, id: str, client: _Client) -> AsyncIterator[byt
             yield event
             if relaying is None and client.token:
                 session = router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal)
-                stream, _ = router.dialogues.open(session.id)
+                stream, _ = router.server_messages.open(session.id)
                 relaying = asyncio.ensure_future(_relay(stream, client))
     finally:
         if relaying is not None:
             relaying.cancel()
         if stream is not None:
-            router.dialogues.close(stream)
+            router.server_messages.close(stream)
 
 
 async def _relay(stream: Stream, client: _Client) -> None:

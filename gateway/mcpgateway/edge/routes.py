@@ -46,7 +46,7 @@ def client_app(router: Router) -> Starlette:
             return Response(status_code=204)
         if "text/event-stream" not in request.headers.get("accept", ""):
             return denied_response(router, Denied(406, "the header Accept must list text/event-stream"))
-        stream, number = router.dialogues.open(session.id, request.headers.get("last-event-id", ""))
+        stream, number = router.server_messages.open(session.id, request.headers.get("last-event-id", ""))
         messages = _messages(router, stream, number)
         return StreamingResponse(messages, media_type="text/event-stream", headers=STREAM_HEADERS)
 
@@ -63,7 +63,7 @@ async def _messages(router: Router, stream: Stream, number: int) -> AsyncIterato
         async for event in events(stream, number):
             yield event
     finally:
-        router.dialogues.close(stream)
+        router.server_messages.close(stream)
 
 
 def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes]) -> Starlette:

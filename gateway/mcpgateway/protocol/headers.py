@@ -1,19 +1,22 @@
-"""`Mcp-Param-*`: arguments that a tool's schema wants repeated in headers, so that proxies can route by them.
+"""The headers that repeat parts of a modern request's body, so that proxies can route by them.
 
-Source: MCP specification 2026-07-28, "Streamable HTTP", custom headers (`x-mcp-header`).
+`Mcp-Method` and `Mcp-Name` are in every request; `Mcp-Param-*` are arguments that a tool's schema wants repeated.
+Source: MCP specification 2026-07-28, "Streamable HTTP", "Standard Request Headers" and custom headers (`x-mcp-header`).
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, Raw
 
-from . import era, jsonrpc
+from . import jsonrpc
 from .jsonrpc import ProtocolError
 
 KEYWORD: Final = b"x-mcp-header"  # of a property in a tool's input schema
@@ -23,6 +26,49 @@ _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _TYPES: Final = frozenset({"string", "integer", "boolean"})
 
 Path = tuple[str, ...]
+
+
+_MAX_KNOWN: Final = 256  # bytes of a header's value that are worth remembering
+
+# Which body member the header Mcp-Name repeats, by method.
+NAMED_BY: Final[Mapping[str, str]] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
+}
+
+
+def name_of(method: str, params: Mapping[str, Raw]) -> str | None:
+    """What the header `Mcp-Name` of a request has to say, if it has to be there."""
+    member = NAMED_BY.get(method)
+    return None if member is None else jsonrpc.text(params.get(member, UNSET))
+
+
+def check_same(header: str, sent: bytes | None, body: str | None) -> None:
+    """Raises: ProtocolError (-32020), unless a header says what the body does."""
+    if sent is None or body is None or decode_header_value(sent) != body:
+        raise ProtocolError(jsonrpc.HEADER_MISMATCH, f"the header {header} is missing or differs from the body")
+
+
+def decode_header_value(raw: bytes) -> str | None:
+    """The text of a routing header; `=?base64?…?=` marks UTF-8 that is not plain ASCII. None: malformed."""
+    return (_known_header_value if len(raw) <= _MAX_KNOWN else _decode_header_value)(raw)
+
+
+def _decode_header_value(raw: bytes) -> str | None:
+    value = raw.strip(b" \t")
+    if not value.startswith(b"=?") and value.isascii():
+        return value.decode("ascii")
+    if not (value.startswith(b"=?base64?") and value.endswith(b"?=")):
+        return value.decode("ascii") if value.isascii() else None
+    try:
+        return base64.b64decode(value[9:-2], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+_known_header_value = lru_cache(maxsize=4096)(_decode_header_value)  # the same few are sent with every request
 
 
 class _Tool(msgspec.Struct, rename="camel"):
@@ -67,7 +113,7 @@ def check(tool: bytes, arguments: bytes, headers: Mapping[bytes, bytes]) -> None
     for name, (path, kind) in wanted.items():
         raw = headers.get(name.encode())
         value = _at(given, path)
-        sent = None if raw is None else era.decode_header_value(raw)
+        sent = None if raw is None else decode_header_value(raw)
         if (raw is None) != (value is None) or (raw is not None and not _equal(kind, sent, value)):
             where = ".".join(path)
             raise ProtocolError(

@@ -13,23 +13,22 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from ..catalog.model import Item
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, request_meta, translation
 from ..protocol.errors import UpstreamError
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..runtime.deadlines import Deadlines
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection, Outcome
 from .caller import Request
-from .input_required import PATIENCE, Parking, Question
-from .multi_round_trip import Rounds
-from .responder import Answer
-from .tasks import Tasks, under
+from .input_required import PATIENCE, InputRequiredStore, Question
+from .multi_round_trip import MultiRoundTrip
+from .responder import Responder
+from .tasks import Tasks, with_task_id
 
 _LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
 
 
-class Registry(dict[tuple[str, bytes], "Call"]):
+class ActiveCalls(dict[tuple[str, bytes], "Call"]):
     """The calls on their way, by session and id."""
 
     def on(self, connection: Connection) -> Iterator[Call]:
@@ -42,12 +41,12 @@ class Registry(dict[tuple[str, bytes], "Call"]):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CallServices:
     """What all calls of a gateway share."""
 
     gateway: str
-    calls: Registry
-    parking: Parking
+    calls: ActiveCalls
+    input_required: InputRequiredStore
     deadlines: Deadlines
     tasks: Tasks
     level: Callable[[str], bytes | None]  # the params of a session's last logging/setLevel
@@ -63,7 +62,7 @@ class Call:
     _params: dict[str, Raw]  # the client's, with the server's own names in them
     _sent: dict[str, Raw]  # in the server's era
     _binding = ""
-    _rounds: Rounds | None = None
+    _rounds: MultiRoundTrip | None = None
     _asked = 0  # questions so far: an answered one's number is not given again
     _questions: Mapping[str, Question] = MappingProxyType({})  # a legacy server's, that its modern client has not answered
     _parked_as = ""
@@ -74,13 +73,15 @@ class Call:
     _task: asyncio.Task[None] | None = None
     _done = _retried = False
 
-    def __init__(self, request: Request, backend: Backend, *, desk: Desk, item: Item | None = None, task: str = "") -> None:
-        self._answer, self._caller, self._stamp = request.answer, request.caller, request.stamp
-        self._backend, self._desk, self._item = backend, desk, item
+    def __init__(
+        self, request: Request, backend: Backend, *, services: CallServices, item: Item | None = None, task: str = ""
+    ) -> None:
+        self._answer, self._caller, self._meta = request.answer, request.caller, request.meta
+        self._backend, self._services, self._item = backend, services, item
         self._about = task  # the name of the task that the request is about
         self._answer.server = self.server
         self._patience = backend.server.call_timeout
-        self._deadline = desk.deadlines.add(self, self._patience)
+        self._deadline = services.deadlines.add(self, self._patience)
 
     @property
     def key(self) -> str:
@@ -104,9 +105,9 @@ class Call:
     # --- time -------------------------------------------------------------------------------------------------------------
 
     def _wait(self, seconds: float) -> None:
-        self._desk.deadlines.discard(self, self._deadline)
+        self._services.deadlines.discard(self, self._deadline)
         self._patience = seconds
-        self._deadline = self._desk.deadlines.add(self, seconds)
+        self._deadline = self._services.deadlines.add(self, seconds)
 
     def await_client(self) -> None:
         """The server waits for the caller now: people take longer than servers."""
@@ -132,7 +133,7 @@ class Call:
     def _attach(self) -> None:
         """Make the present exchange the one that this call answers."""
         self._registered = (self.key, self._answer.id)
-        self._desk.calls[self._registered] = self
+        self._services.calls[self._registered] = self
         if self.modern:  # a legacy client's going is not a cancellation
             self._answer.exchange.on_disconnect = self.cancel
 
@@ -153,14 +154,14 @@ class Call:
         level = self._wanted_level(connection)
         params = self._params
         if self._backend.era != self._answer.era:
-            params = eras.to_server(
+            params = translation.to_server(
                 params,
                 upstream=self._backend.era,
-                gateway=self._desk.gateway,
+                gateway=self._services.gateway,
                 capabilities=self._caller.capabilities,
                 level=level,
             )
-        self._token = eras.progress_token(self._stamp)
+        self._token = request_meta.progress_token(self._meta)
         self.transmit(params)
 
     def _wanted_level(self, connection: Connection) -> Raw | None:
@@ -169,17 +170,17 @@ class Call:
         Returns: the level for a modern server, if the client does not say it itself.
         """
         if self.modern:
-            level = eras.log_level(self._stamp)
+            level = request_meta.log_level(self._meta)
             if level is not None:
-                self.level = eras.LOG_LEVELS.index(level)
+                self.level = request_meta.LOG_LEVELS.index(level)
                 if self._backend.era == "legacy" and connection.key and "logging" in self._backend.capabilities:
                     connection.set_level(jsonrpc.dump({"level": level}))
             return None
-        body = self._desk.level(self.key) if self._backend.era == "modern" else None
+        body = self._services.level(self.key) if self._backend.era == "modern" else None
         if body is None:
             return None
         raw = jsonrpc.members(body)["level"]
-        self.level = eras.LOG_LEVELS.index(jsonrpc.text(raw) or "")
+        self.level = request_meta.LOG_LEVELS.index(jsonrpc.text(raw) or "")
         return raw
 
     def transmit(self, params: dict[str, Raw]) -> None:
@@ -191,7 +192,7 @@ class Call:
         self._sent = params
         on_progress = None
         if self._token is not None:
-            params = eras.with_progress_token(params, jsonrpc.dump(id))
+            params = request_meta.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
         connection.send(
             self._answer.method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress, item=self._item
@@ -229,8 +230,8 @@ class Call:
         if self.modern or self._backend.era == "legacy" or b"input_required" not in bytes(value):
             return False
         if self._rounds is None:
-            self._rounds = Rounds(self, self._sent)
-        return self._rounds.begin(value, self._desk.ask)
+            self._rounds = MultiRoundTrip(self, self._sent)
+        return self._rounds.begin(value, self._services.ask)
 
     def _conclude(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
         self._finish()
@@ -238,12 +239,12 @@ class Call:
             self._answer.unavailable(value)
         elif outcome == "result":
             answer = self._answer
-            cacheable = answer.method in eras.CACHEABLE
-            result = eras.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable)
+            cacheable = answer.method in translation.CACHEABLE
+            result = translation.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable)
             if self._about:
-                result = under(result, self._about)
+                result = with_task_id(result, self._about)
             elif self._item is not None:
-                result = self._desk.tasks.renamed(result, self.server, principal=self._caller.principal)
+                result = self._services.tasks.renamed(result, self.server, principal=self._caller.principal)
             answer.succeed(result)
         else:
             self._answer.relay_error(bytes(value))
@@ -258,7 +259,7 @@ class Call:
 
     def asked(self, question: Question) -> bool:
         """The server asks in the middle of this call: its client is told, and comes back. False: it cannot be asked."""
-        if self._done or not self._binding or not eras.can_be_asked(question.method, self._caller.capabilities):
+        if self._done or not self._binding or not request_meta.can_be_asked(question.method, self._caller.capabilities):
             return False
         self._asked += 1
         self._questions = {**self._questions, f"{question.method.partition('/')[0]}-{self._asked}": question}
@@ -269,15 +270,15 @@ class Call:
     def _park(self) -> None:
         """Answer with what is open, and wait for the retry."""
         self._leave()
-        self._parked_as, state = self._desk.parking.put(self, self._binding)
+        self._parked_as, state = self._services.input_required.put(self, self._binding)
         self._registered = (self.key, self._parked_as.encode())
-        self._desk.calls[self._registered] = self
+        self._services.calls[self._registered] = self
         self.await_client()
         asked = {key: question.shown() for key, question in self._questions.items()}
         result = {"resultType": "input_required", "inputRequests": asked, "requestState": state}
         self._answer.succeed(jsonrpc.dump(result))
 
-    def resume(self, answer: Answer, params: dict[str, Raw]) -> None:
+    def resume(self, answer: Responder, params: dict[str, Raw]) -> None:
         """The client is back, with answers or without."""
         self._leave()
         self._parked_as = ""
@@ -326,17 +327,17 @@ class Call:
 
     def _leave(self) -> None:
         """Neither the present exchange nor the parking place is this call's any more."""
-        if self._desk.calls.get(self._registered) is self:
-            del self._desk.calls[self._registered]
+        if self._services.calls.get(self._registered) is self:
+            del self._services.calls[self._registered]
         if self._parked_as:
-            self._desk.parking.drop(self._parked_as)
+            self._services.input_required.drop(self._parked_as)
 
     def _finish(self) -> bool:
         """Whether this is the first ending."""
         if self._done:
             return False
         self._done = True
-        self._desk.deadlines.discard(self, self._deadline)
+        self._services.deadlines.discard(self, self._deadline)
         self._leave()
         if self.connection is not None:
             self._backend.release(self.connection)

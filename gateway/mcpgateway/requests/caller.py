@@ -10,11 +10,10 @@ from functools import lru_cache
 from msgspec import UNSET, Raw
 
 from ..access.sessions import Session
-from ..protocol import era as eras
-from ..protocol import jsonrpc
-from ..protocol.era import Stamp
+from ..protocol import jsonrpc, request_meta
+from ..protocol.request_meta import RequestMeta
 from ..upstream.snapshot import Caller
-from .responder import Answer
+from .responder import Responder
 
 _MAX_KNOWN = 4096  # bytes of capabilities that are worth remembering
 
@@ -23,10 +22,10 @@ _MAX_KNOWN = 4096  # bytes of capabilities that are worth remembering
 class Request:
     """One request that may be served."""
 
-    answer: Answer
+    answer: Responder
     params: dict[str, Raw]
     caller: Caller
-    stamp: Stamp
+    meta: RequestMeta
     headers: Mapping[bytes, bytes]
 
 
@@ -40,9 +39,9 @@ def _session_caller(id: str, principal: str, capabilities: bytes) -> Caller:
     return Caller(id, principal, _identity(principal, capabilities), capabilities)
 
 
-def modern_caller(principal: str, stamp: Stamp) -> Caller:
+def modern_caller(principal: str, meta: RequestMeta) -> Caller:
     """The caller of a modern request is its principal, together with what its client can be asked."""
-    capabilities = b"{}" if stamp.capabilities is UNSET else jsonrpc.one_line(bytes(stamp.capabilities))
+    capabilities = b"{}" if meta.capabilities is UNSET else jsonrpc.one_line(bytes(meta.capabilities))
     return (_known_caller if len(capabilities) <= _MAX_KNOWN else _modern_caller)(principal, capabilities)
 
 
@@ -56,5 +55,5 @@ _known_caller = lru_cache(maxsize=1024)(_modern_caller)  # clients say the same 
 
 def _identity(principal: str, capabilities: bytes) -> str:
     """A principal and what its client can be asked."""
-    mark = hashlib.sha256(eras.asking(capabilities)).hexdigest()[:12]
+    mark = hashlib.sha256(request_meta.asking(capabilities)).hexdigest()[:12]
     return f"principal:{principal}:{mark}"

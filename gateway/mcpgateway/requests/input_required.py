@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Raw
 
-from ..access.sessions import KeyRing
+from ..access.keyring import KeyRing
 from ..protocol import jsonrpc
 from ..protocol.jsonrpc import ProtocolError
-from .responder import Answer
+from .responder import Responder
 
 PATIENCE: Final = 600.0  # seconds that a call is kept for a person's answer
 _MAX_PARKED: Final = 10_000
@@ -48,7 +48,7 @@ class Waiting(Protocol):
     def expire(self) -> None:
         """Nobody has come back for it."""
 
-    def resume(self, answer: Answer, params: dict[str, Raw]) -> None:
+    def resume(self, answer: Responder, params: dict[str, Raw]) -> None:
         """Its client is back."""
 
 
@@ -64,7 +64,7 @@ class _Parked:
     binding: str
 
 
-class Parking:
+class InputRequiredStore:
     """The parked calls of this process; they end with it, since the servers' open requests do."""
 
     def __init__(self, ring: KeyRing) -> None:

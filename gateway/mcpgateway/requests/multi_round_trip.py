@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, Raw
 
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, translation
 from ..protocol.jsonrpc import Envelope, ProtocolError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _MOST: Final = 10  # rounds that one call may cost
 Ask = Callable[["Call", str, bytes, Callable[[Envelope], None]], bool]
 
 
-class Rounds:
+class MultiRoundTrip:
     """The rounds of one call."""
 
     def __init__(self, call: Call, params: dict[str, Raw]) -> None:
@@ -61,7 +60,7 @@ class Rounds:
         for key, raw in self._questions.items():
             question = jsonrpc.members(raw)
             method = jsonrpc.text(question.get("method", UNSET)) or ""
-            params = eras.question_to_legacy(method, question.get("params", Raw(b"{}")), id=key)
+            params = translation.question_to_legacy(method, question.get("params", Raw(b"{}")), id=key)
             if not ask(self._call, method, params, partial(self._on_answer, key)):
                 raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"{method}: the client has no stream open to be asked on")
 

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 from ..access.audit import Audit, Entry, Outcome
 from ..access.sessions import Session
-from ..protocol import era as eras
-from ..protocol import jsonrpc
-from ..protocol.era import Era
+from ..protocol import jsonrpc, translation, versions
 from ..protocol.errors import UpstreamError
+from ..protocol.versions import Era
 from ..runtime.metrics import Metrics
 from ..streams.replay import Replay, Stream
 
@@ -47,7 +46,7 @@ class Exchange(Protocol):
         """
 
 
-class Answer:
+class Responder:
     """The way back to one caller, in its own era."""
 
     # what holds for most requests is said once, for the class
@@ -119,16 +118,16 @@ class Answer:
 
     def relay_error(self, raw: bytes) -> None:
         """A server's own error object, in the client's era."""
-        error = eras.error_to_client(raw, client=self.era)
+        error = translation.error_to_client(raw, client=self.era)
         code = jsonrpc.error_code(error)
         self.over("error", code)
-        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
+        status = versions.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
         self._reply(status, jsonrpc.error(self.id, error))
 
     def fail(self, code: int, message: str, data: Any = None) -> None:
         """An error of our own."""
         self.over("error", code)
-        status = eras.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
+        status = versions.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
         self._reply(status, jsonrpc.failure(self.id, code, message, data))
 
     def unavailable(self, error: UpstreamError) -> None:

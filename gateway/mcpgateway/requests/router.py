@@ -13,31 +13,31 @@ from typing import Final
 from msgspec import UNSET, Raw
 
 from ..access.admission import SESSION_HEADER, Admission, Denied
-from ..access.sessions import KeyRing, Session
+from ..access.keyring import KeyRing
+from ..access.sessions import Session
 from ..catalog import model as catalogs
 from ..catalog.model import Item, KindName, Listing
 from ..config import Config
-from ..protocol import era as eras
 from ..protocol import headers as mcp_headers
-from ..protocol import jsonrpc
-from ..protocol.era import Era
+from ..protocol import jsonrpc, request_meta, translation, versions
 from ..protocol.errors import UpstreamError
 from ..protocol.jsonrpc import Envelope, ProtocolError
+from ..protocol.versions import Era
 from ..runtime.deadlines import Deadlines
 from ..runtime.metrics import Metrics
 from ..streams.listen import Listeners
-from ..streams.resource_subscriptions import Watching
-from ..streams.server_messages import Dialogues
+from ..streams.resource_subscriptions import ResourceSubscriptions
+from ..streams.server_messages import ServerMessages
 from ..upstream.backend import Backend
 from ..upstream.subscription import Subscriber
 from . import input_required
-from .call import Call, Desk
+from .call import Call, CallServices
 from .caller import Request, caller_of, modern_caller
-from .input_required import Parking
-from .responder import JSON, Answer, Exchange
-from .startup_gate import Opening
-from .tasks import EXTENSION, Tasks, insist
-from .visible_catalog import Offers
+from .input_required import InputRequiredStore
+from .responder import JSON, Exchange, Responder
+from .startup_gate import StartupGate
+from .tasks import EXTENSION, Tasks, require_tasks_extension
+from .visible_catalog import VisibleCatalog
 
 _JSON: Final = b"application/json"
 
@@ -46,58 +46,58 @@ class Router:
     """Holds what is in force now: configuration, backends, catalog, tokens."""
 
     def __init__(self, *, config: Config, keys: KeyRing, metrics: Metrics) -> None:
-        self.offers = Offers(config)
+        self.visible = VisibleCatalog(config)
         self.admission = Admission(config, keys)
         self.metrics = metrics
-        self.opening = Opening()
-        self.dialogues = Dialogues()
-        self.dialogues.on_list_changed = self._own_lists_changed
+        self.startup = StartupGate()
+        self.server_messages = ServerMessages()
+        self.server_messages.on_list_changed = self._own_lists_changed
         self.listeners = Listeners()
-        self._desk = Desk(
+        self._services = CallServices(
             gateway=config.gateway,
-            calls=self.dialogues.calls,
-            parking=Parking(keys),
+            calls=self.server_messages.calls,
+            input_required=InputRequiredStore(keys),
             deadlines=Deadlines(),
             tasks=Tasks(keys),
-            level=self.dialogues.level,
-            ask=self.dialogues.ask,
+            level=self.server_messages.level,
+            ask=self.server_messages.ask,
         )
-        self._watching = Watching(self.offers, self.dialogues)
+        self._subscriptions = ResourceSubscriptions(self.visible, self.server_messages)
 
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self.offers.config
+        return self.visible.config
 
     @property
     def backends(self) -> Mapping[str, Backend]:
         """The configured servers, by name."""
-        return self.offers.backends
+        return self.visible.backends
 
     def rebuild(self) -> None:
         """Something about a server has changed; clients are told only if that changes what they are offered."""
-        changed = self.offers.rebuild()
+        changed = self.visible.rebuild()
         self.metrics.ready_servers.set(sum(backend.snapshot.available for backend in self.backends.values()))
         self.listeners.changed(changed)
         for capability in changed:
-            self.dialogues.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
+            self.server_messages.tell_all(jsonrpc.notification(f"notifications/{capability}/list_changed"))
 
     def _own_lists_changed(self, key: str, capability: str) -> None:
-        self.offers.own_changed(key)
+        self.visible.own_changed(key)
         self.listeners.changed([capability], key=key)
 
     def end_session(self, session: Session) -> None:
         """The session's processes are released."""
         self.admission.sessions.end(session)
-        self.dialogues.forget(session.id)
-        self.offers.forget(session.id)
-        self._watching.forget(session.id)
+        self.server_messages.forget(session.id)
+        self.visible.forget(session.id)
+        self._subscriptions.forget(session.id)
         for backend in self.backends.values():
             backend.end_session(session.id)
 
     def end_idle_sessions(self) -> None:
         """Sessions that nobody uses any more end as if their clients had said so."""
-        for session in self.admission.sessions.over(now=time.time(), busy=self.dialogues.busy()):
+        for session in self.admission.sessions.over(now=time.time(), busy=self.server_messages.busy()):
             self.end_session(session)
 
     # --- POST /mcp --------------------------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ class Router:
             envelope = jsonrpc.decode(exchange.body)
             id = b"null" if envelope.id is UNSET else bytes(envelope.id)
             params = jsonrpc.members_or_none(envelope.params)
-            stamp = eras.stamp_of(params)
-            era = eras.classify(envelope, headers, params=params, stamp=stamp)
+            meta = request_meta.request_meta_of(params)
+            era = versions.classify(envelope, headers, params=params, meta=meta)
         except ProtocolError as error:
             self.metrics.count("invalid", "error")
             body = jsonrpc.failure(id, error.code, error.message, error.data)
-            exchange.reply(eras.HTTP_STATUS.get(error.code, 400), body, JSON)
+            exchange.reply(versions.HTTP_STATUS.get(error.code, 400), body, JSON)
             return
         if envelope.method == "initialize" and era == "legacy":
             self._initialize(exchange, envelope, principal)
@@ -142,13 +142,13 @@ class Router:
         if params is None:
             answer.fail(jsonrpc.INVALID_PARAMS, "params must be an object")
             return
-        caller = caller_of(session) if session is not None else modern_caller(principal, stamp)
-        self._request(Request(answer, params, caller, stamp, headers))
+        caller = caller_of(session) if session is not None else modern_caller(principal, meta)
+        self._request(Request(answer, params, caller, meta, headers))
 
     def _answer(
         self, exchange: Exchange, method: str, id: bytes, principal: str, era: Era, session: Session | None = None
-    ) -> Answer:
-        answer = Answer(
+    ) -> Responder:
+        answer = Responder(
             exchange,
             metrics=self.metrics,
             id=id,
@@ -157,7 +157,7 @@ class Router:
             principal=principal,
             audit=self.admission.audit,
             session=session,
-            replay=self.dialogues.replay,
+            replay=self.server_messages.replay,
         )
         if method not in _OURS:
             answer.label = "unknown"
@@ -166,15 +166,15 @@ class Router:
     def _request(self, request: Request) -> None:
         """Serve it; at first what needs to know all servers waits for them, and so does what would be refused without them."""
         answer = request.answer
-        if self.opening.over or answer.method not in _WHOLE:
+        if self.startup.over or answer.method not in _WHOLE:
             try:
                 _METHODS[answer.era].get(answer.method, Router._unknown)(self, request)
                 return
             except ProtocolError as error:
-                if self.opening.over:
+                if self.startup.over:
                     answer.fail(error.code, error.message, error.data)
                     return
-        self.opening.hold(answer, lambda: self._request(request), key=request.caller.key)
+        self.startup.hold(answer, lambda: self._request(request), key=request.caller.key)
 
     def _unknown(self, request: Request) -> None:
         """A method that is not ours to know passes, if there is no doubt for whom it is."""
@@ -188,16 +188,16 @@ class Router:
         if session is None:
             return
         if envelope.method is UNSET:
-            self.dialogues.answered(session.id, envelope)
+            self.server_messages.answered(session.id, envelope)
         elif envelope.method == "notifications/cancelled":
             id = jsonrpc.members(envelope.params).get("requestId")
-            call = self.dialogues.calls.get((session.id, bytes(id))) if id is not None else None
+            call = self.server_messages.calls.get((session.id, bytes(id))) if id is not None else None
             if call is not None:
                 call.cancel()
             elif id is not None:
-                self.opening.cancel(session.id, bytes(id))
+                self.startup.cancel(session.id, bytes(id))
         elif envelope.method == "notifications/roots/list_changed":
-            for link in self.offers.own_connections(caller_of(session)):
+            for link in self.visible.own_connections(caller_of(session)):
                 link.notify(envelope.method)
 
     # --- methods ----------------------------------------------------------------------------------------------------------
@@ -212,18 +212,18 @@ class Router:
         except ProtocolError as error:
             answer.fail(error.code, error.message)
             return
-        version = eras.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
+        version = versions.negotiate(jsonrpc.text(params.get("protocolVersion", UNSET)), exchange.offered)
         capabilities = jsonrpc.one_line(bytes(params.get("capabilities", Raw(b"{}"))))
         if self.admission.sessions.full:
             self.end_idle_sessions()
         token = self.admission.new_session(principal, version, capabilities)
 
         def introduce() -> None:
-            if not self.opening.over:
-                self.opening.hold(answer, introduce)
+            if not self.startup.over:
+                self.startup.hold(answer, introduce)
                 return
             answer.over("ok")
-            result = jsonrpc.result(answer.id, self.offers.initialized(version))
+            result = jsonrpc.result(answer.id, self.visible.initialized(version))
             exchange.reply(200, result, [*JSON, (SESSION_HEADER, token.encode())])
 
         introduce()
@@ -232,11 +232,11 @@ class Router:
         request.answer.succeed(b"{}")
 
     def _discover(self, request: Request) -> None:
-        request.answer.succeed(self.offers.discovered())
+        request.answer.succeed(self.visible.discovered())
 
     def _listen(self, request: Request) -> None:
         def watch(uri: str, subscriber: Subscriber) -> Callable[[], None] | None:
-            return self._watching.watch(uri, subscriber, request.caller)
+            return self._subscriptions.watch(uri, subscriber, request.caller)
 
         self.listeners.add(request.answer, request.params, key=request.caller.identity, watch=watch)
 
@@ -245,14 +245,14 @@ class Router:
         text = jsonrpc.text(cursor)
         if text is None and cursor is not UNSET and bytes(cursor) != b"null":
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.cursor must be a string")
-        listing = self.offers.of(request.caller).listings[kind]
+        listing = self.visible.of(request.caller).listings[kind]
         request.answer.succeed(listing.page(text, modern=request.answer.era == "modern"))
 
     def _call_tool(self, request: Request) -> None:
-        self._by_name(request, self.offers.of(request.caller).listings["tools"], "tool")
+        self._by_name(request, self.visible.of(request.caller).listings["tools"], "tool")
 
     def _get_prompt(self, request: Request) -> None:
-        self._by_name(request, self.offers.of(request.caller).listings["prompts"], "prompt")
+        self._by_name(request, self.visible.of(request.caller).listings["prompts"], "prompt")
 
     def _by_name(self, request: Request, listing: Listing, what: str) -> None:
         params = request.params
@@ -285,9 +285,9 @@ class Router:
         if uri is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
         request.answer.name = uri
-        if (backend := self.offers.owner(uri, request.caller)) is not None:
+        if (backend := self.visible.owner(uri, request.caller)) is not None:
             return backend
-        listing = self.offers.of(request.caller).listings["resources"]
+        listing = self.visible.of(request.caller).listings["resources"]
         if uri not in listing.away:
             code = jsonrpc.INVALID_PARAMS if request.answer.era == "modern" else jsonrpc.RESOURCE_NOT_FOUND
             raise ProtocolError(code, f"unknown resource: {uri[:200]!r}", data={"uri": uri})
@@ -298,11 +298,11 @@ class Router:
         """Tasks extension: the task's name says whose it is."""
         if not any(EXTENSION in backend.extensions for backend in self.backends.values()):
             raise ProtocolError(jsonrpc.METHOD_NOT_FOUND, "no server here has the extension for tasks")
-        insist(request.caller.capabilities)
+        require_tasks_extension(request.caller.capabilities)
         name = jsonrpc.text(request.params.get("taskId", UNSET))
         if name is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.taskId must be a string: the task's id")
-        server, id = self._desk.tasks.find(name, principal=request.caller.principal)
+        server, id = self._services.tasks.find(name, principal=request.caller.principal)
         backend = self.backends.get(server)
         if backend is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown task: its server {server!r} is not here any more")
@@ -312,9 +312,9 @@ class Router:
         ref = jsonrpc.members(request.params.get("ref", UNSET))
         kind = jsonrpc.text(ref.get("type", UNSET))
         if kind == "ref/prompt":
-            listing, member, what = self.offers.of(request.caller).listings["prompts"], "name", "prompt"
+            listing, member, what = self.visible.of(request.caller).listings["prompts"], "name", "prompt"
         elif kind == "ref/resource":
-            listing, member, what = self.offers.of(request.caller).listings["resourceTemplates"], "uri", "resource template"
+            listing, member, what = self.visible.of(request.caller).listings["resourceTemplates"], "uri", "resource template"
         else:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.ref.type must be ref/prompt or ref/resource")
         name = jsonrpc.text(ref.get(member, UNSET)) or ""
@@ -327,11 +327,11 @@ class Router:
 
     def _set_level(self, request: Request) -> None:
         level = jsonrpc.text(request.params.get("level", UNSET))
-        if level not in eras.LOG_LEVELS:
-            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.level must be one of {', '.join(eras.LOG_LEVELS)}")
+        if level not in request_meta.LOG_LEVELS:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.level must be one of {', '.join(request_meta.LOG_LEVELS)}")
         body = jsonrpc.dump(request.params)
-        self.dialogues.set_level(request.caller.key, body)
-        for link in self.offers.own_connections(request.caller, "logging"):
+        self.server_messages.set_level(request.caller.key, body)
+        for link in self.visible.own_connections(request.caller, "logging"):
             link.set_level(body)
         request.answer.succeed(b"{}")
 
@@ -344,7 +344,7 @@ class Router:
             self._relay(request, backend, request.params)
         elif backend is not None:
             wanted = request.answer.method == "resources/subscribe"
-            self._watching.tell(request.answer.name, backend, request.caller, wanted=wanted)
+            self._subscriptions.tell(request.answer.name, backend, request.caller, wanted=wanted)
             request.answer.succeed(b"{}")
 
     # --- to a server ------------------------------------------------------------------------------------------------------
@@ -354,18 +354,18 @@ class Router:
     ) -> None:
         """Hand a request to a server; the answer comes when it comes."""
         binding = ""
-        if request.answer.era == "modern" and backend.era == "legacy" and request.answer.method in eras.MULTI_ROUND:
+        if request.answer.era == "modern" and backend.era == "legacy" and request.answer.method in translation.MULTI_ROUND:
             binding = input_required.binding(
                 principal=request.caller.principal, method=request.answer.method, params=request.params
             )
             state = request.params.get("requestState", UNSET)
             if state is not UNSET:
-                parked = self._desk.parking.take(jsonrpc.text(state) or "", binding)
+                parked = self._services.input_required.take(jsonrpc.text(state) or "", binding)
                 parked.resume(request.answer, request.params)
                 return
         if backend.snapshot.isolation == "Principal":
-            self.dialogues.uses(request.caller.key, request.caller.identity)
-        call = Call(request, backend, desk=self._desk, item=item, task=task)
+            self.server_messages.uses(request.caller.key, request.caller.identity)
+        call = Call(request, backend, services=self._services, item=item, task=task)
         call.start(params, binding=binding)
 
 

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from .responder import Answer
+from .responder import Responder
 
 PATIENCE: Final = 10.0  # seconds for which a server that is not there keeps others waiting
 
 
-class Opening:
+class StartupGate:
     """Holds requests until all servers are known, or have had their time."""
 
     def __init__(self) -> None:
         self.over = False
-        self._held: dict[Answer, tuple[str, Callable[[], None]]] = {}
+        self._held: dict[Responder, tuple[str, Callable[[], None]]] = {}
 
-    def hold(self, answer: Answer, attempt: Callable[[], None], *, key: str = "") -> None:
+    def hold(self, answer: Responder, attempt: Callable[[], None], *, key: str = "") -> None:
         """Attempt a request of this session again later, which may hold it again. One whose client goes is forgotten."""
         self._held[answer] = key, attempt
         answer.exchange.on_disconnect = partial(self._drop, answer)
@@ -45,6 +45,6 @@ class Opening:
         self.over = True
         self.advance()
 
-    def _drop(self, answer: Answer) -> None:
+    def _drop(self, answer: Responder) -> None:
         del self._held[answer]
         answer.over("cancelled")

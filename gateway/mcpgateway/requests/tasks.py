@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from ..access.sessions import KeyRing
+from ..access.keyring import KeyRing
 from ..protocol import jsonrpc
 from ..protocol.jsonrpc import ProtocolError
 
@@ -57,7 +57,7 @@ class Tasks:
         return jsonrpc.dump({**fields, "taskId": self.name(server, id, principal=principal)})
 
 
-def under(result: bytes, name: str) -> bytes:
+def with_task_id(result: bytes, name: str) -> bytes:
     """A result about a task, under the name that the client has asked by."""
     if b'"taskId"' not in result:
         return result
@@ -65,7 +65,7 @@ def under(result: bytes, name: str) -> bytes:
     return jsonrpc.dump({**fields, "taskId": name}) if "taskId" in fields else result
 
 
-def insist(capabilities: bytes) -> None:
+def require_tasks_extension(capabilities: bytes) -> None:
     """Only who knows tasks may ask for them. Raises: ProtocolError (-32021)."""
     extensions = jsonrpc.members(jsonrpc.members(capabilities).get("extensions", UNSET))
     if EXTENSION not in extensions:

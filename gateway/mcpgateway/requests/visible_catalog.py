@@ -9,9 +9,8 @@ from typing import Any
 from ..catalog import model as catalogs
 from ..catalog.model import Catalog, Offer
 from ..config import Config, Server
-from ..protocol import era as eras
-from ..protocol import jsonrpc
-from ..protocol.era import Era
+from ..protocol import jsonrpc, request_meta, versions
+from ..protocol.versions import Era
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection
 from ..upstream.snapshot import Caller
@@ -19,7 +18,7 @@ from ..upstream.snapshot import Caller
 _MAX_OWN = 10_000
 
 
-class Offers:
+class VisibleCatalog:
     """Holds the configured servers, and the catalogs that are made of what they offer."""
 
     def __init__(self, config: Config) -> None:
@@ -88,7 +87,7 @@ class Offers:
             {
                 "protocolVersion": version,
                 "capabilities": self._capabilities("legacy"),
-                "serverInfo": eras.server_info(self.config.gateway),
+                "serverInfo": request_meta.server_info(self.config.gateway),
                 **self._instructions(),
             }
         )
@@ -98,12 +97,12 @@ class Offers:
         return jsonrpc.dump(
             {
                 "resultType": "complete",
-                "supportedVersions": list(eras.MODERN_VERSIONS),
+                "supportedVersions": list(versions.MODERN_VERSIONS),
                 "capabilities": self._capabilities("modern"),
                 "ttlMs": 0,
                 "cacheScope": "private",
                 **self._instructions(),
-                "_meta": {eras.SERVER_INFO_KEY: eras.server_info(self.config.gateway)},
+                "_meta": {request_meta.SERVER_INFO_KEY: request_meta.server_info(self.config.gateway)},
             }
         )
 

@@ -11,10 +11,9 @@ from typing import Final
 
 from msgspec import UNSET, Raw
 
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, request_meta
 from ..protocol.jsonrpc import ProtocolError
-from ..requests.responder import Answer
+from ..requests.responder import Responder
 from ..upstream.subscription import Subscriber
 
 _FILTERS: Final = {
@@ -34,17 +33,17 @@ Watch = Callable[[str, Subscriber], Callable[[], None] | None]
 class _Listener:
     """One open stream."""
 
-    answer: Answer
+    answer: Responder
     key: str  # of the processes that are this client's own
     wanted: frozenset[str]  # capabilities whose lists it is told of
 
-    def stamp(self) -> dict[str, Raw]:
-        return {eras.META + "subscriptionId": Raw(self.answer.id)}
+    def meta(self) -> dict[str, Raw]:
+        return {request_meta.META + "subscriptionId": Raw(self.answer.id)}
 
     def updated(self, params: Raw) -> None:
         """A resource has changed; the server's own subscription id is not the client's."""
         fields = jsonrpc.members(params)
-        meta = {**jsonrpc.members(fields.get("_meta", UNSET)), **self.stamp()}
+        meta = {**jsonrpc.members(fields.get("_meta", UNSET)), **self.meta()}
         body = jsonrpc.dump({**fields, "_meta": meta})
         self.answer.notify(jsonrpc.notification("notifications/resources/updated", body))
 
@@ -55,7 +54,7 @@ class Listeners:
     def __init__(self) -> None:
         self._open: set[_Listener] = set()
 
-    def add(self, answer: Answer, params: dict[str, Raw], *, key: str, watch: Watch) -> None:
+    def add(self, answer: Responder, params: dict[str, Raw], *, key: str, watch: Watch) -> None:
         """Open a stream and say what it will carry. Raises: ProtocolError."""
         asked = jsonrpc.members(params.get("notifications", UNSET))
         honoured: dict[str, object] = {name: True for name in _FILTERS if bytes(asked.get(name, Raw(b""))) == b"true"}
@@ -67,7 +66,7 @@ class Listeners:
                 undo[uri] = stop
         if undo:
             honoured["resourceSubscriptions"] = list(undo)
-        body = {"notifications": honoured, "_meta": listener.stamp()}
+        body = {"notifications": honoured, "_meta": listener.meta()}
         acknowledged = jsonrpc.notification("notifications/subscriptions/acknowledged", jsonrpc.dump(body))
         self._open.add(listener)
 
@@ -85,13 +84,13 @@ class Listeners:
         """Tell those who want to know that lists have changed: everybody's, or those of one key."""
         for name in capabilities:
             for listener in [one for one in self._open if name in one.wanted and key in ("", one.key)]:
-                body = jsonrpc.dump({"_meta": listener.stamp()})
+                body = jsonrpc.dump({"_meta": listener.meta()})
                 listener.answer.notify(jsonrpc.notification(f"notifications/{name}/list_changed", body))
 
     def close(self) -> None:
         """End all streams with their result: the client listens anew elsewhere."""
         for listener in self._open:
-            listener.answer.succeed(jsonrpc.dump({"resultType": "complete", "_meta": listener.stamp()}))
+            listener.answer.succeed(jsonrpc.dump({"resultType": "complete", "_meta": listener.meta()}))
         self._open.clear()
 
 

@@ -9,12 +9,12 @@ from msgspec import Raw
 
 from ..protocol import jsonrpc
 from ..protocol.errors import UpstreamError
-from ..requests.visible_catalog import Offers
+from ..requests.visible_catalog import VisibleCatalog
 from ..runtime.background import Background
 from ..upstream.backend import Backend
 from ..upstream.snapshot import Caller
 from ..upstream.subscription import Subscriber, Subscription
-from .server_messages import Dialogues
+from .server_messages import ServerMessages
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,17 @@ class _SessionStream:
     """A legacy session that wants to know of a resource."""
 
     key: str
-    dialogues: Dialogues
+    server_messages: ServerMessages
 
     def updated(self, params: Raw) -> None:
-        self.dialogues.post(self.key, jsonrpc.notification("notifications/resources/updated", params))
+        self.server_messages.post(self.key, jsonrpc.notification("notifications/resources/updated", params))
 
 
-class Watching:
+class ResourceSubscriptions:
     """Keeps the servers' subscriptions equal to what clients want."""
 
-    def __init__(self, offers: Offers, dialogues: Dialogues) -> None:
-        self._offers, self._dialogues = offers, dialogues
+    def __init__(self, offers: VisibleCatalog, server_messages: ServerMessages) -> None:
+        self._offers, self._server_messages = offers, server_messages
         self._tasks = Background()
 
     def tell(self, uri: str, backend: Backend, caller: Caller, *, wanted: bool) -> None:
@@ -40,13 +40,13 @@ class Watching:
         if "resources.subscribe" not in backend.capabilities:
             message = f"server {backend.server.name!r} does not tell of changed resources"
             raise jsonrpc.ProtocolError(jsonrpc.METHOD_NOT_FOUND, message)
-        subscriber = _SessionStream(caller.key, self._dialogues)
+        subscriber = _SessionStream(caller.key, self._server_messages)
         self._change(backend, caller, lambda known: (known.add if wanted else known.discard)(uri, subscriber))
 
     def forget(self, key: str) -> None:
         """A legacy session has ended."""
         for backend in self._offers.backends.values():
-            backend.subscription.forget(_SessionStream(key, self._dialogues))
+            backend.subscription.forget(_SessionStream(key, self._server_messages))
 
     def watch(self, uri: str, subscriber: Subscriber, caller: Caller) -> Callable[[], None] | None:
         """Let a subscriber hear of a resource; the answer undoes it. None: nobody has it, or tells of it."""

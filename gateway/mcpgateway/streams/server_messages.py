@@ -15,10 +15,9 @@ from functools import partial
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..protocol import era as eras
-from ..protocol import jsonrpc
+from ..protocol import jsonrpc, request_meta
 from ..protocol.jsonrpc import Envelope
-from ..requests.call import Call, Registry
+from ..requests.call import ActiveCalls, Call
 from ..requests.input_required import Question
 from ..upstream.connection import Connection
 from .replay import Replay, Stream
@@ -37,11 +36,11 @@ class _Asked:
     call: Call | None  # that waits for it
 
 
-class Dialogues:
+class ServerMessages:
     """The sessions' streams and open questions. Nothing here outlives the process: a question's call does not, either."""
 
     def __init__(self) -> None:
-        self.calls = Registry()
+        self.calls = ActiveCalls()
         self.on_list_changed: Callable[[str, str], None] = lambda key, capability: None  # of a process with this key
         self.replay = Replay()
         self._streams: OrderedDict[str, list[Stream]] = OrderedDict()  # the GET streams
@@ -250,4 +249,4 @@ def _level(params: Raw) -> int:
         level = jsonrpc.text(jsonrpc.members(params).get("level", UNSET))
     except jsonrpc.ProtocolError:
         level = None
-    return eras.LOG_LEVELS.index(level) if level in eras.LOG_LEVELS else len(eras.LOG_LEVELS)
+    return request_meta.LOG_LEVELS.index(level) if level in request_meta.LOG_LEVELS else len(request_meta.LOG_LEVELS)

@@ -16,17 +16,17 @@ from msgspec import Raw, UnsetType
 
 from ..catalog.model import KINDS
 from ..config import Server
-from ..protocol.era import Era
 from ..protocol.errors import UpstreamError, draining, silent
+from ..protocol.versions import Era
 from ..runtime.background import Background, first
 from . import discovery, heartbeat
 from .bridge.connection import Control
 from .connection import Connection, closed_on_failure
-from .keyed_processes import Processes
-from .shared_pool import Pool
+from .keyed_processes import KeyedProcesses
+from .shared_pool import SharedPool
 from .snapshot import Caller, Peer, Snapshot, State
 from .subscription import Subscription
-from .transport import Reach, Watch
+from .transport import Transport, Watch
 
 _SILENCE = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
@@ -40,7 +40,9 @@ OnEvent = Callable[[], None]
 class Backend:
     """Supervises one server. `on_change` is called after every change of `snapshot`, `on_junk` for what is no message."""
 
-    def __init__(self, server: Server, reach: Reach, *, gateway: str, on_change: OnEvent, on_junk: OnEvent, peer: Peer) -> None:
+    def __init__(
+        self, server: Server, reach: Transport, *, gateway: str, on_change: OnEvent, on_junk: OnEvent, peer: Peer
+    ) -> None:
         self.server = server
         self.snapshot = Snapshot()
         self._reach = reach
@@ -48,8 +50,8 @@ class Backend:
         self._on_change, self._on_junk = on_change, on_junk
         self._peer = peer
         self.subscription = Subscription(gateway=gateway)  # of the shared connection
-        self._pool = Pool()  # of a shared server
-        self._processes = Processes(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
+        self._pool = SharedPool()  # of a shared server
+        self._processes = KeyedProcesses(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
         self._calls = itertools.count(1)
         self._relisting = Background()
         self._usable = asyncio.Event()  # Ready, and for a shared server connected
@@ -293,7 +295,7 @@ class Backend:
         if profile is None or self.snapshot.isolation != "Shared" or self.server.url:
             never: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
             return await never
-        return await heartbeat.feel(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
+        return await heartbeat.watch_answers(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
 
     def _on_pulse(self, answers: bool) -> None:
         error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs")

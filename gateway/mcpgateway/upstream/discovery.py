@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from msgspec import UNSET, Raw
 
 from ..catalog.model import KINDS, Hint, Item, Kind, KindName, Offer, parse_hint, parse_page
-from ..protocol import era, jsonrpc
-from ..protocol.era import Era
+from ..protocol import jsonrpc, request_meta, translation, versions
 from ..protocol.errors import UpstreamError
+from ..protocol.versions import Era
 from .connection import Connection
 
 PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have it
@@ -46,7 +46,7 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
             raise
     else:
         fields = jsonrpc.members(found)
-        return Profile("modern", era.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields), _extensions(fields))
+        return Profile("modern", versions.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields), _extensions(fields))
     return await initialize(connection, gateway=gateway)
 
 
@@ -57,22 +57,22 @@ def question(profile: Profile, *, gateway: str) -> tuple[str, bytes]:
 
 def _shares_modern(data: object) -> bool:
     supported = data.get("supported") if isinstance(data, dict) else None
-    return isinstance(supported, list) and any(version in era.MODERN_VERSIONS for version in supported)
+    return isinstance(supported, list) and any(version in versions.MODERN_VERSIONS for version in supported)
 
 
 async def initialize(connection: Connection, *, gateway: str, capabilities: bytes = b"{}") -> Profile:
     """The legacy handshake, for a client with these capabilities. Raises: UpstreamError."""
     params = {
-        "protocolVersion": era.LATEST_LEGACY,
+        "protocolVersion": versions.LATEST_LEGACY,
         "capabilities": Raw(capabilities),
-        "clientInfo": era.server_info(gateway),
+        "clientInfo": request_meta.server_info(gateway),
     }
     try:
         answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
         fields = jsonrpc.members(answer)
     except jsonrpc.ProtocolError as error:
         raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
-    version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or era.LATEST_LEGACY
+    version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or versions.LATEST_LEGACY
     connection.agreed(version)
     connection.notify("notifications/initialized")
     return Profile("legacy", version, _capabilities(fields), _instructions(fields), _extensions(fields))
@@ -138,8 +138,8 @@ async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway
 
 def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:
     params = {} if cursor is None else {"cursor": cursor}
-    return jsonrpc.dump(era.to_server(params, upstream=profile.era, gateway=gateway))
+    return jsonrpc.dump(translation.to_server(params, upstream=profile.era, gateway=gateway))
 
 
 def _modern_params(gateway: str) -> bytes:
-    return jsonrpc.dump(era.to_server({}, upstream="modern", gateway=gateway))
+    return jsonrpc.dump(translation.to_server({}, upstream="modern", gateway=gateway))

@@ -20,7 +20,7 @@ DEADLINE = 3.0
 PATIENCE = 30.0  # seconds until a server that has nothing to do is taken for hung
 
 
-async def feel(
+async def watch_answers(
     connection: Connection, profile: discovery.Profile, *, gateway: str, on_change: Callable[[bool], None]
 ) -> UpstreamError:
     """Go on while the connection lasts; `on_change` is told when answers stay away, and when they come again.

@@ -25,7 +25,7 @@ class _Held:
     used: float
 
 
-class Processes:
+class KeyedProcesses:
     """Connections by key, at most `limit` at once; who comes later waits in a bounded queue."""
 
     def __init__(self, server: str, *, limit: int, idle_timeout: float) -> None:

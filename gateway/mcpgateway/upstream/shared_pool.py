@@ -13,7 +13,7 @@ from .connection import Connection
 _PAUSE: Final = 5.0  # seconds before a lost connection is opened anew
 
 
-class Pool:
+class SharedPool:
     """Calls go to whichever has the least to do. The end of the first connection is the end of all."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from msgspec import Raw, UnsetType
 
-from ..protocol import era, jsonrpc
+from ..protocol import jsonrpc, translation
 from .connection import Connection, Outcome
 from .discovery import Profile
 
@@ -107,7 +107,7 @@ class Subscription:
             wanted["resourceSubscriptions"] = list(self._subscribers)
         if wanted:
             params = {"notifications": Raw(jsonrpc.dump(wanted))}
-            body = jsonrpc.dump(era.to_server(params, upstream="modern", gateway=self._gateway))
+            body = jsonrpc.dump(translation.to_server(params, upstream="modern", gateway=self._gateway))
             id = self._listening = connection.reserve()
             connection.send("subscriptions/listen", body, lambda outcome, value: self._ended(id, outcome), id=id, standing=True)
         if former:

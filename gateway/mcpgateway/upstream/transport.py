@@ -32,7 +32,7 @@ class Watch:
             self.closed.set_result(error)
 
 
-class Reach(Protocol):
+class Transport(Protocol):
     """Opens connections to one server. All coroutines raise UpstreamError."""
 
     @property

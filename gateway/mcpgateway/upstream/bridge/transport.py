@@ -14,7 +14,7 @@ from .connection import BridgedConnection, connect
 _MISSES: Final = 2  # at known addresses before the fallback's turn
 
 
-class Bridges:
+class BridgeTransport:
     """Reaches a server through the bridges at its addresses."""
 
     def __init__(self, server: Server, addresses: Sequence[str], *, gateway: str) -> None:

@@ -17,8 +17,8 @@ from msgspec import UNSET, Raw
 from yarl import URL
 
 from ...config import Header
-from ...protocol import era, jsonrpc
 from ...protocol import headers as mcp_headers
+from ...protocol import jsonrpc, versions
 from ...protocol.errors import UpstreamError
 from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
@@ -50,7 +50,7 @@ class RemoteConnection(Connection):
         super().__init__(server)
         self._url = self._target = url  # where the server is, and where messages go
         self._http, self._configured = http, headers
-        self.version = era.MODERN_VERSIONS[-1]
+        self.version = versions.MODERN_VERSIONS[-1]
         self._session = ""  # of a legacy server that keeps sessions
         self._old = False  # 2024-11-05: replies come on the one stream of the connection
         self._exchanges: dict[bytes, asyncio.Task[None]] = {}
@@ -104,7 +104,7 @@ class RemoteConnection(Connection):
 
     @property
     def _modern(self) -> bool:
-        return self.version in era.MODERN_VERSIONS
+        return self.version in versions.MODERN_VERSIONS
 
     def _headers(self) -> dict[str, str]:
         headers = read_headers(self.server, self._configured)
@@ -120,7 +120,7 @@ class RemoteConnection(Connection):
             return {}
         headers = {"Mcp-Method": method}
         fields = jsonrpc.members(Raw(params))
-        name = era.name_of(method, fields)
+        name = mcp_headers.name_of(method, fields)
         if name is not None:
             headers["Mcp-Name"] = mcp_headers.encode(name)
         if item is not None and item.kind == "tools":

@@ -21,7 +21,7 @@ _LOOK_INTERVAL: Final = 5.0  # seconds between looks whether it is there
 _LOOKS: Final = 2  # that must fail in a row
 
 
-class Remote:
+class HttpTransport:
     """Reaches a server at its URL; what is configured for it is read anew for each request, so that a rotated value counts."""
 
     def __init__(self, server: Server) -> None:

@@ -10,7 +10,7 @@ from mcp.shared import inbound
 from mcp_types import version as sdk_versions
 from msgspec import Raw
 
-from mcpgateway.protocol import era, jsonrpc
+from mcpgateway.protocol import jsonrpc, request_meta, translation, versions
 from mcpgateway.protocol.jsonrpc import ProtocolError
 
 MODERN = "2026-07-28"
@@ -19,9 +19,9 @@ MODERN = "2026-07-28"
 def body(method: str = "tools/call", version: str | None = MODERN, capabilities: Any = ..., **params: Any) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     if version is not None:
-        meta[era.VERSION_KEY] = version
+        meta[request_meta.VERSION_KEY] = version
     if capabilities is not None:
-        meta[era.CAPABILITIES_KEY] = {} if capabilities is ... else capabilities
+        meta[request_meta.CAPABILITIES_KEY] = {} if capabilities is ... else capabilities
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, **({"_meta": meta} if meta else {})}}
 
 
@@ -34,7 +34,7 @@ def ours(message: dict[str, Any], sent: dict[str, str]) -> str | int:
     try:
         params = jsonrpc.members_or_none(envelope.params)
         fields = {k.encode(): v.encode() for k, v in sent.items()}
-        return era.classify(envelope, fields, params=params, stamp=era.stamp_of(params))
+        return versions.classify(envelope, fields, params=params, meta=request_meta.request_meta_of(params))
     except ProtocolError as error:
         return error.code
 
@@ -79,14 +79,14 @@ def test_what_the_sdk_leaves_to_its_http_parser_and_to_its_models() -> None:
 
 
 def test_versions_are_the_sdks() -> None:
-    assert tuple(sdk_versions.HANDSHAKE_PROTOCOL_VERSIONS) == era.LEGACY_VERSIONS
-    assert tuple(sdk_versions.MODERN_PROTOCOL_VERSIONS) == era.MODERN_VERSIONS
+    assert tuple(sdk_versions.HANDSHAKE_PROTOCOL_VERSIONS) == versions.LEGACY_VERSIONS
+    assert tuple(sdk_versions.MODERN_PROTOCOL_VERSIONS) == versions.MODERN_VERSIONS
 
 
 def test_error_statuses_are_the_sdks() -> None:
     for code, status in inbound.ERROR_CODE_HTTP_STATUS.items():
-        if code in era.HTTP_STATUS:
-            assert era.HTTP_STATUS[code] == status, code
+        if code in versions.HTTP_STATUS:
+            assert versions.HTTP_STATUS[code] == status, code
 
 
 @pytest.mark.parametrize(
@@ -122,41 +122,43 @@ def test_initialize_is_legacy_unless_it_is_stamped() -> None:
     ],
 )
 def test_initialize_agrees_on_the_asked_version_or_the_latest(asked: str | None, agreed: str) -> None:
-    assert era.negotiate(asked) == agreed
+    assert versions.negotiate(asked) == agreed
 
 
 def test_a_legacy_result_becomes_complete_for_a_modern_client() -> None:
-    assert era.to_client(b'{"content":[]}', client="modern", upstream="legacy") == b'{"resultType":"complete","content":[]}'
-    assert era.to_client(b"{ }", client="modern", upstream="legacy") == b'{"resultType":"complete"}'
-    assert era.to_client(b'{"resultType":"x"}', client="modern", upstream="legacy") == b'{"resultType":"x"}'
-    assert era.to_client(b'{"a":1}', client="legacy", upstream="modern") == b'{"a":1}'
-    assert era.to_client(b'{"a":1}', client="modern", upstream="modern") == b'{"resultType":"complete","a":1}'
+    assert (
+        translation.to_client(b'{"content":[]}', client="modern", upstream="legacy") == b'{"resultType":"complete","content":[]}'
+    )
+    assert translation.to_client(b"{ }", client="modern", upstream="legacy") == b'{"resultType":"complete"}'
+    assert translation.to_client(b'{"resultType":"x"}', client="modern", upstream="legacy") == b'{"resultType":"x"}'
+    assert translation.to_client(b'{"a":1}', client="legacy", upstream="modern") == b'{"a":1}'
+    assert translation.to_client(b'{"a":1}', client="modern", upstream="modern") == b'{"resultType":"complete","a":1}'
     nested = b'{"a":{"resultType":"x"}}'
     kept = b'{"resultType":"complete","ttlMs":0,"cacheScope":"private","contents":[]}'
-    assert era.to_client(b'{"contents":[]}', client="modern", upstream="legacy", cacheable=True) == kept
-    assert era.to_client(nested, client="modern", upstream="legacy") == b'{"resultType":"complete",' + nested[1:]
+    assert translation.to_client(b'{"contents":[]}', client="modern", upstream="legacy", cacheable=True) == kept
+    assert translation.to_client(nested, client="modern", upstream="legacy") == b'{"resultType":"complete",' + nested[1:]
 
 
 def test_request_metadata_is_added_for_modern_and_taken_away_for_legacy_servers() -> None:
     plain = {"name": Raw(b'"x"'), "_meta": Raw(b'{"progressToken":7}')}
-    stamped = era.to_server(plain, upstream="modern", gateway="gw")
+    stamped = translation.to_server(plain, upstream="modern", gateway="gw")
     assert set(json.loads(bytes(stamped["_meta"]))) == {
         "progressToken",
-        era.VERSION_KEY,
-        era.CAPABILITIES_KEY,
-        era.CLIENT_INFO_KEY,
+        request_meta.VERSION_KEY,
+        request_meta.CAPABILITIES_KEY,
+        request_meta.CLIENT_INFO_KEY,
     }
-    assert era.to_server(stamped, upstream="legacy", gateway="gw") == plain
-    assert era.to_server({"name": Raw(b'"x"')}, upstream="legacy", gateway="gw") == {"name": Raw(b'"x"')}
-    assert era.to_server(stamped, upstream="modern", gateway="gw") is stamped
+    assert translation.to_server(stamped, upstream="legacy", gateway="gw") == plain
+    assert translation.to_server({"name": Raw(b'"x"')}, upstream="legacy", gateway="gw") == {"name": Raw(b'"x"')}
+    assert translation.to_server(stamped, upstream="modern", gateway="gw") is stamped
 
 
 def test_a_missing_resource_has_the_code_of_the_clients_era() -> None:
     missing = b'{"code":-32002,"message":"no such resource","data":{"uri":"x:1"}}'
-    assert era.error_to_client(missing, client="legacy") == missing
-    assert era.error_to_client(missing, client="modern") == missing.replace(b"-32002", b"-32602")
+    assert translation.error_to_client(missing, client="legacy") == missing
+    assert translation.error_to_client(missing, client="modern") == missing.replace(b"-32002", b"-32602")
     other = b'{"code":-32000,"message":"-32002"}'
-    assert era.error_to_client(other, client="modern") == other
+    assert translation.error_to_client(other, client="modern") == other
 
 
 @pytest.mark.parametrize(
@@ -171,8 +173,8 @@ def test_a_missing_resource_has_the_code_of_the_clients_era() -> None:
 )
 def test_progress_tokens_are_found_and_replaced(meta: bytes, token: bytes | None) -> None:
     params = {"name": Raw(b'"x"'), "_meta": Raw(meta)}
-    assert era.progress_token(era.stamp_of(params)) == token
+    assert request_meta.progress_token(request_meta.request_meta_of(params)) == token
     if token is not None:
-        replaced = era.with_progress_token(params, b'"mine"')
-        assert era.progress_token(era.stamp_of(replaced)) == b'"mine"'
+        replaced = request_meta.with_progress_token(params, b'"mine"')
+        assert request_meta.progress_token(request_meta.request_meta_of(replaced)) == b'"mine"'
         assert replaced["name"] is params["name"]

@@ -1,0 +1,91 @@
+"""The metadata that a request carries in `params._meta`, and the client capabilities in it.
+
+Source: MCP specification 2026-07-28, "Metadata"; progress tokens also 2025-11-25, "Progress".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from .. import __version__
+from . import jsonrpc
+
+META: Final = "io.modelcontextprotocol/"
+VERSION_KEY: Final = META + "protocolVersion"
+CAPABILITIES_KEY: Final = META + "clientCapabilities"
+CLIENT_INFO_KEY: Final = META + "clientInfo"
+SERVER_INFO_KEY: Final = META + "serverInfo"
+LOG_LEVEL_KEY: Final = META + "logLevel"
+REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY)
+
+# Which capability of a client a server's request needs.
+_ASKS_FOR: Final[Mapping[str, str]] = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class RequestMeta(msgspec.Struct, gc=False):
+    """What a request says of itself, in `params._meta`."""
+
+    version: Raw | UnsetType = msgspec.field(default=UNSET, name=VERSION_KEY)
+    capabilities: Raw | UnsetType = msgspec.field(default=UNSET, name=CAPABILITIES_KEY)
+    level: Raw | UnsetType = msgspec.field(default=UNSET, name=LOG_LEVEL_KEY)
+    progress: Raw | UnsetType = msgspec.field(default=UNSET, name="progressToken")  # of both eras
+
+
+_decoder = msgspec.json.Decoder(RequestMeta)
+
+
+def server_info(gateway: str) -> dict[str, str]:
+    """The gateway's self-description, an `Implementation`."""
+    return {"name": gateway, "version": __version__}
+
+
+def request_meta_of(params: Mapping[str, Raw] | None) -> RequestMeta:
+    """What a request says of itself; nothing if it is a legacy one, or malformed."""
+    meta = params.get("_meta") if params is not None else None
+    if meta is None:
+        return RequestMeta()
+    try:
+        return _decoder.decode(meta)
+    except (msgspec.MsgspecError, RecursionError):
+        return RequestMeta()  # the handler of the method says what is wrong with it
+
+
+def log_level(meta: RequestMeta) -> str | None:
+    """From which level on the caller wants to be sent log messages with this request; None if it wants none."""
+    level = jsonrpc.text(meta.level)
+    return level if level in LOG_LEVELS else None
+
+
+def asking(capabilities: bytes) -> bytes:
+    """Of a client's capabilities those that a server can make use of by asking, however their JSON is written."""
+    declared = msgspec.json.decode(capabilities)
+    return msgspec.json.encode({name: declared[name] for name in _ASKS_FOR.values() if name in declared}, order="sorted")
+
+
+def can_be_asked(method: str, capabilities: bytes) -> bool:
+    """Whether a client with these capabilities has said that it answers such a request."""
+    needed = _ASKS_FOR.get(method)
+    return needed is not None and needed in jsonrpc.members(capabilities)
+
+
+def progress_token(meta: RequestMeta) -> bytes | None:
+    """The caller's progress token, as it is; None if it wants no progress."""
+    if meta.progress is UNSET:
+        return None
+    token = bytes(meta.progress)
+    return token if jsonrpc.valid_id(token) else None
+
+
+def with_progress_token(params: dict[str, Raw], token: bytes) -> dict[str, Raw]:
+    """The same params with another progress token: it must be unique among all that share the server's connection."""
+    meta = {**jsonrpc.members(params["_meta"]), "progressToken": Raw(token)}
+    return {**params, "_meta": Raw(jsonrpc.dump(meta))}
