@@ -130,9 +130,9 @@ class Gateway:
             if known is None:
                 peer = self.router.server_messages
                 reach = _reach(server, addresses, gateway=self.config.gateway)
-                on_junk = self.metrics.junk.labels(name).inc
+                on_invalid = self.metrics.upstream_invalid_messages.labels(name).inc
                 current[name] = Backend(
-                    server, reach, gateway=self.config.gateway, on_change=self.changed, on_junk=on_junk, peer=peer
+                    server, reach, gateway=self.config.gateway, on_change=self.changed, on_invalid=on_invalid, peer=peer
                 )
             else:
                 known.update(server, addresses)

@@ -106,7 +106,7 @@ def test_junk_on_stdout_is_survived(lab: Lab) -> None:
     running.await_ready()
     assert running.text("s_junk", x=1) == '{"x": 1}'
     metrics = httpx2.get(f"http://127.0.0.1:{running.internal}/metrics").text
-    assert 'mcpgateway_junk_messages_total{server="s"} 3.0' in metrics
+    assert 'mcpgateway_upstream_invalid_messages_total{server="s"} 3.0' in metrics
     assert running.text("s_echo", x=2) == '{"x": 2}'
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..catalog.model import Catalog, approved, server_digest
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason
 from ..upstream.backend import Backend
 
 
@@ -46,10 +46,11 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     """One server's row from what is known about it."""
     known = backend.snapshot
     state: str = known.state
-    error = None if known.last_error is None else _told(known.last_error)
+    error = None if known.last_error is None else _row(known.last_error)
     digest = server_digest(known.offer)
     if state == "Ready" and not approved(known.offer, backend.server.pin):
-        state, error = "Pending", {"reason": "ToolsPending", "message": f"its tools, {digest}, are not approved"}
+        pending = Failure(backend.server.name, Reason.TOOLS_PENDING, f"its tools, {digest}, are not approved")
+        state, error = "Pending", _row(pending)
     return ServerStatus(
         name=backend.server.name,
         state=state,
@@ -66,8 +67,8 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     )
 
 
-def _told(error: UpstreamError) -> dict[str, str]:
-    return {"reason": error.reason, "message": error.message}
+def _row(failure: Failure) -> dict[str, str]:
+    return {"reason": failure.reason.value, "message": failure.message}
 
 
 class StatusBoard:

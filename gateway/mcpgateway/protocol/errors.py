@@ -1,11 +1,40 @@
-"""Why a server cannot answer, in words for a caller and for `status`."""
+"""Why a server cannot answer: a value that is kept and shown, and the exception that carries it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+
+class Reason(StrEnum):
+    """Why a server, or one request to it, failed; docs/conditions.md says for each what to do."""
+
+    ACCESS_DENIED = "AccessDenied"
+    CONNECTING = "Connecting"
+    CRASH_LOOP = "CrashLoopBackOff"
+    DRAINING = "Draining"
+    EXITED = "Exited"
+    INTERNAL_ERROR = "InternalError"
+    INVALID_ADDRESS = "InvalidAddress"
+    INVALID_HEADER = "InvalidHeader"
+    MISSING_REFERENCE = "MissingReference"
+    MOVED = "Moved"
+    NO_ADDRESS = "NoAddress"
+    OVERLOADED = "Overloaded"
+    PROTOCOL_ERROR = "ProtocolError"
+    REDIRECTED = "Redirected"
+    REFERENCES_CHANGED = "ReferencesChanged"
+    REFUSED = "Refused"
+    SESSION_LOST = "SessionLost"
+    START_FAILED = "StartFailed"
+    TAKEN_OVER = "TakenOver"
+    TIMEOUT = "Timeout"
+    TOOLS_PENDING = "ToolsPending"
+    UNREACHABLE = "Unreachable"
+    UNRESPONSIVE = "Unresponsive"
 
 
 class Exit(msgspec.Struct, frozen=True, rename="camel"):
@@ -17,12 +46,19 @@ class Exit(msgspec.Struct, frozen=True, rename="camel"):
     stderr: tuple[str, ...] = ()
 
 
-@dataclass
-class UpstreamError(Exception):
-    """A server that is away, refuses or has died; `reason` is CamelCase and documented in docs/conditions.md."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A server that is away, refuses or has died. It is a value, so it can be kept and given to every caller.
+
+    Args:
+        server: The server's name.
+        reason: The kind of failure.
+        message: The cause in words, for a caller and for `status`.
+        exit: How the process ended, where that is the cause.
+    """
 
     server: str
-    reason: str
+    reason: Reason
     message: str
     exit: Exit | None = None
 
@@ -31,7 +67,7 @@ class UpstreamError(Exception):
 
     def data(self) -> dict[str, Any]:
         """The `data` member of the JSON-RPC error that a caller gets."""
-        data: dict[str, Any] = {"server": self.server, "reason": self.reason}
+        data: dict[str, Any] = {"server": self.server, "reason": self.reason.value}
         if self.exit is not None:
             data["exitCode"] = self.exit.code
             if self.exit.signal:
@@ -39,20 +75,31 @@ class UpstreamError(Exception):
         return data
 
 
-def exited(server: str, exit: Exit) -> UpstreamError:
-    """The error for a process that has ended."""
+class UpstreamError(Exception):
+    """Carries a failure up to whoever handles it.
+
+    Each raise needs its own: an exception that is stored and raised again gains a traceback with every caller.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+def exited(server: str, exit: Exit) -> Failure:
+    """The failure of a process that has ended."""
     how = f"killed by {exit.signal}" if exit.signal else f"exit code {exit.code}"
     if exit.oom:
         how += " (out of memory)"
     last = f": {exit.stderr[-1]}" if exit.stderr else ""
-    return UpstreamError(server, "Exited", f"its process ended, {how}{last}", exit)
+    return Failure(server, Reason.EXITED, f"its process ended, {how}{last}", exit)
 
 
-def draining(server: str) -> UpstreamError:
-    """The error for a bridge that is shutting down."""
-    return UpstreamError(server, "Draining", "its bridge is shutting down")
+def draining(server: str) -> Failure:
+    """The failure of a bridge that is shutting down."""
+    return Failure(server, Reason.DRAINING, "its bridge is shutting down")
 
 
-def silent(server: str, seconds: float) -> UpstreamError:
-    """The error for a bridge from which nothing has come for so long."""
-    return UpstreamError(server, "Unreachable", f"its bridge has been silent for {seconds:g} s")
+def silent(server: str, seconds: float) -> Failure:
+    """The failure of a bridge that has sent nothing for so many seconds."""
+    return Failure(server, Reason.UNREACHABLE, f"its bridge has been silent for {seconds:g} s")

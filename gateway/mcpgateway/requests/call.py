@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 
 from ..catalog.model import Item
 from ..protocol import jsonrpc, request_meta, translation
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..runtime.deadlines import Deadlines
 from ..upstream.backend import Backend
@@ -25,7 +25,7 @@ from .multi_round_trip import MultiRoundTrip
 from .responder import Responder
 from .tasks import Tasks, with_task_id
 
-_LOST_IN_FLIGHT: Final = frozenset({"Exited", "Unreachable", "Draining"})
+_LOST_IN_FLIGHT: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE, Reason.DRAINING})
 
 
 class ActiveCalls(dict[tuple[str, bytes], "Call"]):
@@ -66,7 +66,7 @@ class Call:
     _asked = 0  # questions so far: an answered one's number is not given again
     _questions: Mapping[str, Question] = MappingProxyType({})  # a legacy server's, that its modern client has not answered
     _parked_as = ""
-    _late: tuple[Outcome, Raw | UpstreamError] | None = None  # came while the call was parked
+    _late: tuple[Outcome, Raw | Failure] | None = None  # came while the call was parked
     _id = ""
     _token: bytes | None = None  # the client's progress token
     _registered: tuple[str, bytes]
@@ -142,7 +142,7 @@ class Call:
             connection = await self._backend.connection(self._caller)
         except UpstreamError as error:
             if self._finish():
-                self._answer.unavailable(error)
+                self._answer.unavailable(error.failure)
             return
         if self._done:
             self._backend.release(connection)
@@ -207,21 +207,21 @@ class Call:
         fields = {**jsonrpc.members(params), "progressToken": Raw(self._token)}
         self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
-    def _on_reply(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
+    def _on_reply(self, outcome: Outcome, value: Raw | Failure) -> None:
         if self._done:
             return
         if self._parked_as:  # the caller comes back for it
             self._late = (outcome, Raw(bytes(value)) if isinstance(value, Raw) else value)
-        elif isinstance(value, UpstreamError) and self._may_retry(value):
+        elif isinstance(value, Failure) and self._may_retry(value):
             self._retried = True
             self.connection = None
             self._task = asyncio.get_running_loop().create_task(self._send_later())
         elif not (outcome == "result" and isinstance(value, Raw) and self._needs_input(value)):
             self._conclude(outcome, value)
 
-    def _may_retry(self, error: UpstreamError) -> bool:
+    def _may_retry(self, error: Failure) -> bool:
         """Once, and only what was not begun, or does no harm when it is done twice (MCP specification, "Tool Annotations")."""
-        if self._retried or error.reason == "SessionLost":
+        if self._retried or error.reason == Reason.SESSION_LOST:
             return not self._retried
         return error.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
 
@@ -233,9 +233,9 @@ class Call:
             self._rounds = MultiRoundTrip(self, self._sent)
         return self._rounds.begin(value, self._services.ask)
 
-    def _conclude(self, outcome: Outcome, value: Raw | UpstreamError) -> None:
+    def _conclude(self, outcome: Outcome, value: Raw | Failure) -> None:
         self._finish()
-        if isinstance(value, UpstreamError):
+        if isinstance(value, Failure):
             self._answer.unavailable(value)
         elif outcome == "result":
             answer = self._answer
@@ -306,7 +306,7 @@ class Call:
         """Neither the server nor, where it is asked, the client has answered in time."""
         if self._finish():
             self._cancel_upstream("timed out")
-            error = UpstreamError(self._backend.server.name, "Timeout", f"no answer within {self._patience:g} s")
+            error = Failure(self._backend.server.name, Reason.TIMEOUT, f"no answer within {self._patience:g} s")
             self._answer.unavailable(error)
 
     def cancel(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..access.audit import Audit, Entry, Outcome
 from ..access.sessions import Session
 from ..protocol import jsonrpc, translation, versions
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure
 from ..protocol.versions import Era
 from ..runtime.metrics import Metrics
 from ..streams.replay import Replay, Stream
@@ -130,6 +130,6 @@ class Responder:
         status = versions.HTTP_STATUS.get(code, 200) if self.era == "modern" else 200
         self._reply(status, jsonrpc.failure(self.id, code, message, data))
 
-    def unavailable(self, error: UpstreamError) -> None:
+    def unavailable(self, failure: Failure) -> None:
         """A server that cannot answer: the error names it, the cause and the exit code."""
-        self.fail(jsonrpc.INTERNAL_ERROR, str(error), error.data())
+        self.fail(jsonrpc.INTERNAL_ERROR, str(failure), failure.data())

@@ -20,7 +20,7 @@ from ..catalog.model import Item, KindName, Listing
 from ..config import Config
 from ..protocol import headers as mcp_headers
 from ..protocol import jsonrpc, request_meta, translation, versions
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..protocol.versions import Era
 from ..runtime.deadlines import Deadlines
@@ -273,7 +273,7 @@ class Router:
         away = self.backends.get(listing.away.get(name, ""))
         if away is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown {what}: {name[:80]!r}")
-        request.answer.unavailable(away.snapshot.last_error or UpstreamError(away.server.name, "Connecting", "not there yet"))
+        request.answer.unavailable(away.snapshot.last_error or Failure(away.server.name, Reason.CONNECTING, "not there yet"))
 
     def _read_resource(self, request: Request) -> None:
         if (backend := self._resource(request)) is not None:

@@ -50,9 +50,9 @@ class Metrics(Collector):
         self.audit_dropped = Counter(
             "mcpgateway_audit_dropped", "Audit entries that nobody took in time.", registry=self.registry
         )
-        self.junk = Counter(
-            "mcpgateway_junk_messages",
-            "What servers said that was no message, or an answer to nothing.",
+        self.upstream_invalid_messages = Counter(
+            "mcpgateway_upstream_invalid_messages",
+            "Messages from servers that are not valid MCP, or that answer no open request.",
             ["server"],
             registry=self.registry,
         )

@@ -16,7 +16,7 @@ from msgspec import Raw, UnsetType
 
 from ..catalog.model import KINDS
 from ..config import Server
-from ..protocol.errors import UpstreamError, draining, silent
+from ..protocol.errors import Failure, Reason, UpstreamError, draining, silent
 from ..protocol.versions import Era
 from ..runtime.background import Background, first
 from . import discovery, heartbeat
@@ -38,16 +38,16 @@ OnEvent = Callable[[], None]
 
 
 class Backend:
-    """Supervises one server. `on_change` is called after every change of `snapshot`, `on_junk` for what is no message."""
+    """Supervises one server. `on_change` is called after every change of `snapshot`, `on_invalid` for each invalid message."""
 
     def __init__(
-        self, server: Server, reach: Transport, *, gateway: str, on_change: OnEvent, on_junk: OnEvent, peer: Peer
+        self, server: Server, reach: Transport, *, gateway: str, on_change: OnEvent, on_invalid: OnEvent, peer: Peer
     ) -> None:
         self.server = server
         self.snapshot = Snapshot()
         self._reach = reach
         self._gateway = gateway
-        self._on_change, self._on_junk = on_change, on_junk
+        self._on_change, self._on_invalid = on_change, on_invalid
         self._peer = peer
         self.subscription = Subscription(gateway=gateway)  # of the shared connection
         self._pool = SharedPool()  # of a shared server
@@ -105,7 +105,7 @@ class Backend:
             await self._await_usable()
         if self.snapshot.isolation == "Shared":
             if (shared := self._pool.pick()) is None:
-                raise self._away()
+                raise UpstreamError(self._away())
             return shared
         key = self._key(caller)
         return await self._processes.get(key, partial(self._open, key, caller))
@@ -160,7 +160,7 @@ class Backend:
         profile = self.snapshot.profile
         connection = await self._reach.own(key, lasting=self.snapshot.isolation != "Call")
         connection.key = key
-        connection.on_junk = self._on_junk
+        connection.on_invalid = self._on_invalid
         connection.on_request = partial(self._peer.asks, connection)
         connection.on_notification = partial(self._on_own_notification, connection)
         connection.subscription = Subscription(gateway=self._gateway)
@@ -193,8 +193,8 @@ class Backend:
             return  # the next call says what is wrong with it
         self._peer.says(connection, method, params)
 
-    def _own_lost(self, error: UpstreamError) -> None:
-        if error.reason == "Exited" and (error.exit is None or error.exit.code != 0):
+    def _own_lost(self, error: Failure) -> None:
+        if error.reason == Reason.EXITED and (error.exit is None or error.exit.code != 0):
             self._note(replace(self.snapshot, restarts=self.snapshot.restarts + 1, last_error=error))
 
     # --- supervision ------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class Backend:
             try:
                 await self._serve()
             except UpstreamError as error:
-                self._lost(error)
+                self._lost(error.failure)
             if loop.time() - began > 2 * _BACKOFF[1]:
                 delay = _BACKOFF[0]  # it had been well for a while
             self._retry.clear()
@@ -238,7 +238,7 @@ class Backend:
     async def _await_references(self, watch: Watch) -> None:
         while watch.control.missing:
             missing = ", ".join(watch.control.missing)
-            error = UpstreamError(self.server.name, "MissingReference", f"not there: {missing}")
+            error = Failure(self.server.name, Reason.MISSING_REFERENCE, f"not there: {missing}")
             self._note(replace(self.snapshot, state="Failed", last_error=error))
             await self._news(watch)
 
@@ -249,7 +249,7 @@ class Backend:
 
     async def _shared(self, number: int = 0) -> Connection:
         connection = await self._reach.shared(number)
-        connection.on_junk = self._on_junk
+        connection.on_invalid = self._on_invalid
         return connection
 
     async def _discover(self) -> Connection:
@@ -289,20 +289,20 @@ class Backend:
         connection.on_notification = partial(self._on_notification, connection)
         return connection
 
-    async def _feel(self, connection: Connection) -> UpstreamError:
+    async def _feel(self, connection: Connection) -> Failure:
         """Whether the processes that everybody shares still answer; a remote server's own people look after it."""
         profile = self.snapshot.profile
         if profile is None or self.snapshot.isolation != "Shared" or self.server.url:
-            never: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
+            never: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
             return await never
         return await heartbeat.watch_answers(connection, profile, gateway=self._gateway, on_change=self._on_pulse)
 
     def _on_pulse(self, answers: bool) -> None:
-        error = UpstreamError(self.server.name, "Unresponsive", f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs")
+        error = Failure(self.server.name, Reason.UNRESPONSIVE, f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs")
         state: State = "Ready" if answers else "Unresponsive"
         self._note(replace(self.snapshot, state=state, last_error=self.snapshot.lasting_error if answers else error))
 
-    async def _hold(self, watch: Watch, connection: Connection, feeling: asyncio.Future[UpstreamError]) -> None:
+    async def _hold(self, watch: Watch, connection: Connection, feeling: asyncio.Future[Failure]) -> None:
         """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
         references = watch.control.references
         loop = asyncio.get_running_loop()
@@ -316,10 +316,10 @@ class Backend:
             woken = await first((watch.news, self._relist, self._retry), ends, patience)
             for end in ends:
                 if end.done():
-                    raise end.result()
+                    raise UpstreamError(end.result())
             self._processes.evict()
             if not woken:
-                raise draining(self.server.name) if leave is not None else silent(self.server.name, _SILENCE)
+                raise UpstreamError(draining(self.server.name) if leave is not None else silent(self.server.name, _SILENCE))
             if watch.news.is_set():
                 watch.news.clear()
                 self._on_news(watch.control, references)
@@ -328,17 +328,19 @@ class Backend:
             if self._retry.is_set():
                 self._retry.clear()
                 if self._reach.moved:
-                    raise UpstreamError(self.server.name, "Moved", "it has another address now")
+                    raise UpstreamError(Failure(self.server.name, Reason.MOVED, "it has another address now"))
             if self._relist.is_set():
                 self._relist.clear()
                 await self._refresh(connection)
 
     def _on_news(self, control: Control, references: str) -> None:
         if control.draining and self._reach.elsewhere:
-            raise draining(self.server.name)
+            raise UpstreamError(draining(self.server.name))
         if control.references != references:
             self._processes.end_all()
-            raise UpstreamError(self.server.name, "ReferencesChanged", "a Secret or ConfigMap that it uses has changed")
+            raise UpstreamError(
+                Failure(self.server.name, Reason.REFERENCES_CHANGED, "a Secret or ConfigMap that it uses has changed")
+            )
         if control.processes != self.snapshot.processes:
             self._note(replace(self.snapshot, processes=control.processes))
 
@@ -351,24 +353,24 @@ class Backend:
         watch.news.clear()
         await first([watch.news], [watch.closed], _SILENCE)
         if watch.closed.done():
-            raise watch.closed.result()
+            raise UpstreamError(watch.closed.result())
         if not watch.news.is_set():
-            raise silent(self.server.name, _SILENCE)
+            raise UpstreamError(silent(self.server.name, _SILENCE))
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------------
 
-    def _lost(self, error: UpstreamError) -> None:
+    def _lost(self, error: Failure) -> None:
         """A server that was well is restarted at once, and its tools stay listed for that moment; else it is away."""
         was_well = self.snapshot.state in ("Ready", "Unresponsive")
         self._reach.missed(error)
-        restarts = self.snapshot.restarts + (error.reason == "Exited")
+        restarts = self.snapshot.restarts + (error.reason == Reason.EXITED)
         self._note(
             replace(
                 self.snapshot,
                 state="Restarting" if was_well else "Failed",
                 restarts=restarts,
                 last_error=error,
-                processes=0 if error.reason == "Unreachable" else self.snapshot.processes,
+                processes=0 if error.reason == Reason.UNREACHABLE else self.snapshot.processes,
             )
         )
 
@@ -393,9 +395,9 @@ class Backend:
             async with asyncio.timeout(_RESTART_PATIENCE):
                 await self._settled.wait()
         except TimeoutError:
-            raise self._away() from None
+            raise UpstreamError(self._away()) from None
         if not self._usable.is_set():
-            raise self._away()
+            raise UpstreamError(self._away())
 
-    def _away(self) -> UpstreamError:
-        return self.snapshot.last_error or UpstreamError(self.server.name, "Connecting", "it has not answered yet")
+    def _away(self) -> Failure:
+        return self.snapshot.last_error or Failure(self.server.name, Reason.CONNECTING, "it has not answered yet")

@@ -16,14 +16,14 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..protocol import jsonrpc
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason, UpstreamError
 
 if TYPE_CHECKING:
     from ..catalog.model import Item, Offer
     from .subscription import Subscription
 
 Outcome = Literal["result", "error", "lost"]
-OnReply = Callable[[Outcome, "Raw | UpstreamError"], None]
+OnReply = Callable[[Outcome, "Raw | Failure"], None]
 OnProgress = Callable[[Raw], None]
 OnNotification = Callable[[str, "Raw | UnsetType"], None]
 OnRequest = Callable[[str, bytes, "Raw | UnsetType"], None]
@@ -34,7 +34,7 @@ class Connection(ABC):
 
     def __init__(self, server: str) -> None:
         self.server = server
-        self.closed: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
         self.key = ""  # whose process it is; empty where it is everybody's
@@ -42,7 +42,7 @@ class Connection(ABC):
         self.offer: Offer | None = None  # what that process offers, if it has said that this changes
         self.version = ""  # legacy, as agreed
         self.introduced = False  # an earlier connection has shaken hands with this very process
-        self.on_junk: Callable[[], None] = lambda: None  # for each message that is none, or an answer to nothing
+        self.on_invalid: Callable[[], None] = lambda: None  # for each message that is not valid, or answers no open request
         self._level = b""
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
@@ -54,7 +54,7 @@ class Connection(ABC):
     # --- what carries it --------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _obstacle(self) -> UpstreamError | None:
+    def _obstacle(self) -> Failure | None:
         """Why nothing can be sent now."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Connection(ABC):
         """Send one request and wait. Raises: UpstreamError (Timeout, Exited …), ProtocolError for an error answer."""
         future: asyncio.Future[tuple[Outcome, Any]] = asyncio.get_running_loop().create_future()
 
-        def on_reply(outcome: Outcome, value: Raw | UpstreamError) -> None:
+        def on_reply(outcome: Outcome, value: Raw | Failure) -> None:
             if not future.done():
                 future.set_result((outcome, value))
 
@@ -154,11 +154,11 @@ class Connection(ABC):
             async with asyncio.timeout(timeout):
                 outcome, value = await future
         except TimeoutError:
-            raise UpstreamError(self.server, "Timeout", f"no answer to {method} within {timeout:g} s") from None
+            raise UpstreamError(self._failed(Reason.TIMEOUT, f"no answer to {method} within {timeout:g} s")) from None
         finally:
             self.forget(id)
         if outcome == "lost":
-            raise value
+            raise UpstreamError(value)
         if outcome == "error":
             raise answer_error(value)
         return Raw(bytes(value))
@@ -174,13 +174,16 @@ class Connection(ABC):
         if self._retired and not self.in_flight:
             self.close()
 
+    def _failed(self, reason: Reason, message: str) -> Failure:
+        return Failure(self.server, reason, message)
+
     # --- from the server --------------------------------------------------------------------------------------------------
 
     def _on_message(self, line: bytes) -> None:
         try:
             message = jsonrpc.decode(line)
         except jsonrpc.ProtocolError:
-            self.on_junk()
+            self.on_invalid()
             return
         if message.method is not UNSET:
             if message.id is UNSET:
@@ -194,18 +197,18 @@ class Connection(ABC):
         elif message.error is not UNSET:
             self._settle(key, "error", message.error)
         else:
-            error = UpstreamError(self.server, "ProtocolError", "it sent a reply with neither result nor error")
+            error = self._failed(Reason.PROTOCOL_ERROR, "it sent a reply with neither result nor error")
             self._settle(key, "lost", error)
 
-    def _settle(self, key: bytes, outcome: Outcome, value: Raw | UpstreamError) -> None:
-        """The reply to a request; one to an unknown id, a second one, or one that comes too late is junk."""
+    def _settle(self, key: bytes, outcome: Outcome, value: Raw | Failure) -> None:
+        """The reply to a request; one to an unknown id, a second one, or one that comes too late is invalid."""
         on_reply = self._pending.pop(key, None)
         if self._standing:
             self._standing.discard(key)
         if self._progress:
             self._progress.pop(key, None)
         if on_reply is None:
-            self.on_junk()
+            self.on_invalid()
         else:
             on_reply(outcome, value)
         self._close_if_done()
@@ -220,7 +223,7 @@ class Connection(ABC):
             token = None
         on_progress = self._progress.get(bytes(token)) if token is not None else None
         if on_progress is None or params is UNSET:  # of nobody, or of a request that is over
-            self.on_junk()
+            self.on_invalid()
         else:
             on_progress(params)
 
@@ -244,7 +247,7 @@ class Connection(ABC):
         """Answer a server's request with an error of our own."""
         self._tell(jsonrpc.failure(id, code, message))
 
-    def _lose(self, error: UpstreamError) -> None:
+    def _lose(self, error: Failure) -> None:
         """The first cause counts: an exit report comes before the end of the connection."""
         if self.closed.done():
             return

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw
 
 from ..catalog.model import KINDS, Hint, Item, Kind, KindName, Offer, parse_hint, parse_page
 from ..protocol import jsonrpc, request_meta, translation, versions
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.versions import Era
 from .connection import Connection
 
@@ -40,9 +40,10 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
         found = await connection.call("server/discover", _modern_params(gateway), timeout=PROBE_TIMEOUT)
     except jsonrpc.ProtocolError as error:
         if error.code == jsonrpc.UNSUPPORTED_VERSION and _shares_modern(error.data):
-            raise UpstreamError(connection.server, "ProtocolError", "it refuses the version that it names itself") from error
+            words = "it refuses the version that it names itself"
+            raise UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, words)) from error
     except UpstreamError as error:
-        if error.reason != "Timeout":
+        if error.failure.reason != Reason.TIMEOUT:
             raise
     else:
         fields = jsonrpc.members(found)
@@ -71,7 +72,7 @@ async def initialize(connection: Connection, *, gateway: str, capabilities: byte
         answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
         fields = jsonrpc.members(answer)
     except jsonrpc.ProtocolError as error:
-        raise UpstreamError(connection.server, "ProtocolError", f"it refused initialize: {error}") from error
+        raise UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, f"it refused initialize: {error}")) from error
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or versions.LATEST_LEGACY
     connection.agreed(version)
     connection.notify("notifications/initialized")
@@ -127,7 +128,7 @@ async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway
         except jsonrpc.ProtocolError as error:
             if error.code == jsonrpc.METHOD_NOT_FOUND and kind.name == "resourceTemplates":
                 return [], Hint()  # many servers with resources have no templates, and say it this way
-            raise UpstreamError(connection.server, "ProtocolError", f"{kind.method} failed: {error}") from error
+            raise UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, f"{kind.method} failed: {error}")) from error
         following = jsonrpc.members(page).get("nextCursor")
         if following is None or bytes(following) == b"null" or bytes(following) in seen:
             break

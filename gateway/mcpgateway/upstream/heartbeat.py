@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Raw
 
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason
 from . import discovery
 from .connection import Connection, Outcome
 
@@ -22,7 +22,7 @@ PATIENCE = 30.0  # seconds until a server that has nothing to do is taken for hu
 
 async def watch_answers(
     connection: Connection, profile: discovery.Profile, *, gateway: str, on_change: Callable[[bool], None]
-) -> UpstreamError:
+) -> Failure:
     """Go on while the connection lasts; `on_change` is told when answers stay away, and when they come again.
 
     Returns: how it ended; Unresponsive, if the server should be started anew.
@@ -34,7 +34,7 @@ async def watch_answers(
             on_change(False)
             while not await _settled(answer, PATIENCE):
                 if not connection.in_flight:
-                    return UpstreamError(connection.server, "Unresponsive", f"it has not answered for {PATIENCE:g} s")
+                    return Failure(connection.server, Reason.UNRESPONSIVE, f"it has not answered for {PATIENCE:g} s")
             if answer.result() != "lost":
                 on_change(True)
         if answer.result() == "lost":
@@ -45,7 +45,7 @@ async def watch_answers(
 def _ask(connection: Connection, profile: discovery.Profile, gateway: str) -> asyncio.Future[Outcome]:
     answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    def on_reply(outcome: Outcome, _: Raw | UpstreamError) -> None:
+    def on_reply(outcome: Outcome, _: Raw | Failure) -> None:
         if not answer.done():
             answer.set_result(outcome)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
 
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason, UpstreamError
 from .connection import Connection
 
 _MAX_WAITING = 100  # callers that wait for a process to end; more are refused at once
@@ -58,9 +58,9 @@ class KeyedProcesses:
             try:
                 # shielded: the first caller may go away while others wait for the same process
                 connection = await asyncio.shield(held.opening)
-            except UpstreamError:
+            except UpstreamError as error:
                 self._drop(key, held)
-                raise
+                raise UpstreamError(error.failure) from None  # the attempt's own is shared by all that wait for it
             if not connection.closed.done():
                 held.used = asyncio.get_running_loop().time()
                 return connection
@@ -85,7 +85,8 @@ class KeyedProcesses:
             if len(self._held) < self.limit:
                 return
             if len(self._waiting) >= _MAX_WAITING:
-                raise UpstreamError(self._server, "Overloaded", f"{self.limit} processes run and {_MAX_WAITING} callers wait")
+                words = f"{self.limit} processes run and {_MAX_WAITING} callers wait"
+                raise UpstreamError(Failure(self._server, Reason.OVERLOADED, words))
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:

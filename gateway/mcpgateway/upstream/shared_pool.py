@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, UpstreamError
 from .connection import Connection
 
 _PAUSE: Final = 5.0  # seconds before a lost connection is opened anew
@@ -41,14 +41,14 @@ class SharedPool:
         """One more that can be used."""
         self._connections.append(connection)
 
-    def spread(self, spares: int, open: Callable[[int], Awaitable[Connection]], lost: Callable[[UpstreamError], None]) -> None:
+    def spread(self, spares: int, open: Callable[[int], Awaitable[Connection]], lost: Callable[[Failure], None]) -> None:
         """Keep so many connections open besides the first; `open` gets a spare's number, `lost` hears of each end."""
         for number in range(len(self._spares), spares):
             self._spares.append(asyncio.create_task(self._keep(partial(open, number + 1), lost)))
         while len(self._spares) > spares:
             self._spares.pop().cancel()
 
-    async def _keep(self, open: Callable[[], Awaitable[Connection]], lost: Callable[[UpstreamError], None]) -> None:
+    async def _keep(self, open: Callable[[], Awaitable[Connection]], lost: Callable[[Failure], None]) -> None:
         while True:
             try:
                 connection = await open()
@@ -61,7 +61,7 @@ class SharedPool:
                         connection.retire()
                 lost(connection.closed.result())
             except UpstreamError as error:
-                lost(error)
+                lost(error.failure)
             await asyncio.sleep(_PAUSE)
 
     def retire(self) -> None:

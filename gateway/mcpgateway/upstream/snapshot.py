@@ -9,12 +9,13 @@ from msgspec import Raw, UnsetType
 
 from ..catalog.model import Offer
 from ..config import Isolation
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, Reason
 from .connection import Connection
 from .discovery import Profile
 
-_COMING = frozenset({"Unreachable", "NoAddress", "Moved", "Draining"})  # where a pod has just started, or is being replaced
-_PASSING = _COMING | {"ReferencesChanged", "MissingReference", "Unresponsive"}
+# Where a pod has just started, or is being replaced.
+_COMING = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVED, Reason.DRAINING})
+_PASSING = _COMING | {Reason.REFERENCES_CHANGED, Reason.MISSING_REFERENCE, Reason.UNRESPONSIVE}
 
 State = Literal["Connecting", "Ready", "Unresponsive", "Restarting", "Failed"]
 
@@ -29,7 +30,7 @@ class Snapshot:
     offer: Offer = field(default_factory=Offer)  # the last known one, also while the server is away
     processes: int = 0
     restarts: int = 0
-    last_error: UpstreamError | None = None
+    last_error: Failure | None = None
 
     @property
     def available(self) -> bool:
@@ -44,7 +45,7 @@ class Snapshot:
         return self.state == "Connecting"
 
     @property
-    def lasting_error(self) -> UpstreamError | None:
+    def lasting_error(self) -> Failure | None:
         """What is still worth knowing once a server answers: not that it took a moment to come."""
         return None if self.last_error is None or self.last_error.reason in _PASSING else self.last_error
 

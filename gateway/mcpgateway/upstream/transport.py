@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..config import Server
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure
 from .bridge.connection import Control
 from .connection import Connection
 
@@ -18,7 +18,7 @@ class Watch:
     def __init__(self) -> None:
         self.control = Control()
         self.news = asyncio.Event()
-        self.closed: asyncio.Future[UpstreamError] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.close: Callable[[], object] = lambda: None
 
     def receive(self, control: Control) -> None:
@@ -26,7 +26,7 @@ class Watch:
         self.control = control
         self.news.set()
 
-    def lose(self, error: UpstreamError) -> None:
+    def lose(self, error: Failure) -> None:
         """Nothing more is heard."""
         if not self.closed.done():
             self.closed.set_result(error)
@@ -50,7 +50,7 @@ class Transport(Protocol):
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         """Take a changed configuration."""
 
-    def missed(self, error: UpstreamError) -> None:
+    def missed(self, error: Failure) -> None:
         """How the last life ended: after some misses another place is tried."""
 
     async def watch(self) -> Watch:

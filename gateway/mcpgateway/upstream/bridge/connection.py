@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from ...protocol import jsonrpc
-from ...protocol.errors import Exit, UpstreamError, exited
+from ...protocol.errors import Exit, Failure, Reason, UpstreamError, exited
 from ..connection import Connection
 from .framing import LineSplitter, LineTooLong
 
@@ -72,11 +72,11 @@ class BridgedConnection(Connection, asyncio.Protocol):
 
     # --- to the bridge ----------------------------------------------------------------------------------------------------
 
-    def _obstacle(self) -> UpstreamError | None:
+    def _obstacle(self) -> Failure | None:
         if self._transport is None or self._transport.is_closing():
-            return UpstreamError(self.server, "Unreachable", "the connection is closed")
+            return self._failed(Reason.UNREACHABLE, "the connection is closed")
         if self._transport.get_write_buffer_size() > _MAX_UNSENT:
-            return UpstreamError(self.server, "Overloaded", "it does not read its input")
+            return self._failed(Reason.OVERLOADED, "it does not read its input")
         return None
 
     def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
@@ -127,7 +127,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         try:
             lines = self._lines.feed(data)
         except LineTooLong as error:
-            self._lose(UpstreamError(self.server, "ProtocolError", str(error)))
+            self._lose(self._failed(Reason.PROTOCOL_ERROR, str(error)))
             return
         for line in lines:
             if line.startswith(MAGIC):
@@ -141,17 +141,17 @@ class BridgedConnection(Connection, asyncio.Protocol):
         if line.startswith(b"{"):
             self._on_message(line)
         elif line.strip():
-            self.on_junk()
+            self.on_invalid()
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc else ""
-        self._lose(UpstreamError(self.server, "Unreachable", f"its bridge closed the connection{detail}"))
+        self._lose(self._failed(Reason.UNREACHABLE, f"its bridge closed the connection{detail}"))
 
     def _on_control_line(self, body: bytes) -> None:
         try:
             control = _decoder.decode(body)
         except msgspec.MsgspecError:
-            self.on_junk()
+            self.on_invalid()
             return
         if control.error:
             self._lose(refused(self.server, control))
@@ -173,9 +173,9 @@ class BridgedConnection(Connection, asyncio.Protocol):
         self.introduced = control.resumed and bool(control.memo)
         self.accepted.set_result(control)
 
-    def _lose(self, error: UpstreamError) -> None:
+    def _lose(self, error: Failure) -> None:
         if not self.accepted.done():
-            self.accepted.set_exception(error)
+            self.accepted.set_exception(UpstreamError(error))
             self.accepted.exception()  # seen: nobody may be waiting any more
         if self._consumed is not None:
             self._consumed.stop()
@@ -214,24 +214,24 @@ class _Consumed:
             self._timer = None
 
 
-_REASONS = {
-    "start": "StartFailed",
-    "references": "MissingReference",
-    "capacity": "Overloaded",
-    "draining": "Draining",
-    "takeover": "TakenOver",
-    "greeting": "ProtocolError",
-    "line": "ProtocolError",
-    "access": "AccessDenied",
-    "backoff": "CrashLoopBackOff",
+_REASONS: Final[Mapping[str, Reason]] = {
+    "start": Reason.START_FAILED,
+    "references": Reason.MISSING_REFERENCE,
+    "capacity": Reason.OVERLOADED,
+    "draining": Reason.DRAINING,
+    "takeover": Reason.TAKEN_OVER,
+    "greeting": Reason.PROTOCOL_ERROR,
+    "line": Reason.PROTOCOL_ERROR,
+    "access": Reason.ACCESS_DENIED,
+    "backoff": Reason.CRASH_LOOP,
 }
 
 
-def refused(server: str, control: Control | Refusal) -> UpstreamError:
+def refused(server: str, control: Control | Refusal) -> Failure:
     """The error for a bridge's refusal."""
-    reason = _REASONS.get(control.error, "Refused")
-    detail = f"{control.reason}: {control.message}" if reason == "StartFailed" else control.message
-    return UpstreamError(server, reason, detail, control.exit if reason == "CrashLoopBackOff" else None)
+    reason = _REASONS.get(control.error, Reason.REFUSED)
+    detail = f"{control.reason}: {control.message}" if reason == Reason.START_FAILED else control.message
+    return Failure(server, reason, detail, control.exit if reason == Reason.CRASH_LOOP else None)
 
 
 async def connect(
@@ -250,10 +250,10 @@ async def connect(
     except TimeoutError:
         _abandon(connection)
         raise UpstreamError(
-            server, "Unreachable", f"no answer from its bridge at {address} within {CONNECT_TIMEOUT:g} s"
+            Failure(server, Reason.UNREACHABLE, f"no answer from its bridge at {address} within {CONNECT_TIMEOUT:g} s")
         ) from None
     except OSError as error:
-        raise UpstreamError(server, "Unreachable", f"no bridge at {address}: {error.strerror or error}") from error
+        raise UpstreamError(Failure(server, Reason.UNREACHABLE, f"no bridge at {address}: {error.strerror or error}")) from error
     except BaseException:
         _abandon(connection)
         raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...config import Server
-from ...protocol.errors import UpstreamError
+from ...protocol.errors import Failure, Reason, UpstreamError
 from ..transport import Watch
 from .connection import BridgedConnection, connect
 
@@ -37,8 +37,8 @@ class BridgeTransport:
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         self._server, self._addresses = server, tuple(addresses)
 
-    def missed(self, error: UpstreamError) -> None:
-        self._misses = self._misses + 1 if error.reason == "Unreachable" else 0
+    def missed(self, error: Failure) -> None:
+        self._misses = self._misses + 1 if error.reason == Reason.UNREACHABLE else 0
 
     async def watch(self) -> Watch:
         self._address = self._pick()
@@ -63,7 +63,7 @@ class BridgeTransport:
 
     def _pick(self) -> str:
         if not self._addresses:
-            raise UpstreamError(self._server.name, "NoAddress", "no pod of it has an address yet")
+            raise UpstreamError(Failure(self._server.name, Reason.NO_ADDRESS, "no pod of it has an address yet"))
         # The addresses may be old, when nobody is there to write new ones: then the name is tried in turn.
         if self._server.fallback and self._misses > _MISSES and self._misses % 2:
             return self._server.fallback

@@ -19,7 +19,7 @@ from yarl import URL
 from ...config import Header
 from ...protocol import headers as mcp_headers
 from ...protocol import jsonrpc, versions
-from ...protocol.errors import UpstreamError
+from ...protocol.errors import Failure, Reason, UpstreamError
 from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
 from ..bridge.framing import LineTooLong
@@ -61,7 +61,7 @@ class RemoteConnection(Connection):
 
     # --- to the server ----------------------------------------------------------------------------------------------------
 
-    def _obstacle(self) -> UpstreamError | None:
+    def _obstacle(self) -> Failure | None:
         return self.closed.result() if self.closed.done() else None
 
     def _request(self, key: bytes, method: str, params: bytes, item: Item | None) -> None:
@@ -94,7 +94,7 @@ class RemoteConnection(Connection):
             self.farewell.add_done_callback(lambda done: self.on_gone())
             for task in [task for task in self._tasks if task is not asyncio.current_task()]:
                 task.cancel()
-            self._lose(UpstreamError(self.server, "Unreachable", "the connection is closed"))
+            self._lose(self._failed(Reason.UNREACHABLE, "the connection is closed"))
 
     async def _say_goodbye(self) -> None:
         if self._session:
@@ -138,11 +138,11 @@ class RemoteConnection(Connection):
         headers = self._headers() | _ACCEPT_STREAM | ({"Last-Event-ID": last} if last else {})
         return self._http.get(self._url, headers=headers, allow_redirects=False)
 
-    def _upstream_error(self, error: Exception) -> UpstreamError:
+    def _failure(self, error: Exception) -> Failure:
         if isinstance(error, UpstreamError):
-            return error
+            return error.failure
         if isinstance(error, LineTooLong):
-            return UpstreamError(self.server, "ProtocolError", str(error))
+            return self._failed(Reason.PROTOCOL_ERROR, str(error))
         return unreachable(self.server, self._url, error)
 
     # --- one request ------------------------------------------------------------------------------------------------------
@@ -165,14 +165,14 @@ class RemoteConnection(Connection):
             if last:
                 await self._resume(last, key)
             if key in self._pending and not self._old:
-                raise UpstreamError(self.server, "ProtocolError", f"it ended its response to {method} without a reply")
+                raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, f"it ended its response to {method} without a reply"))
         except _FAILURES as error:
             if key in self._pending:
-                self._settle(key, "lost", self._upstream_error(error))
+                self._settle(key, "lost", self._failure(error))
 
     def _forgotten(self) -> None:
         self._session = ""
-        self._lose(UpstreamError(self.server, "SessionLost", "it has forgotten the session"))
+        self._lose(self._failed(Reason.SESSION_LOST, "it has forgotten the session"))
 
     async def _receive(self, response: aiohttp.ClientResponse, key: bytes) -> str:
         """Take everything that a response brings. Returns: where to go on if a stream was cut before the reply, or ""."""
@@ -219,15 +219,15 @@ class RemoteConnection(Connection):
             self._forgotten()
         elif status in (401, 403):
             words = f"{place(self._url)} answers {status}: check spec.servers[].headers"
-            raise UpstreamError(self.server, "AccessDenied", words)
+            raise UpstreamError(self._failed(Reason.ACCESS_DENIED, words))
         elif error is not None:
             self._settle(key, "error", error)
         elif not self.version and status in (400, 404, 405):
             await self._fall_back(message)
         elif 300 <= status < 400:
-            raise UpstreamError(self.server, "Redirected", f"{redirection(response)}: set spec.servers[].url to it")
+            raise UpstreamError(self._failed(Reason.REDIRECTED, f"{redirection(response)}: set spec.servers[].url to it"))
         elif status in AWAY or status >= 500:
-            raise UpstreamError(self.server, "Unreachable", f"{place(self._url)} answers {status}")
+            raise UpstreamError(self._failed(Reason.UNREACHABLE, f"{place(self._url)} answers {status}"))
         else:  # a server of the other era, or one that does not know what we want: as if it had said so in JSON-RPC
             refusal = {"code": jsonrpc.METHOD_NOT_FOUND, "message": f"HTTP status {status}"}
             self._settle(key, "error", Raw(jsonrpc.dump(refusal)))
@@ -263,23 +263,26 @@ class RemoteConnection(Connection):
             async with asyncio.timeout(_TELL_TIMEOUT):
                 endpoint = self._url.join(URL(await found))
         except TimeoutError:
-            raise UpstreamError(self.server, "ProtocolError", "its event stream does not say where messages go") from None
+            words = "its event stream does not say where messages go"
+            raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words)) from None
         except ValueError as error:
-            raise UpstreamError(self.server, "ProtocolError", f"its event stream names no URL: {error}") from None
+            raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, f"its event stream names no URL: {error}")) from None
         if endpoint.origin() != self._url.origin():
-            raise UpstreamError(self.server, "ProtocolError", f"it wants messages sent to another place, {place(endpoint)}")
+            words = f"it wants messages sent to another place, {place(endpoint)}"
+            raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words))
         self._target, self._old = endpoint, True
         async with self._posted(message) as response:
             if response.status >= 300:
-                raise UpstreamError(self.server, "ProtocolError", f"{place(endpoint)} answers initialize with {response.status}")
+                words = f"{place(endpoint)} answers initialize with {response.status}"
+                raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words))
 
     async def _read_old(self, found: asyncio.Future[str]) -> None:
-        error = UpstreamError(self.server, "Unreachable", "it closed its event stream")
+        error = self._failed(Reason.UNREACHABLE, "it closed its event stream")
         try:
             async with self._opened() as response:
                 if not is_stream(response):
-                    error = UpstreamError(
-                        self.server, "ProtocolError", f"{place(self._url)} is no MCP endpoint: it answers {response.status}"
+                    error = self._failed(
+                        Reason.PROTOCOL_ERROR, f"{place(self._url)} is no MCP endpoint: it answers {response.status}"
                     )
                     return
                 async for event in read_events(response, EventParser()):
@@ -288,10 +291,10 @@ class RemoteConnection(Connection):
                     else:
                         self._on_event(event)
         except _FAILURES as failure:
-            error = self._upstream_error(failure)
+            error = self._failure(failure)
         finally:
             if not found.done():
-                found.set_exception(error)
+                found.set_exception(UpstreamError(error))
                 found.exception()  # seen: nobody may be waiting any more
             self._lose(error)
 

@@ -13,7 +13,7 @@ from yarl import URL
 
 from ...config import Header
 from ...protocol import jsonrpc
-from ...protocol.errors import UpstreamError
+from ...protocol.errors import Failure, Reason, UpstreamError
 from ...protocol.sse_events import Event, EventParser
 from ..bridge.framing import LineTooLong
 
@@ -37,14 +37,16 @@ def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
             try:
                 value = Path(header.file).read_text(encoding="latin-1")[:_MAX_HEADER].strip()
             except OSError:
-                raise UpstreamError(server, "MissingReference", f"not there: {header.reference or header.file}") from None
+                words = f"not there: {header.reference or header.file}"
+                raise UpstreamError(Failure(server, Reason.MISSING_REFERENCE, words)) from None
         if any(ord(char) < 32 or ord(char) == 127 for char in value):
-            raise UpstreamError(server, "InvalidHeader", f"the value of the header {header.name} has a control character")
+            words = f"the value of the header {header.name} has a control character"
+            raise UpstreamError(Failure(server, Reason.INVALID_HEADER, words))
         found[header.name] = value
     return found
 
 
-def unreachable(server: str, url: URL, error: Exception) -> UpstreamError:
+def unreachable(server: str, url: URL, error: Exception) -> Failure:
     """The error for a place that cannot be talked to; no header and no query is repeated in it."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = f"its certificate is not valid: {error.certificate_error}"
@@ -52,7 +54,7 @@ def unreachable(server: str, url: URL, error: Exception) -> UpstreamError:
         words = "no answer in time"
     else:
         words = getattr(error, "strerror", None) or type(error).__name__
-    return UpstreamError(server, "Unreachable", f"{place(url)}: {words}")
+    return Failure(server, Reason.UNREACHABLE, f"{place(url)}: {words}")
 
 
 def place(url: URL) -> str:

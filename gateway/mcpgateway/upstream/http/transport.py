@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from ...config import Server
-from ...protocol.errors import UpstreamError
+from ...protocol.errors import Failure, Reason, UpstreamError
 from ..bridge.connection import Control
 from ..transport import Watch
 from .connection import FAREWELL_TIMEOUT, RemoteConnection
@@ -45,7 +45,7 @@ class HttpTransport:
     def update(self, server: Server, addresses: Sequence[str]) -> None:
         self._server = server
 
-    def missed(self, error: UpstreamError) -> None:
+    def missed(self, error: Failure) -> None:
         """There is no other place to try."""
 
     async def watch(self) -> Watch:
@@ -92,7 +92,7 @@ class HttpTransport:
             except UpstreamError as error:
                 missed += 1
                 if missed == _LOOKS:
-                    watch.lose(error)
+                    watch.lose(error.failure)
             else:
                 missed = 0
                 watch.receive(Control())
@@ -105,6 +105,6 @@ class HttpTransport:
                 headers = read_headers(name, self._server.headers)
                 async with self._client().options(self._url, headers=headers, allow_redirects=False) as response:
                     if response.status in AWAY:
-                        raise UpstreamError(name, "Unreachable", f"{place(self._url)} answers {response.status}")
+                        raise UpstreamError(Failure(name, Reason.UNREACHABLE, f"{place(self._url)} answers {response.status}"))
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError, too
-            raise unreachable(name, self._url, error) from None
+            raise UpstreamError(unreachable(name, self._url, error)) from None
