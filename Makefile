@@ -76,7 +76,7 @@ bridge: build/mcp-bridge ## Build build/mcp-bridge
 BRIDGE := build/mcp-bridge
 BRIDGE_SOURCES := gateway/bridge
 
-$(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod | tools
+$(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod $(BRIDGE_SOURCES)/go.sum | tools
 	@mkdir -p $(@D)
 	cd $(BRIDGE_SOURCES) && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false \
 	  -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o $(abspath $@) .

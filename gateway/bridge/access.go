@@ -11,16 +11,17 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// access is who may connect. Its files are read anew for each connection: a mounted Secret may have been rotated.
+// access decides who may connect. Its files are read for each connection: a mounted Secret may have been rotated.
 type access struct{ tokenFile, cert, key, clientCA string }
 
 func (a access) restricted() bool { return a.tokenFile != "" || a.cert != "" }
 
-// check finds at the start what would otherwise refuse everybody.
+// check reports at the start what would otherwise refuse every client.
 func (a access) check() error {
 	if a.tokenFile != "" {
 		if _, err := a.tokens(); err != nil {
@@ -40,7 +41,7 @@ func (a access) check() error {
 	return nil
 }
 
-// tokens are the file's lines: two of them while one is being rotated.
+// tokens are the file's lines: two of them during a rotation.
 func (a access) tokens() ([][]byte, error) {
 	content, err := os.ReadFile(a.tokenFile)
 	if err != nil {
@@ -68,18 +69,18 @@ func (a access) admits(token string) *refusal {
 		return &refusal{Error: "access", Reason: "NoToken", Message: "the bridge cannot read its token file"}
 	}
 	given := sha256.Sum256([]byte(token))
-	right := 0
+	match := 0
 	for _, t := range tokens {
-		wanted := sha256.Sum256(t)
-		right |= subtle.ConstantTimeCompare(given[:], wanted[:])
+		expected := sha256.Sum256(t)
+		match |= subtle.ConstantTimeCompare(given[:], expected[:])
 	}
-	if right == 1 {
+	if match == 1 {
 		return nil
 	}
 	if token == "" {
-		return &refusal{Error: "access", Reason: "TokenMissing", Message: `this bridge wants a token: {"token":"…"} in the greeting`}
+		return &refusal{Error: "access", Reason: "TokenMissing", Message: `a token is required: add {"token":"…"} to the greeting`}
 	}
-	return &refusal{Error: "access", Reason: "TokenWrong", Message: "the token is not one of this bridge's"}
+	return &refusal{Error: "access", Reason: "TokenWrong", Message: "the token is not in this bridge's token file"}
 }
 
 func (a access) tlsConfig() (*tls.Config, error) {
@@ -115,7 +116,7 @@ func (a access) unwrap(conn *net.TCPConn) (stream, *refusal) {
 		return nil, &refusal{}
 	}
 	if first[0] != firstTLSByte {
-		return nil, &refusal{Error: "access", Reason: "TLSWanted", Message: "this bridge speaks TLS only"}
+		return nil, &refusal{Error: "access", Reason: "TLSRequired", Message: "this bridge accepts TLS only"}
 	}
 	config, err := a.tlsConfig()
 	if err != nil {
@@ -123,7 +124,7 @@ func (a access) unwrap(conn *net.TCPConn) (stream, *refusal) {
 	}
 	secure := tls.Server(&prefixed{TCPConn: conn, first: first}, config)
 	if err := secure.Handshake(); err != nil {
-		return nil, &refusal{} // the alert has said why
+		return nil, &refusal{} // the TLS alert carries the reason
 	}
 	_ = conn.SetDeadline(time.Time{})
 	inner, outer, err := streamPair()
@@ -151,7 +152,7 @@ func carry(secure *tls.Conn, outer stream) {
 	<-back
 }
 
-// prefixed gives back the byte that was looked at.
+// prefixed returns the byte that was already read, then the rest.
 type prefixed struct {
 	*net.TCPConn
 	first []byte
@@ -167,12 +168,12 @@ func (p *prefixed) Read(b []byte) (int, error) {
 }
 
 func streamPair() (inner, outer stream, err error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	if inner, err = streamOf(fds[0]); err != nil {
-		_ = syscall.Close(fds[1])
+		_ = unix.Close(fds[1])
 		return nil, nil, err
 	}
 	if outer, err = streamOf(fds[1]); err != nil {

@@ -2,14 +2,14 @@ package main
 
 // attach connects to a session, which begins with its first connection.
 func (s *server) attach(conn stream, g greeting) {
-	s.telling.Add(1)
-	defer s.telling.Add(-1)
+	s.pendingReports.Add(1)
+	defer s.pendingReports.Add(-1)
 	fd, err := takeDescriptor(conn)
 	if err != nil {
 		s.log.printf("attach: %v", err)
 		return
 	}
-	s.starting.Lock() // two that come at once for one key must find one process
+	s.starting.Lock() // two connections that attach to the same key at once must share a process
 	defer s.starting.Unlock()
 	if s.resume(g.Session, fd) {
 		return
@@ -20,22 +20,22 @@ func (s *server) attach(conn stream, g greeting) {
 	}
 	if refused != nil {
 		sendNow(fd, lastLine(s.refused(*refused)))
-		go farewell(fd)
+		go lingerClose(fd)
 	}
 }
 
-func (s *server) resume(key string, fd int) (known bool) {
+func (s *server) resume(key string, fd int) (resumed bool) {
 	s.loop.call(func() {
 		if sess := s.sessions[key]; sess != nil {
-			known = true
+			resumed = true
 			sess.attach(fd, true)
 		}
 	})
-	return known
+	return resumed
 }
 
 func (s *server) beginSession(key string, child *piped, fd int) *refusal {
-	sess := &session{s: s, key: key, p: child.p, spoke: child.spoke, stdin: newEnd(child.stdin), stdout: newEnd(child.stdout)}
+	sess := &session{s: s, key: key, p: child.p, wrote: child.wrote, stdin: newEnd(child.stdin), stdout: newEnd(child.stdout)}
 	s.open.Add(1)
 	var failure error
 	s.loop.call(func() {
@@ -46,7 +46,7 @@ func (s *server) beginSession(key string, child *piped, fd int) *refusal {
 			return
 		}
 		sess.attach(fd, false)
-		if isClosed(s.deadline) { // it was not there yet when all sessions were ended
+		if isClosed(s.deadline) { // it began after all sessions had been ended
 			sess.stop("drain")
 			sess.turn()
 		}
@@ -58,7 +58,7 @@ func (s *server) beginSession(key string, child *piped, fd int) *refusal {
 	return nil
 }
 
-// endSessions is the end of the time that draining may take.
+// endSessions ends every session at the drain deadline.
 func (s *server) endSessions() {
 	s.loop.post(func() {
 		for _, sess := range s.sessions {

@@ -13,9 +13,9 @@ const (
 )
 
 // breaker keeps a server that crashes at start, or clients that connect in a storm, from turning into a storm of forks.
-// It keeps no clock: every method is told the time.
+// It keeps no clock: every method gets the time.
 type breaker struct {
-	rate    float64 // starts a second, and the burst of one second's worth
+	rate    float64 // starts a second; the burst is the starts of one second
 	tokens  float64
 	filled  time.Time
 	crashes int
@@ -27,7 +27,7 @@ func newBreaker(rate int, now time.Time) *breaker {
 	return &breaker{rate: float64(rate), tokens: float64(rate), filled: now}
 }
 
-// allow takes one start, or says why not.
+// allow takes a start from the rate, or returns why it may not.
 func (b *breaker) allow(now time.Time) *refusal {
 	if wait := b.until.Sub(now); wait > 0 {
 		return &refusal{Error: "backoff", Reason: "CrashLoopBackOff", Message: b.describe(), RetryAfter: wait.Seconds(), Exit: &b.last}
@@ -42,12 +42,12 @@ func (b *breaker) allow(now time.Time) *refusal {
 	return nil
 }
 
-// ended learns how a process went. One that had spoken, or that the bridge ended itself, did not crash at start.
-func (b *breaker) ended(now time.Time, lived time.Duration, spoke bool, exit exitReport) {
+// ended records the end of a process. It did not crash at start if it had written something or if the bridge ended it.
+func (b *breaker) ended(now time.Time, lived time.Duration, wrote bool, exit exitReport) {
 	if exit.Ended != "" {
 		return
 	}
-	if exit.Code == 0 || spoke || lived >= crashWindow {
+	if exit.Code == 0 || wrote || lived >= crashWindow {
 		b.crashes, b.until = 0, time.Time{}
 		return
 	}

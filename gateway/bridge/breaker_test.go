@@ -13,7 +13,7 @@ func crash(b *breaker, now time.Time, times int) {
 	}
 }
 
-func TestFiveCrashesInARowOpenTheBreakerAndEachOneMoreDoublesTheWait(t *testing.T) {
+func TestFiveCrashesInARowOpenTheBreakerAndEachFurtherCrashDoublesTheWait(t *testing.T) {
 	b := newBreaker(100, start)
 	crash(b, start, crashLimit-1)
 	if b.allow(start) != nil {
@@ -31,9 +31,9 @@ func TestFiveCrashesInARowOpenTheBreakerAndEachOneMoreDoublesTheWait(t *testing.
 	}
 }
 
-func TestAProcessThatWorkedClosesTheBreaker(t *testing.T) {
+func TestAProcessThatWroteLivedOrExitedWith0ClosesTheBreaker(t *testing.T) {
 	for name, end := range map[string]func(b *breaker){
-		"it spoke":      func(b *breaker) { b.ended(start, time.Second, true, exitReport{Code: 1}) },
+		"it wrote":      func(b *breaker) { b.ended(start, time.Second, true, exitReport{Code: 1}) },
 		"it lived":      func(b *breaker) { b.ended(start, crashWindow, false, exitReport{Code: 1}) },
 		"it ended well": func(b *breaker) { b.ended(start, 0, false, exitReport{}) },
 	} {
@@ -46,7 +46,7 @@ func TestAProcessThatWorkedClosesTheBreaker(t *testing.T) {
 	}
 }
 
-func TestWhatTheBridgeEndedItselfIsNoCrash(t *testing.T) {
+func TestAProcessThatTheBridgeEndedIsNotACrash(t *testing.T) {
 	b := newBreaker(100, start)
 	for range 20 {
 		b.ended(start, 0, false, exitReport{Code: 137, Ended: "released"})
@@ -56,11 +56,11 @@ func TestWhatTheBridgeEndedItselfIsNoCrash(t *testing.T) {
 	}
 }
 
-func TestStartsHaveARate(t *testing.T) {
+func TestStartsOverTheRateAreRefused(t *testing.T) {
 	b := newBreaker(10, start)
 	for range 10 {
 		if b.allow(start) != nil {
-			t.Fatal("the burst is one second's worth")
+			t.Fatal("the burst is less than the starts of one second")
 		}
 	}
 	if r := b.allow(start); r == nil || r.Reason != "StartRate" {

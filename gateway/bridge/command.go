@@ -6,10 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// startFailure names why a command cannot start, in the kernel's word and in a person's; code is what a shell would exit with.
+// startFailure is why a command cannot start: the errno's name, a message, and the exit code of a shell.
 type startFailure struct {
 	reason, message string
 	code            int
@@ -26,32 +27,28 @@ const (
 
 func startError(path string, err error) error {
 	switch {
-	case errors.Is(err, syscall.ENOENT):
+	case errors.Is(err, unix.ENOENT):
 		return &startFailure{"ENOENT", path + " exists, but its interpreter or loader does not: is it built for this image's libc?", exitNotFound}
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, unix.EACCES):
 		return &startFailure{"EACCES", path + " may not be executed by this user: check its mode and the mount's noexec", exitCannotExecute}
-	case errors.Is(err, syscall.ENOEXEC):
+	case errors.Is(err, unix.ENOEXEC):
 		return &startFailure{"ENOEXEC", path + " is not a program for this machine: wrong architecture, or a script without #!", exitCannotExecute}
 	}
-	var errno syscall.Errno
+	var errno unix.Errno
 	if errors.As(err, &errno) {
 		return &startFailure{errnoName(errno), fmt.Sprintf("%s: %v", path, errno), exitCannotExecute}
 	}
 	return &startFailure{"unknown", fmt.Sprintf("%s: %v", path, err), exitCannotExecute}
 }
 
-func errnoName(errno syscall.Errno) string {
-	names := map[syscall.Errno]string{
-		syscall.EAGAIN: "EAGAIN", syscall.ENOMEM: "ENOMEM", syscall.EMFILE: "EMFILE", syscall.ENFILE: "ENFILE", syscall.E2BIG: "E2BIG",
-		syscall.EPERM: "EPERM", syscall.ETXTBSY: "ETXTBSY", syscall.ELIBBAD: "ELIBBAD", syscall.EIO: "EIO", syscall.ENOTDIR: "ENOTDIR",
-	}
-	if name, ok := names[errno]; ok {
+func errnoName(errno unix.Errno) string {
+	if name := unix.ErrnoName(errno); name != "" {
 		return name
 	}
 	return fmt.Sprintf("errno %d", int(errno))
 }
 
-// lookPath finds a command as execvp would, on the child's own PATH. Errors: *startFailure.
+// lookPath resolves a command as execvp does, on the child's own PATH. Errors: *startFailure.
 func lookPath(command string, env []string) (string, error) {
 	if strings.Contains(command, "/") {
 		return command, executable(command)
@@ -80,8 +77,6 @@ func lookPath(command string, env []string) (string, error) {
 	return "", &startFailure{"ENOENT", fmt.Sprintf("command %q is not on PATH (%s)", command, path), exitNotFound}
 }
 
-const accessExecute = 1
-
 func executable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -90,7 +85,7 @@ func executable(path string) error {
 	if info.IsDir() {
 		return &startFailure{"EACCES", path + " is a directory", exitCannotExecute}
 	}
-	if err := syscall.Access(path, accessExecute); err != nil {
+	if err := unix.Access(path, unix.X_OK); err != nil {
 		return &startFailure{"EACCES", path + " may not be executed by this user", exitCannotExecute}
 	}
 	return nil

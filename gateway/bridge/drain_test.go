@@ -22,14 +22,14 @@ func within(t *testing.T, what string, happened <-chan struct{}) {
 	}
 }
 
-func TestWhatHasBeenLetInAndIsOnlyStartingIsDrainedToo(t *testing.T) {
+func TestDrainWaitsForProcessesThatAreStarting(t *testing.T) {
 	loop, err := newLoop()
 	must(t, err)
 	s := &server{
-		board: newBoard(), nursery: &nursery{}, loop: loop, draining: make(chan struct{}), deadline: make(chan struct{}),
+		state: newStateStore(), reaper: &reaper{}, loop: loop, draining: make(chan struct{}), deadline: make(chan struct{}),
 	}
 	drained := make(chan struct{})
-	s.telling.Add(1)
+	s.pendingReports.Add(1)
 	go func() {
 		s.drain(nil)
 		close(drained)
@@ -40,11 +40,11 @@ func TestWhatHasBeenLetInAndIsOnlyStartingIsDrainedToo(t *testing.T) {
 		t.Fatal("it did not wait for the start")
 	default:
 	}
-	s.telling.Add(-1)
+	s.pendingReports.Add(-1)
 	within(t, "the end", drained)
 }
 
-// There may be only one: it reaps all children of this program.
+// A program has one bridge at most: its reaper reaps all children.
 var late = sync.OnceValue(func() *server {
 	o := defaults()
 	o.command = []string{"cat"}
@@ -74,6 +74,6 @@ func TestASessionThatBeginsAfterTheDeadlineEndsAtOnce(t *testing.T) {
 		}
 	}
 	if last.Exit.Ended != "drain" {
-		t.Fatalf("it was not told of its end: %+v", last)
+		t.Fatalf("no exit report with the cause: %+v", last)
 	}
 }

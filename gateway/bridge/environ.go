@@ -14,14 +14,14 @@ type envSource struct {
 	name  string // variable, or the prefix of a directory's variables
 	value string // literal value with $(VAR) references
 	file  string // read the value from here
-	dir   string // read one variable a file from here
+	dir   string // read a variable from each file in here
 	need  string // this folder must not be empty; name is what it shows
 }
 
 func parseEnv(s string) (envSource, error) {
 	name, value, ok := strings.Cut(s, "=")
 	if !ok || name == "" {
-		return envSource{}, fmt.Errorf("%q: want NAME=VALUE or NAME=@FILE", s)
+		return envSource{}, fmt.Errorf("%q: use NAME=VALUE or NAME=@FILE", s)
 	}
 	if literal, ok := strings.CutPrefix(value, "@@"); ok {
 		return envSource{name: name, value: "@" + literal}, nil
@@ -38,7 +38,7 @@ func parseEnvFromDir(s string) (envSource, error) {
 		prefix, dir = "", s
 	}
 	if dir == "" {
-		return envSource{}, fmt.Errorf("%q: want DIR or PREFIX=DIR", s)
+		return envSource{}, fmt.Errorf("%q: use DIR or PREFIX=DIR", s)
 	}
 	return envSource{name: prefix, dir: dir}, nil
 }
@@ -46,7 +46,7 @@ func parseEnvFromDir(s string) (envSource, error) {
 func parseNeed(s string) (envSource, error) {
 	name, dir, ok := strings.Cut(s, "=")
 	if !ok || name == "" || dir == "" {
-		return envSource{}, fmt.Errorf("%q: want NAME=DIR", s)
+		return envSource{}, fmt.Errorf("%q: use NAME=DIR", s)
 	}
 	return envSource{name: name, need: dir}, nil
 }
@@ -56,11 +56,11 @@ type environment struct {
 	names   []string
 	values  map[string]string
 	missing []string
-	folders []string // what the child reads by itself: a change of it counts as one of its variables
+	folders []string // files that the child itself reads: a change of them counts as a change of its variables
 }
 
 func (e *environment) set(name, value string) {
-	if _, known := e.values[name]; !known {
+	if _, exists := e.values[name]; !exists {
 		e.names = append(e.names, name)
 	}
 	e.values[name] = value
@@ -108,15 +108,15 @@ func (e *environment) addFile(s envSource, root string) {
 }
 
 func (e *environment) addDir(s envSource, root string) {
-	found := readFolder(resolve(root, s.dir), func(name, content string) { e.set(s.name+name, content) })
-	if !found {
+	present := readFolder(resolve(root, s.dir), func(name, content string) { e.set(s.name+name, content) })
+	if !present {
 		e.missing = append(e.missing, s.dir)
 	}
 }
 
 func (e *environment) addNeed(s envSource) {
-	found := readFolder(s.need, func(name, content string) { e.folders = append(e.folders, s.need+"/"+name+"="+content) })
-	if !found {
+	present := readFolder(s.need, func(name, content string) { e.folders = append(e.folders, s.need+"/"+name+"="+content) })
+	if !present {
 		e.missing = append(e.missing, s.name)
 	}
 }
@@ -173,7 +173,7 @@ func expand(s string, values map[string]string) string {
 				continue
 			}
 			name := s[i+1 : i+end]
-			if value, known := values[name]; known {
+			if value, exists := values[name]; exists {
 				out.WriteString(value)
 			} else {
 				out.WriteString("$(" + name + ")")

@@ -11,7 +11,7 @@ import (
 // magic begins the greeting and every control line; see docs/bridge-protocol.md.
 const magic = "MCP-BRIDGE/1 "
 
-// greetingPrefix is what tells a greeting of any version from a raw connection's first bytes.
+// greetingPrefix distinguishes a greeting of any version from a raw connection's first bytes.
 const greetingPrefix = "MCP-BRIDGE/"
 
 const (
@@ -35,7 +35,7 @@ const (
 	greeted
 )
 
-// classify looks at a connection's first bytes without consuming them.
+// classify decides by a connection's first bytes.
 func classify(first []byte) verdict {
 	n := min(len(first), len(greetingPrefix))
 	if !bytes.Equal(first[:n], []byte(greetingPrefix[:n])) {
@@ -51,7 +51,7 @@ func parseGreeting(line []byte) (greeting, error) {
 	var g greeting
 	body, ok := bytes.CutPrefix(line, []byte(magic))
 	if !ok {
-		return g, errors.New("unknown protocol version: this bridge speaks MCP-BRIDGE/1")
+		return g, errors.New("unknown protocol version: this bridge supports MCP-BRIDGE/1")
 	}
 	if err := json.Unmarshal(body, &g); err != nil {
 		return g, fmt.Errorf("the greeting is not a JSON object: %v", err)
@@ -63,13 +63,13 @@ func parseGreeting(line []byte) (greeting, error) {
 			return g, fmt.Errorf("mode attach needs a session key of 1 to %d characters", maxSession)
 		}
 	default:
-		return g, fmt.Errorf("unknown mode %q: want direct, attach or watch", g.Mode)
+		return g, fmt.Errorf("unknown mode %q: use direct, attach or watch", g.Mode)
 	}
 	g.Tag = cleanTag(g.Tag, g.Mode)
 	return g, nil
 }
 
-// cleanTag keeps what cannot be mistaken for anything else in a log.
+// cleanTag keeps the characters that cannot be confused with a log line's own structure.
 func cleanTag(tag, otherwise string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f && r != '[' && r != ']' {
@@ -83,7 +83,7 @@ func cleanTag(tag, otherwise string) string {
 	return clean[:min(len(clean), maxTag)]
 }
 
-// controlLine is one `MCP-BRIDGE/1 {json}` line with its newline.
+// controlLine is a `MCP-BRIDGE/1 {json}` line with its newline.
 func controlLine(v any) []byte {
 	body, err := json.Marshal(v)
 	if err != nil { // only our own structs come here
@@ -92,13 +92,13 @@ func controlLine(v any) []byte {
 	return append(append([]byte(magic), body...), '\n')
 }
 
-// refusal says why a connection does not get what it asked for, or no longer has it; docs/bridge-protocol.md lists the errors.
+// refusal is why a connection is refused or ended; docs/bridge-protocol.md lists the errors.
 type refusal struct {
 	Error      string      `json:"error"`
 	Reason     string      `json:"reason,omitempty"` // for start: ENOENT, EACCES, ENOEXEC …
 	Message    string      `json:"message"`
 	RetryAfter float64     `json:"retryAfter,omitempty"` // seconds
-	Exit       *exitReport `json:"exit,omitempty"`       // what a shell would say, or how the last process ended
+	Exit       *exitReport `json:"exit,omitempty"`       // a shell's exit code, or how the last process ended
 }
 
 func (r *refusal) same(other *refusal) bool {
@@ -121,7 +121,7 @@ type exitNotice struct {
 	Exit exitReport `json:"exit"`
 }
 
-// exitReport says how a child ended. Code is the shell's: 128+n for a signal.
+// exitReport is how a child ended. Code is the shell's: 128+n for a signal.
 type exitReport struct {
 	Code   int      `json:"code"`
 	Signal string   `json:"signal,omitempty"`

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/binary"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // handOver gives the socket itself to a new child as its stdin and stdout. From then on the bridge copies nothing: it waits for
@@ -19,10 +18,10 @@ func (s *server) handOver(conn stream, g greeting) {
 		s.log.printf("hand-over: %v", err)
 		return
 	}
-	defer farewell(fd)
-	s.telling.Add(1)
-	defer s.telling.Add(-1)
-	tell := func(line []byte) {
+	defer lingerClose(fd)
+	s.pendingReports.Add(1)
+	defer s.pendingReports.Add(-1)
+	send := func(line []byte) {
 		if g.Mode != "raw" { // a raw client expects nothing but the child's own bytes
 			sendNow(fd, line)
 		}
@@ -35,19 +34,19 @@ func (s *server) handOver(conn stream, g greeting) {
 	defer s.loop.remove(fd)
 	l, refused := s.prepare(g.Tag)
 	if refused != nil {
-		tell(lastLine(s.refused(*refused)))
+		send(lastLine(s.refused(*refused)))
 		return
 	}
-	tell(controlLine(accepted{Instance: s.board.instance()})) // before the child can write
+	send(controlLine(accepted{Instance: s.state.instance()})) // before the child can write
 	before := bytesSent(fd)
-	l.spoke = func() bool { return bytesSent(fd) != before || peer.hasFinished() }
+	l.wrote = func() bool { return bytesSent(fd) != before || peer.hasFinished() }
 	p, refused := s.start(l, fd, fd)
 	if refused != nil {
-		tell(lastLine(s.refused(*refused)))
+		send(lastLine(s.refused(*refused)))
 		return
 	}
-	s.awaitEnd(p, peer, func() { _ = syscall.Shutdown(fd, syscall.SHUT_RD) })
-	tell(lastLine(exitNotice{p.exit}))
+	s.awaitEnd(p, peer, func() { _ = unix.Shutdown(fd, unix.SHUT_RD) })
+	send(lastLine(exitNotice{p.exit}))
 }
 
 // peer is the other side of a connection, as far as its end goes.
@@ -59,7 +58,7 @@ type peer struct {
 
 func newPeer() *peer { return &peer{finished: make(chan struct{}), gone: make(chan struct{})} }
 
-// hasFinished is true of a client that left before its process: how that ends then says nothing about how it starts.
+// hasFinished reports a client that left before its process: that process's exit code is then no sign of a crash at start.
 func (p *peer) hasFinished() bool { return isClosed(p.finished) }
 
 func (p *peer) finish() { p.once[0].Do(func() { close(p.finished) }) }
@@ -69,7 +68,7 @@ func (p *peer) lose() {
 	p.once[1].Do(func() { close(p.gone) })
 }
 
-// watchPeer learns of the peer's end without waking for its messages.
+// watchPeer waits for the peer's end without a wake-up for each message.
 func (s *server) watchPeer(fd int) (*peer, error) {
 	p := newPeer()
 	return p, s.loop.add(fd, eventsHangup, func(events uint32) {
@@ -81,7 +80,7 @@ func (s *server) watchPeer(fd int) (*peer, error) {
 }
 
 // awaitEnd returns when the child has been reaped and its report is complete. A peer that has sent its last input may wait for
-// the answer: the child has --linger to give it, as a session has. One that is gone, or a bridge that must end, closes the input.
+// the answer: the child has --linger to give it, as a session has. A peer that is gone, or the drain deadline, closes the input.
 func (s *server) awaitEnd(p *process, from *peer, closeInput func()) {
 	select {
 	case <-p.done:
@@ -112,13 +111,9 @@ func takeDescriptor(conn stream) (int, error) {
 	duplicate := -1
 	var failure error
 	err = rc.Control(func(fd uintptr) {
-		r, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
-		if errno != 0 {
-			failure = errno
-			return
+		if duplicate, failure = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); failure == nil {
+			failure = unix.SetNonblock(duplicate, false)
 		}
-		duplicate = int(r)
-		failure = syscall.SetNonblock(duplicate, false)
 	})
 	if err == nil {
 		err = failure
@@ -129,27 +124,27 @@ func takeDescriptor(conn stream) (int, error) {
 // lastLine begins with an empty line, which is no message: a dead child may have left half a line behind.
 func lastLine(v any) []byte { return append([]byte("\n"), controlLine(v)...) }
 
-// sendNow writes one line without ever waiting for a peer that does not read.
+// sendNow writes a line and never waits for a peer that does not read.
 func sendNow(fd int, line []byte) {
-	_, _ = syscall.SendmsgN(fd, line, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+	_, _ = unix.SendmsgN(fd, line, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
-// farewell closes a descriptor in the order that lets the peer read everything: FIN, then read what it still sends, then close.
+// lingerClose closes a descriptor in the order that lets the peer read everything: FIN, then read what it still sends, then close.
 // A close with unread input would be a reset, which may overtake the last line.
-func farewell(fd int) {
-	_ = syscall.Shutdown(fd, syscall.SHUT_WR)
+func lingerClose(fd int) {
+	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	file := pollable(fd, "peer")
 	defer file.Close()
-	_ = file.SetReadDeadline(time.Now().Add(lingerClose))
+	_ = file.SetReadDeadline(time.Now().Add(lingerCloseTimeout))
 	discardAll(file)
 }
 
-const lingerClose = 500 * time.Millisecond
+const lingerCloseTimeout = 500 * time.Millisecond
 
-// refuse says why and closes in that same order.
+// refuse sends the reason and closes in that same order.
 func refuse(conn stream, r refusal) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(lingerClose))
+	_ = conn.SetDeadline(time.Now().Add(lingerCloseTimeout))
 	_, _ = conn.Write(controlLine(r))
 	_ = conn.CloseWrite()
 	discardAll(conn)
@@ -159,26 +154,18 @@ func discardAll(r io.Reader) { _, _ = io.Copy(io.Discard, r) }
 
 // pollable wraps a descriptor for the runtime's poller, so that no thread is spent on waiting for it.
 func pollable(fd int, name string) *os.File {
-	_ = syscall.SetNonblock(fd, true)
+	_ = unix.SetNonblock(fd, true)
 	return os.NewFile(uintptr(fd), name)
 }
 
-const (
-	tcpInfoSize      = 232
-	tcpInfoBytesSent = 200 // offset of tcpi_bytes_sent in struct tcp_info: uapi/linux/tcp.h, since 4.19
-)
-
-// bytesSent asks the kernel what a process has written to a socket that the bridge itself does not see; a number that never comes
-// twice where it cannot tell, as on a socket pair.
+// bytesSent asks the kernel what a process has written to a socket that the bridge itself does not see (tcp_info.tcpi_bytes_sent,
+// Linux 4.19 and newer); where the kernel cannot tell, as on a socket pair, a number that is different each time.
 func bytesSent(fd int) uint64 {
-	var info [tcpInfoSize]byte
-	size := uint32(len(info))
-	_, _, errno := syscall.Syscall6(syscall.SYS_GETSOCKOPT, uintptr(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO,
-		uintptr(unsafe.Pointer(&info[0])), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 || size < tcpInfoBytesSent+8 {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
 		return unknownBytes.Add(1)
 	}
-	return binary.NativeEndian.Uint64(info[tcpInfoBytesSent:])
+	return info.Bytes_sent
 }
 
 var unknownBytes atomic.Uint64

@@ -40,7 +40,7 @@ func (s *server) answerHealth(conn net.Conn) {
 		respond(conn, 405, "only GET\n")
 		return
 	}
-	current, _ := s.board.read()
+	current, _ := s.state.read()
 	switch fields[1] {
 	case "/healthz":
 		respond(conn, 200, "ok\n")
@@ -53,7 +53,7 @@ func (s *server) answerHealth(conn net.Conn) {
 	case "/metrics":
 		respond(conn, 200, s.metrics())
 	default:
-		respond(conn, 404, "want /healthz, /readyz or /metrics\n")
+		respond(conn, 404, "use /healthz, /readyz or /metrics\n")
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// runInstall copies this binary, so that an image without a shell can hand it to another container. The copy appears under its
+// runInstall copies this binary, so that an image without a shell can provide it to another container. The copy appears under its
 // name only when it is whole.
 func runInstall(args []string) int {
 	if len(args) != 1 {
-		fmt.Fprintln(os.Stderr, "mcp-bridge install: want one PATH")
+		fmt.Fprintln(os.Stderr, "mcp-bridge install: exactly 1 PATH is required")
 		return exitUsage
 	}
 	if err := install(args[0]); err != nil {

@@ -8,7 +8,7 @@ import (
 // maxLine bounds one message of a session, in bytes: above the 10 MiB that the TypeScript SDK itself reads.
 const maxLine = 16 << 20
 
-var errLineTooLong = errors.New("a line of over 16 MiB: MCP's stdio transport has one message a line, so this cannot be one")
+var errLineTooLong = errors.New("a line of over 16 MiB: MCP's stdio transport carries one message a line, and no message is this long")
 
 // lineSplitter makes whole lines of chunks of any size. A line that comes whole is not copied.
 type lineSplitter struct{ partial []byte }

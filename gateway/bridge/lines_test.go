@@ -20,14 +20,14 @@ func split(t *testing.T, chunks ...[]byte) (lines []string) {
 	return lines
 }
 
-func TestLinesAreWholeHoweverTheyCome(t *testing.T) {
+func TestLinesAreWholeForAnyChunks(t *testing.T) {
 	got := split(t, []byte("{1"), []byte("}\n"), []byte("\n{2}\n{3}"), []byte("\n{4"))
 	if !slices.Equal(got, []string{"{1}", "", "{2}", "{3}"}) {
 		t.Fatalf("%q", got)
 	}
 }
 
-func TestAGiantLineIsAnErrorWhetherItEndsOrNot(t *testing.T) {
+func TestALineOverTheLimitIsAnErrorWithAndWithoutItsEnd(t *testing.T) {
 	nothing := func([]byte) error { return nil }
 	var s lineSplitter
 	must(t, s.feed(make([]byte, maxLine), nothing))

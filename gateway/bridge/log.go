@@ -7,16 +7,14 @@ import (
 )
 
 const (
-	logQueue = 1024 // lines that may wait for a log that nobody reads at the moment
+	logQueue = 1024 // lines that may wait while the log is not read
 	logFlush = 500 * time.Millisecond
 
-	// A server that floods stderr must not fill the node's disk. This is above what people read, and each process has its own
-	// share, so that none can silence another.
+	// A server that floods stderr must not fill the node's disk. Each process has its own share, so that none can silence another.
 	maxLinesPerSecond = 200
 )
 
-// logger writes whole lines to the container log. It never makes anybody wait: when the log is not read, lines are dropped and
-// counted.
+// logger writes whole lines to the container log. Logging never blocks a server: while the log is not read, lines are dropped.
 type logger struct {
 	lines chan string
 	done  chan struct{}
@@ -36,7 +34,7 @@ func newLogger(out io.Writer) *logger {
 	return l
 }
 
-// flush writes what waits, for a moment at most; nothing is logged after it.
+// flush writes what is queued, for logFlush at most; nothing is logged after it.
 func (l *logger) flush() {
 	select {
 	case l.lines <- "":
@@ -70,14 +68,14 @@ func (l *logger) put(line string) {
 	}
 }
 
-// lineLimit is one process's share of the log in the present second.
+// lineLimit is a process's share of the log in the present second.
 type lineLimit struct {
 	window  time.Time
 	lines   int
 	dropped int
 }
 
-// allow says whether one more line may go, and how many were dropped in the second before.
+// allow reports whether a line may be logged now, and how many were dropped in the second before.
 func (l *lineLimit) allow(now time.Time) (allowed bool, dropped int) {
 	if now.Sub(l.window) >= time.Second {
 		dropped = l.dropped

@@ -4,8 +4,9 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // loop waits for descriptors on one thread of its own. Go's poller is not used for them, for two reasons. It would wake the bridge
@@ -19,48 +20,39 @@ type loop struct {
 	posted      []func()
 	handlers    map[int32]registration
 	generation  int32
-	busy        []func() // those with more to do than one turn allows
+	busy        []func() // handlers with more work than a turn allows
 	scratch     [chunkSize]byte
 }
 
-// registration tells a descriptor from an earlier one of the same number, whose events may still be on their way.
+// registration distinguishes a descriptor from an earlier one of the same number, whose events may still be queued.
 type registration struct {
 	generation int32
 	ready      func(events uint32)
 }
 
 const (
-	edgeTriggered = 1 << 31
-	eventsHangup  = syscall.EPOLLRDHUP | edgeTriggered
-	eventsInput   = syscall.EPOLLIN | edgeTriggered
-	eventsRoom    = syscall.EPOLLOUT | edgeTriggered
-	eventsData    = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
-	eventsBroken  = syscall.EPOLLHUP | syscall.EPOLLERR // reported without being asked for
+	eventsHangup = unix.EPOLLRDHUP | unix.EPOLLET
+	eventsInput  = unix.EPOLLIN | unix.EPOLLET
+	eventsRoom   = unix.EPOLLOUT | unix.EPOLLET
+	eventsData   = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+	eventsBroken = unix.EPOLLHUP | unix.EPOLLERR // reported without being asked for
 )
 
 func newLoop() (*loop, error) {
-	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	wake, err := eventDescriptor()
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
 	l := &loop{epoll: epoll, wake: wake, handlers: map[int32]registration{}}
-	if err := l.add(wake, syscall.EPOLLIN, func(uint32) { l.drainWake() }); err != nil {
+	if err := l.add(wake, unix.EPOLLIN, func(uint32) { l.drainWake() }); err != nil {
 		return nil, err
 	}
 	go l.run()
 	return l, nil
-}
-
-func eventDescriptor() (int, error) {
-	fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(fd), nil
 }
 
 // post runs f on the loop's thread; it may be called from anywhere, the loop included.
@@ -70,12 +62,12 @@ func (l *loop) post(f func()) {
 	first := len(l.posted) == 1
 	l.mu.Unlock()
 	if first {
-		one := [8]byte{1}
-		_, _ = syscall.Write(l.wake, one[:])
+		increment := [8]byte{1}
+		_, _ = unix.Write(l.wake, increment[:])
 	}
 }
 
-// call is post for those who need the outcome; not for the loop itself.
+// call is post that waits until f has run; not for the loop itself.
 func (l *loop) call(f func()) {
 	done := make(chan struct{})
 	l.post(func() { f(); close(done) })
@@ -87,8 +79,8 @@ func (l *loop) add(fd int, events uint32, ready func(events uint32)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.generation++
-	event := syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: l.generation}
-	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
+	event := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: l.generation}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return err
 	}
 	l.handlers[int32(fd)] = registration{l.generation, ready}
@@ -99,15 +91,15 @@ func (l *loop) remove(fd int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.handlers, int32(fd))
-	_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, fd, nil)
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
-// again runs f once more, after others had their turn; only for the loop's own thread.
+// again runs f once more, after the other handlers; only for the loop's own thread.
 func (l *loop) again(f func()) { l.busy = append(l.busy, f) }
 
 func (l *loop) run() {
 	runtime.LockOSThread()
-	events := make([]syscall.EpollEvent, 64)
+	events := make([]unix.EpollEvent, 64)
 	for {
 		n := l.wait(events)
 		for i := range n {
@@ -123,16 +115,16 @@ func (l *loop) run() {
 	}
 }
 
-// hotWait is how long the loop waits without letting Go's scheduler know. Telling it costs more than a message does, since the
-// processor that it gives away must be won back at the next event. The wait is short, so that nothing in the runtime waits for long.
+// hotWait is how long the loop waits without a notice to Go's scheduler. The notice costs more than a message does, since the
+// scheduler takes the processor away and must return it at the next event. The wait is short, so that the runtime is not delayed.
 const hotWait = 1 // millisecond
 
-func (l *loop) wait(events []syscall.EpollEvent) int {
+func (l *loop) wait(events []unix.EpollEvent) int {
 	timeout := hotWait
 	if len(l.busy) > 0 {
 		timeout = 0
 	}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
 		uintptr(timeout), 0, 0)
 	if errno == 0 && n > 0 {
 		return int(n)
@@ -140,17 +132,17 @@ func (l *loop) wait(events []syscall.EpollEvent) int {
 	if timeout == 0 {
 		return 0
 	}
-	blocked, err := syscall.EpollWait(l.epoll, events, -1)
-	if err != nil && err != syscall.EINTR {
+	blocked, err := unix.EpollWait(l.epoll, events, -1)
+	if err != nil && err != unix.EINTR {
 		panic(err) // the descriptor is ours and open: nothing else can go wrong
 	}
 	return max(blocked, 0)
 }
 
-func (l *loop) handler(event *syscall.EpollEvent) func(uint32) {
+func (l *loop) handler(event *unix.EpollEvent) func(uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r, known := l.handlers[event.Fd]; known && r.generation == event.Pad {
+	if r, registered := l.handlers[event.Fd]; registered && r.generation == event.Pad {
 		return r.ready
 	}
 	return nil
@@ -158,7 +150,7 @@ func (l *loop) handler(event *syscall.EpollEvent) func(uint32) {
 
 func (l *loop) drainWake() {
 	var count [8]byte
-	_, _ = syscall.Read(l.wake, count[:])
+	_, _ = unix.Read(l.wake, count[:])
 	l.mu.Lock()
 	posted := l.posted
 	l.posted = nil
@@ -168,33 +160,33 @@ func (l *loop) drainWake() {
 	}
 }
 
-// end is one descriptor of the loop and what is known of it. Its events come at edges, so a flag stays until a call has shown that
-// it is no longer true.
+// end is a descriptor of the loop and its readiness. Its events are edge-triggered, so a flag stays until a call has shown that it
+// is no longer true.
 type end struct {
 	fd       int
 	readable bool
 	writable bool
 	hungUp   bool // there is an end of file, or an error, behind what can be read
-	broken   bool // nobody reads what is written
+	broken   bool // what is written is not read any more
 }
 
 func newEnd(fd int) *end {
-	_ = syscall.SetNonblock(fd, true)
+	_ = unix.SetNonblock(fd, true)
 	return &end{fd: fd, readable: true, writable: true}
 }
 
 func (e *end) note(events uint32) {
 	e.broken = e.broken || events&eventsBroken != 0
-	e.hungUp = e.hungUp || events&(syscall.EPOLLRDHUP|eventsBroken) != 0
-	e.readable = e.readable || e.hungUp || events&syscall.EPOLLIN != 0
-	e.writable = e.writable || events&(syscall.EPOLLOUT|eventsBroken) != 0
+	e.hungUp = e.hungUp || events&(unix.EPOLLRDHUP|eventsBroken) != 0
+	e.readable = e.readable || e.hungUp || events&unix.EPOLLIN != 0
+	e.writable = e.writable || events&(unix.EPOLLOUT|eventsBroken) != 0
 }
 
 // read returns what is there: 0 bytes when that is nothing, io.EOF or another error when nothing will come any more.
 func (e *end) read(buffer []byte) (int, error) {
-	n, err := retry(func() (int, error) { return transfer(syscall.SYS_READ, e.fd, buffer) })
+	n, err := retry(func() (int, error) { return transfer(unix.SYS_READ, e.fd, buffer) })
 	switch {
-	case err == syscall.EAGAIN:
+	case err == unix.EAGAIN:
 		e.readable = false
 		return 0, nil
 	case err != nil:
@@ -210,9 +202,9 @@ func (e *end) read(buffer []byte) (int, error) {
 
 // write returns how much went out, which may be nothing; an error when nothing will go out any more.
 func (e *end) write(data []byte) (int, error) {
-	n, err := retry(func() (int, error) { return transfer(syscall.SYS_WRITE, e.fd, data) })
+	n, err := retry(func() (int, error) { return transfer(unix.SYS_WRITE, e.fd, data) })
 	switch {
-	case err == syscall.EAGAIN:
+	case err == unix.EAGAIN:
 		e.writable = false
 		return 0, nil
 	case err != nil:
@@ -225,15 +217,15 @@ func (e *end) write(data []byte) (int, error) {
 
 func retry(call func() (int, error)) (int, error) {
 	for {
-		if n, err := call(); err != syscall.EINTR {
+		if n, err := call(); err != unix.EINTR {
 			return n, err
 		}
 	}
 }
 
-// transfer is a read or write that cannot block, so the scheduler need not know of it.
+// transfer is a read or write that cannot block, so the scheduler needs no notice.
 func transfer(trap uintptr, fd int, data []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)))
+	n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)))
 	if errno != 0 {
 		return 0, errno
 	}

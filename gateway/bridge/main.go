@@ -19,7 +19,7 @@ var (
 const usage = `usage:
   mcp-bridge serve [flags] -- COMMAND [ARG...]   run COMMAND for each connection
   mcp-bridge install PATH                        copy this binary to PATH
-  mcp-bridge probe ADDR                          ask a bridge's health port whether it is ready
+  mcp-bridge probe ADDR                          check a bridge's health port for readiness
   mcp-bridge version
   docker-mcp-bridge COMMAND [ARG...]             as the original: serve on :4444, start at accept
 `

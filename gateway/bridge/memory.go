@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	guardRatio    = 0.9 // of the container's limit
-	watchRatio    = 0.5 // above it the guard looks often
-	guardRarely   = 500 * time.Millisecond
-	guardOften    = 100 * time.Millisecond
-	guardPatience = time.Second // for a killed group to return its memory
+	guardRatio  = 0.9 // of the container's limit
+	watchRatio  = 0.5 // above it the guard checks often
+	guardRarely = 500 * time.Millisecond
+	guardOften  = 100 * time.Millisecond
+	guardWait   = time.Second // for a killed group to return its memory
 )
 
 // cgroup is where a container's memory is accounted: version 1 or 2, with or without a namespace of its own.
@@ -119,7 +119,7 @@ func (s *server) guardMemory() {
 func (s *server) killLargest(used, limit uint64) {
 	pages := groupPages()
 	var largest *process
-	for _, p := range s.nursery.all() {
+	for _, p := range s.reaper.all() {
 		if largest == nil || pages[p.pid] > pages[largest.pid] {
 			largest = p
 		}
@@ -133,7 +133,7 @@ func (s *server) killLargest(used, limit uint64) {
 	largest.killForMemory()
 	select {
 	case <-largest.done:
-	case <-time.After(guardPatience):
+	case <-time.After(guardWait):
 	}
 }
 

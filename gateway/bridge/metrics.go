@@ -24,12 +24,12 @@ func (c *counters) refuse(reason string) {
 	c.refused[reason]++
 }
 
-// refusals are the values of refused_total's label, so that a rate can be taken from the first one on.
+// refusals are the values of refused_total's label, so that a rate exists from the first refusal on.
 var refusals = []string{"access", "backoff", "capacity", "draining", "greeting", "references", "start", "storm"}
 
 // metrics is the Prometheus text format.
 func (s *server) metrics() string {
-	current, _ := s.board.read()
+	current, _ := s.state.read()
 	var sessions, detached int
 	s.loop.call(func() {
 		sessions = len(s.sessions)
@@ -53,12 +53,12 @@ func (s *server) metrics() string {
 	write("processes_exited_total", "counter", "Server processes that have ended.", "", current.Exited)
 	write("oom_kills_total", "counter", "Server processes killed for memory, by the bridge or by the kernel.", "", c.oomKills.Load())
 	write("sessions", "gauge", "Attached sessions, with or without a connection.", "", sessions)
-	write("sessions_detached", "gauge", "Sessions that wait for a connection.", "", detached)
-	write("session_takeovers_total", "counter", "Connections that another one replaced.", "", c.takeovers.Load())
+	write("sessions_detached", "gauge", "Sessions without a connection.", "", detached)
+	write("session_takeovers_total", "counter", "Connections that a newer connection to the same session replaced.", "", c.takeovers.Load())
 	write("lines_received_total", "counter", "Lines from clients to attached processes.", "", c.linesIn.Load())
 	write("lines_sent_total", "counter", "Lines from attached processes to clients.", "", c.linesOut.Load())
-	write("lines_replayed_total", "counter", "Lines sent once more because they had not been acknowledged.", "", c.replayed.Load())
-	write("junk_lines_total", "counter", "Lines of stdout that are no messages.", "", c.junk.Load())
+	write("lines_replayed_total", "counter", "Lines sent again because they had not been acknowledged.", "", c.replayed.Load())
+	write("junk_lines_total", "counter", "Lines of stdout that are not JSON-RPC messages.", "", c.junk.Load())
 	write("refused_total", "counter", "Connections refused.", c.refusedSamples()...)
 	return out.String()
 }

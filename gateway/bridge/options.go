@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// options is everything that `serve` can be told; the zero values of the durations are never used.
+// options are the settings of `serve`; the zero values of the durations are never used.
 type options struct {
 	listen       string
 	health       string
@@ -40,7 +40,7 @@ func parseServe(args []string) (options, error) {
 	flags.StringVar(&o.listen, "listen", o.listen, "address that clients connect to, `HOST:PORT`")
 	flags.StringVar(&o.health, "health", "", "address of /healthz, /readyz and /metrics, `HOST:PORT`; empty: none")
 	flags.StringVar(&o.refs, "refs", "", "`DIR` that relative files of --env and --env-from-dir are read from")
-	flags.Func("env", "`NAME=VALUE` or NAME=@FILE for the child's environment; @@ is a literal @", func(s string) error {
+	flags.Func("env", "`NAME=VALUE` or NAME=@FILE: a variable of the child's environment; @@ is a literal @", func(s string) error {
 		source, err := parseEnv(s)
 		o.env = append(o.env, source)
 		return err
@@ -50,29 +50,29 @@ func parseServe(args []string) (options, error) {
 		o.env = append(o.env, source)
 		return err
 	})
-	flags.Func("need", "`NAME=DIR`: nothing starts while DIR, which shows NAME, is empty; a change of it counts as one of --env", func(s string) error {
+	flags.Func("need", "`NAME=DIR`: no process starts while DIR, where NAME is mounted, is empty; a change in it counts as a change of --env", func(s string) error {
 		source, err := parseNeed(s)
 		o.env = append(o.env, source)
 		return err
 	})
 	flags.DurationVar(&o.grace, "grace", o.grace, "wait after closing stdin before TERM, and again before KILL")
-	flags.DurationVar(&o.linger, "linger", o.linger, "how long a process outlives its connection, or its client's end of input")
-	flags.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "how long a session lives that its client has marked idle")
-	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout, "longest wait after SIGTERM for the gateway to release processes")
-	flags.IntVar(&o.maxProcesses, "max-processes", o.maxProcesses, "most processes at once")
-	flags.IntVar(&o.maxStartRate, "max-start-rate", o.maxStartRate, "most processes started in a second")
-	flags.IntVar(&o.warm, "warm", 0, "processes kept started ahead; they have pipes, as with --stdio=pipe")
-	flags.Func("stdio", "what raw and direct connections give a process: `socket` (default, the bridge copies nothing) or pipe", func(s string) error {
+	flags.DurationVar(&o.linger, "linger", o.linger, "how long a process lives on after its connection, or its client's end of input")
+	flags.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "how long a session lives after its client has marked it idle")
+	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout, "longest wait after SIGTERM until the gateway has released all processes")
+	flags.IntVar(&o.maxProcesses, "max-processes", o.maxProcesses, "maximum number of processes at once")
+	flags.IntVar(&o.maxStartRate, "max-start-rate", o.maxStartRate, "maximum number of process starts a second")
+	flags.IntVar(&o.warm, "warm", 0, "number of processes started ahead of need; they have pipes, as with --stdio=pipe")
+	flags.Func("stdio", "stdin and stdout of a raw or direct process: `socket` (default; the bridge copies nothing) or pipe", func(s string) error {
 		o.pipes = s == "pipe"
 		if s != "pipe" && s != "socket" {
-			return errors.New("want socket or pipe")
+			return errors.New("use socket or pipe")
 		}
 		return nil
 	})
-	flags.StringVar(&o.access.tokenFile, "token-file", "", "`FILE` with the tokens, one a line, of which a greeting must carry one")
-	flags.StringVar(&o.access.cert, "tls-cert", "", "`FILE` with the certificate chain: the bridge speaks TLS 1.3 only")
-	flags.StringVar(&o.access.key, "tls-key", "", "`FILE` with its key")
-	flags.StringVar(&o.access.clientCA, "tls-client-ca", "", "`FILE` with the authorities of clients' certificates, which are then demanded")
+	flags.StringVar(&o.access.tokenFile, "token-file", "", "`FILE` with the accepted tokens, one a line; the greeting must carry one of them")
+	flags.StringVar(&o.access.cert, "tls-cert", "", "`FILE` with the certificate chain; the bridge then accepts TLS 1.3 only")
+	flags.StringVar(&o.access.key, "tls-key", "", "`FILE` with the private key of --tls-cert")
+	flags.StringVar(&o.access.clientCA, "tls-client-ca", "", "`FILE` with the certificate authorities of clients; a client certificate is then required")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -93,7 +93,7 @@ func (o options) validate() error {
 		}
 	}
 	if o.warm > o.maxProcesses {
-		return fmt.Errorf("--warm is %d: it must not be more than --max-processes, %d", o.warm, o.maxProcesses)
+		return fmt.Errorf("--warm is %d: it must be at most --max-processes, %d", o.warm, o.maxProcesses)
 	}
 	for _, d := range []struct {
 		name  string
@@ -118,7 +118,7 @@ func runServe(args []string) int {
 	return serve(o)
 }
 
-// The original's clients connect anew for every call.
+// The original's clients open a connection for every call.
 const compatibleStartRate = 1000
 
 func runCompatible(command []string) int {

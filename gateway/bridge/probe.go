@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// runProbe is for machines without curl and for people: exit 0 when ADDR's /readyz answers 200.
+// runProbe needs no curl in the image: exit 0 when ADDR's /readyz answers 200.
 func runProbe(args []string) int {
 	if len(args) != 1 {
-		fmt.Fprintln(os.Stderr, "mcp-bridge probe: want one ADDR, for example 127.0.0.1:9444")
+		fmt.Fprintln(os.Stderr, "mcp-bridge probe: exactly 1 ADDR is required, for example 127.0.0.1:9444")
 		return exitUsage
 	}
 	conn, err := net.DialTimeout("tcp", args[0], 3*time.Second)

@@ -3,22 +3,23 @@ package main
 import (
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// process is one running child, leader of its own process group.
+// process is a running child, leader of its own process group.
 type process struct {
-	pid     int
-	epoch   uint64 // the how manieth process of this bridge
-	began   time.Time
-	tail    *stderrTail
-	nursery *nursery
-	spoke   func() bool   // whether it has written something, as far as the bridge can see; asked once, at its end
-	worked  bool          // the answer
-	done    chan struct{} // closed when it has been reaped
-	over    chan struct{} // closed when exit is complete
-	exit    exitReport
+	pid    int
+	epoch  uint64 // ordinal of the process within this bridge
+	began  time.Time
+	tail   *stderrTail
+	reaper *reaper
+	wrote  func() bool   // reports whether it has written something, as far as the bridge can see; called once, at its end
+	worked bool          // the result of wrote
+	done   chan struct{} // closed when it has been reaped
+	over   chan struct{} // closed when exit is complete
+	exit   exitReport
 
 	mu    sync.Mutex
 	ended string // why the bridge ended it
@@ -27,18 +28,18 @@ type process struct {
 }
 
 // signalGroup does nothing once the child has been reaped, when the number may be another's.
-func (p *process) signalGroup(sig syscall.Signal) {
-	p.nursery.mu.Lock()
-	defer p.nursery.mu.Unlock()
-	if p.nursery.children[p.pid] == p {
-		_ = syscall.Kill(-p.pid, sig)
+func (p *process) signalGroup(sig unix.Signal) {
+	p.reaper.mu.Lock()
+	defer p.reaper.mu.Unlock()
+	if p.reaper.children[p.pid] == p {
+		_ = unix.Kill(-p.pid, sig)
 	}
 }
 
-// stop ends a child whose stdin is closed already: wait, TERM, wait, KILL. The first cause is the one that is reported.
+// stop ends a child whose stdin is closed already: wait, TERM, wait, KILL. The first cause is the reported cause.
 func (p *process) stop(grace time.Duration, cause string) {
 	p.blame(cause)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
 		select {
 		case <-p.done:
 			return
@@ -63,10 +64,10 @@ func (p *process) killForMemory() {
 	p.oom = true
 	p.mu.Unlock()
 	p.blame("memory")
-	p.signalGroup(syscall.SIGKILL)
+	p.signalGroup(unix.SIGKILL)
 }
 
-// whenOver calls f with the complete report, at once if there is one.
+// whenOver calls f with the complete report, at once if it exists.
 func (p *process) whenOver(f func(exitReport)) {
 	p.mu.Lock()
 	select {
@@ -80,10 +81,10 @@ func (p *process) whenOver(f func(exitReport)) {
 }
 
 // finish completes the report of a child that has been reaped.
-func (p *process) finish(status syscall.WaitStatus, kernelKilled bool) {
+func (p *process) finish(status unix.WaitStatus, kernelKilled bool) {
 	stderr := p.tail.last()
 	p.mu.Lock()
-	p.worked = p.spoke()
+	p.worked = p.wrote()
 	p.exit = report(status)
 	p.exit.Ended = p.ended
 	p.exit.OOM = p.oom || kernelKilled && p.exit.Signal == "SIGKILL" && p.ended == ""
@@ -96,22 +97,15 @@ func (p *process) finish(status syscall.WaitStatus, kernelKilled bool) {
 	}
 }
 
-func report(status syscall.WaitStatus) exitReport {
+func report(status unix.WaitStatus) exitReport {
 	if status.Signaled() {
 		return exitReport{Code: 128 + int(status.Signal()), Signal: signalName(status.Signal())}
 	}
 	return exitReport{Code: status.ExitStatus()}
 }
 
-func signalName(s syscall.Signal) string {
-	names := map[syscall.Signal]string{
-		syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT", syscall.SIGILL: "SIGILL",
-		syscall.SIGTRAP: "SIGTRAP", syscall.SIGABRT: "SIGABRT", syscall.SIGBUS: "SIGBUS", syscall.SIGFPE: "SIGFPE",
-		syscall.SIGKILL: "SIGKILL", syscall.SIGUSR1: "SIGUSR1", syscall.SIGSEGV: "SIGSEGV", syscall.SIGUSR2: "SIGUSR2",
-		syscall.SIGPIPE: "SIGPIPE", syscall.SIGALRM: "SIGALRM", syscall.SIGTERM: "SIGTERM", syscall.SIGXCPU: "SIGXCPU",
-		syscall.SIGXFSZ: "SIGXFSZ", syscall.SIGSYS: "SIGSYS",
-	}
-	if name, ok := names[s]; ok {
+func signalName(s unix.Signal) string {
+	if name := unix.SignalName(s); name != "" {
 		return name
 	}
 	return fmt.Sprintf("signal %d", int(s))

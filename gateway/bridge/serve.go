@@ -13,27 +13,27 @@ import (
 	"time"
 )
 
-// server owns the listener, the children and what is known about them.
+// server owns the listener, the children and their state.
 type server struct {
 	options
 	log      *logger
-	board    *board
+	state    *stateStore
 	loop     *loop
-	nursery  *nursery
-	warmth   *warmth
+	reaper   *reaper
+	warmPool *warmPool
 	memory   cgroup
 	counters counters
-	starting sync.Mutex          // held from looking for a session to having begun it
+	starting sync.Mutex          // held from the lookup of a session until it has begun
 	sessions map[string]*session // only on the loop's thread
-	waiting  atomic.Int64        // connections that have not said yet what they are
+	waiting  atomic.Int64        // connections that have not been classified yet
 
 	mu      sync.Mutex
 	breaker *breaker
 
-	draining chan struct{} // closed at SIGTERM
-	deadline chan struct{} // closed when draining has taken long enough
-	open     atomic.Int64  // connections and sessions that may still have something to say
-	telling  atomic.Int64  // connections whose process has not started, not ended, or not been reported as ended
+	draining       chan struct{} // closed at SIGTERM
+	deadline       chan struct{} // closed when draining has taken long enough
+	open           atomic.Int64  // connections and sessions that may still send something
+	pendingReports atomic.Int64  // connections whose process has not started, not ended, or not been reported as ended
 }
 
 const (
@@ -46,7 +46,7 @@ const (
 
 func serve(o options) int {
 	debug.SetGCPercent(collectAt)
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the loop may hold one
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the loop may occupy one of them
 	log := newLogger(os.Stderr)
 	defer log.flush()
 	s, err := newServer(o, log)
@@ -69,7 +69,7 @@ func serve(o options) int {
 	stops := stopSignals()
 	go s.pollReferences()
 	go s.guardMemory()
-	go s.warmth.run()
+	go s.warmPool.run()
 	go s.accept(listener)
 	<-stops
 	s.drain(stops)
@@ -84,11 +84,11 @@ func newServer(o options, log *logger) (*server, error) {
 	}
 	memory := findCgroup()
 	s := &server{
-		options: o, log: log, board: newBoard(), loop: loop, nursery: newNursery(o.maxProcesses, memory.oomKills),
+		options: o, log: log, state: newStateStore(), loop: loop, reaper: newReaper(o.maxProcesses, memory.oomKills),
 		sessions: map[string]*session{}, breaker: newBreaker(o.maxStartRate, time.Now()),
 		draining: make(chan struct{}), deadline: make(chan struct{}),
 	}
-	s.warmth = newWarmth(s, o.warm)
+	s.warmPool = newWarmPool(s, o.warm)
 	s.memory = memory
 	s.checkReferences()
 	return s, nil
@@ -100,7 +100,7 @@ func (s *server) accept(listener net.Listener) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // out of descriptors: give some time to return instead of spinning
+		if err != nil { // out of descriptors: wait for some to be released
 			s.log.printf("accept: %v", err)
 			time.Sleep(100 * time.Millisecond)
 			continue
@@ -138,7 +138,7 @@ func (s *server) handle(tcp *net.TCPConn) {
 	}
 }
 
-// meet finds out what a connection wants and whether it may. A refusal without an error is for a peer that cannot be told.
+// meet reads what a connection asks for and checks its access. A refusal without an error is for a peer that cannot read it.
 func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
 	conn := stream(tcp)
 	if s.access.cert != "" {
@@ -148,7 +148,7 @@ func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
 		}
 		conn = inner
 	}
-	kind, line, err := opening(conn)
+	kind, line, err := sniff(conn)
 	if errors.Is(err, errGreetingTooLong) {
 		return conn, greeting{}, &refusal{Error: "greeting", Message: err.Error()}
 	}
@@ -158,7 +158,7 @@ func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
 	if kind == raw {
 		g := greeting{Mode: "raw", Tag: "raw"}
 		if s.access.restricted() {
-			return conn, greeting{}, &refusal{Error: "access", Reason: "GreetingWanted", Message: "this bridge takes no raw connections: greet it"}
+			return conn, greeting{}, &refusal{Error: "access", Reason: "GreetingRequired", Message: "raw connections are disabled; send a greeting line"}
 		}
 		return conn, g, nil
 	}
@@ -171,14 +171,14 @@ func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
 
 // run serves a raw or direct connection.
 func (s *server) run(conn stream, g greeting) {
-	if s.pipes || s.warmth.size > 0 {
+	if s.pipes || s.warmPool.size > 0 {
 		s.pump(conn, g)
 		return
 	}
 	s.handOver(conn, g)
 }
 
-// turnAway closes a connection, with the reason for those who speak the protocol.
+// turnAway closes a connection, with the reason if it was greeted.
 func (s *server) turnAway(conn stream, g greeting, r refusal) {
 	if r.Error == "" || g.Mode == "raw" {
 		_ = conn.Close()
@@ -193,23 +193,23 @@ func (s *server) refused(r refusal) refusal {
 	return r
 }
 
-// junk logs a line of stdout that is no message; a server that prints there still works.
+// junk logs a line of stdout that is not a JSON-RPC message; a server that prints there still works.
 func (s *server) junk(p *process, line []byte) {
 	s.counters.junk.Add(1)
-	s.log.line(p.tail.label(p.pid)+" stdout, no message", string(line), &p.tail.junk)
+	s.log.line(p.tail.label(p.pid)+" stdout, not a message", string(line), &p.tail.junk)
 }
 
-// checkReferences finds out whether the command could start now, without starting it.
+// checkReferences checks whether the command could start now, without starting it.
 func (s *server) checkReferences() {
 	env := buildEnvironment(os.Environ(), s.env, s.refs)
 	_, err := lookPath(expand(s.command[0], env.values), env.list())
-	digest := s.board.digest(env)
-	before, _ := s.board.read()
+	digest := s.state.digest(env)
+	before, _ := s.state.read()
 	var failure *refusal
 	if err != nil {
 		failure = startRefusal(err)
 	} else if before.Failure != nil && before.References == digest {
-		failure = before.Failure // found by a real start: only a change of the environment or a good start clears it
+		failure = before.Failure // from a real start: only a change of the environment or a successful start clears it
 	}
 	same := failure.same(before.Failure)
 	if same && before.References == digest && slices.Equal(before.Missing, env.missing) {
@@ -221,11 +221,11 @@ func (s *server) checkReferences() {
 	if failure != nil && !same {
 		s.log.printf("cannot start: %s: %s", failure.Reason, failure.Message)
 	}
-	s.board.update(func(st *state) {
+	s.state.update(func(st *state) {
 		st.References, st.Failure = digest, failure
 		st.Missing = append([]string{}, env.missing...)
 	})
-	s.warmth.discard("changed")
+	s.warmPool.discard("changed")
 }
 
 func (s *server) pollReferences() {
@@ -234,17 +234,17 @@ func (s *server) pollReferences() {
 	}
 }
 
-// drain lets the gateway decide: while it watches, processes live until it lets go of them or the deadline comes.
+// drain leaves the decision to the gateway: while it watches, processes live until it releases them, at most until the deadline.
 func (s *server) drain(stops <-chan os.Signal) {
 	wait := s.drainTimeout
-	if !s.board.watched() {
+	if !s.state.watched() {
 		wait = 0
 	}
-	close(s.draining) // first: who reads the news must find it true
-	s.board.update(func(st *state) { st.Draining, st.deadline = true, time.Now().Add(wait) })
+	close(s.draining) // first: it must be true before watchers read it
+	s.state.update(func(st *state) { st.Draining, st.deadline = true, time.Now().Add(wait) })
 	deadline := time.After(wait)
-	for s.nursery.count() > 0 || s.telling.Load() > 0 { // what has been let in may only be starting
-		_, changed := s.board.read()
+	for s.reaper.count() > 0 || s.pendingReports.Load() > 0 { // an accepted connection's process may still be starting
+		_, changed := s.state.read()
 		select {
 		case <-changed:
 		case <-time.After(100 * time.Millisecond): // the last exit may have been announced before the read
@@ -253,19 +253,19 @@ func (s *server) drain(stops <-chan os.Signal) {
 			s.endSessions()
 			deadline = nil
 		case <-stops:
-			for _, p := range s.nursery.all() {
+			for _, p := range s.reaper.all() {
 				p.blame("drain")
 				p.signalGroup(syscall.SIGKILL)
 			}
 		}
 	}
-	s.letNoticesOut()
+	s.flushReports()
 }
 
-// letNoticesOut waits for the last lines to clients: for reports of ends, which a busy machine may delay, and for a moment for the
-// connections themselves, of which those that watch stay.
-func (s *server) letNoticesOut() {
-	untilZero(&s.telling, 5*time.Second)
+// flushReports waits for the last lines to clients: for exit reports, which a busy machine may delay, and a second at most for
+// the connections themselves, of which watches stay open.
+func (s *server) flushReports() {
+	untilZero(&s.pendingReports, 5*time.Second)
 	untilZero(&s.open, time.Second)
 }
 

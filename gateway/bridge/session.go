@@ -6,35 +6,36 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
-	inputWindow = 64 << 10 // what may wait for a server that does not read; then its client waits
+	inputWindow = 64 << 10 // input queued for a server that does not read; then its client waits
 	maxMemo     = 4 << 10
 	turnRounds  = 4
 )
 
-// session is one process that outlives its connections: what it writes is kept until a client has acknowledged it.
+// session is a process that outlives its connections: what it writes is kept until a client has acknowledged it.
 // Everything here runs on the loop's thread.
 type session struct {
 	s      *server
 	key    string
 	p      *process
-	spoke  *atomic.Bool
+	wrote  *atomic.Bool
 	stdin  *end // nil once closed
 	stdout *end
 
 	in       []byte // whole lines on their way to the process
 	received uint64 // lines of input taken from clients
-	out      outbox
+	out      replayBuffer
 	memo     string
 	link     *link
 
-	ending    bool        // the process has been told to go
-	exit      *exitReport // it has gone
-	forgotten bool        // its key is free for another: nobody can attach any more
+	ending    bool        // the process is being ended
+	exit      *exitReport // it has been reaped
+	forgotten bool        // its key is free for another session: no connection can attach any more
 	over      bool        // nothing is left
 	linger    *time.Timer
 	idle      *time.Timer
@@ -45,13 +46,13 @@ type session struct {
 type link struct {
 	*end
 	head      []byte // the control line that goes first
-	tail      []byte // the one that goes last
+	tail      []byte // the control line that goes last
 	lines     lineSplitter
 	inputOver bool // the client has half-closed
 	reported  bool // tail is out, and so is our FIN
 }
 
-// control is what a client may say inside a session.
+// control is a client's control line inside a session.
 type control struct {
 	Ack  *uint64 `json:"ack"`
 	Memo *string `json:"memo"`
@@ -79,7 +80,7 @@ func (sess *session) attach(fd int, resumed bool) {
 	sess.s.counters.replayed.Add(uint64(sess.out.rewind()))
 	l := &link{end: newEnd(fd)}
 	l.head = controlLine(accepted{
-		Instance: sess.s.board.instance(), Epoch: sess.p.epoch, Resumed: resumed,
+		Instance: sess.s.state.instance(), Epoch: sess.p.epoch, Resumed: resumed,
 		Acked: &sess.out.acked, Received: &sess.received, Memo: sess.memo,
 	})
 	sess.link = l
@@ -89,13 +90,13 @@ func (sess *session) attach(fd int, resumed bool) {
 	}); err != nil {
 		sess.unlink()
 	}
-	if sess.exit != nil { // its last words are kept no longer than for one more connection
+	if sess.exit != nil { // its last lines are kept for a single further connection
 		sess.wait()
 	}
 	sess.turn()
 }
 
-// turn moves what can be moved, and lets others have theirs before it goes on with more.
+// turn moves what can be moved, turnRounds times at most; more is queued behind the other sessions.
 func (sess *session) turn() {
 	for range turnRounds {
 		if sess.over || !sess.step() {
@@ -111,7 +112,7 @@ func (sess *session) turn() {
 	}
 }
 
-// step says whether there is more to do at once.
+// step reports whether there is more to do at once.
 func (sess *session) step() bool {
 	sess.readClient()
 	sess.feedProcess()
@@ -147,11 +148,11 @@ func (sess *session) readClient() {
 	}
 }
 
-// take is one line from the client.
+// take handles a line from the client.
 func (sess *session) take(line []byte) error {
 	if bytes.HasPrefix(line, []byte(greetingPrefix)) {
-		if body, known := bytes.CutPrefix(line, []byte(magic)); known {
-			return sess.obey(body)
+		if body, supported := bytes.CutPrefix(line, []byte(magic)); supported {
+			return sess.control(body)
 		}
 		return nil
 	}
@@ -167,7 +168,7 @@ func (sess *session) take(line []byte) error {
 	return nil
 }
 
-func (sess *session) obey(body []byte) error {
+func (sess *session) control(body []byte) error {
 	var c control
 	if json.Unmarshal(body, &c) != nil {
 		return nil // of a later version
@@ -200,7 +201,7 @@ func (sess *session) feedProcess() {
 	if len(sess.in) > 0 && sess.stdin.writable {
 		n, err := sess.stdin.write(sess.in)
 		sess.in = sess.in[n:]
-		if err != nil { // it has closed its stdin: that is its right
+		if err != nil { // it has closed its stdin, which it may
 			sess.in = nil
 			sess.closeStdin()
 			return
@@ -236,7 +237,7 @@ func (sess *session) readProcess() {
 		if err != nil {
 			sess.out.finish()
 			sess.closeStdout()
-			sess.stop("") // nothing more can come of it
+			sess.stop("") // no more output can come
 			return
 		}
 	}
@@ -257,7 +258,7 @@ func (sess *session) readOutput() error {
 	if n == 0 {
 		return err
 	}
-	sess.spoke.Store(true)
+	sess.wrote.Store(true)
 	before := sess.out.lines()
 	failure := take(n)
 	sess.s.counters.linesOut.Add(sess.out.lines() - before)
@@ -297,13 +298,13 @@ func (sess *session) nextForClient() ([]byte, func(int)) {
 	}
 	return l.tail, func(n int) {
 		if l.tail = l.tail[n:]; len(l.tail) == 0 {
-			_ = syscall.Shutdown(l.fd, syscall.SHUT_WR)
+			_ = unix.Shutdown(l.fd, unix.SHUT_WR)
 			l.reported = true
 		}
 	}
 }
 
-// settle reports the exit behind everything that was written, and lets go of a session of which nothing is left.
+// settle sends the exit report after everything that was written, and finishes a session of which nothing is left.
 func (sess *session) settle() {
 	if l := sess.link; l != nil && l.inputOver && (l.reported || l.broken) {
 		sess.unlink()

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // launch is a child that could start: what it needs is there and there is room for it.
@@ -14,21 +15,21 @@ type launch struct {
 	path      string
 	argv, env []string
 	tag       string
-	spoke     func() bool // whether it has written anything
+	wrote     func() bool // reports whether it has written anything
 }
 
 // piped is a process whose stdin and stdout are pipes, and the bridge's ends of them.
 type piped struct {
 	p             *process
 	stdin, stdout int
-	spoke         *atomic.Bool // for who reads stdout to set
+	wrote         *atomic.Bool // set by the reader of stdout
 }
 
 func (s *server) prepare(tag string) (*launch, *refusal) {
 	if s.isDraining() {
 		return nil, &refusal{Error: "draining", Message: "this bridge is shutting down"}
 	}
-	if s.nursery.count() >= s.maxProcesses {
+	if s.reaper.count() >= s.maxProcesses {
 		return nil, s.tooMany()
 	}
 	env := buildEnvironment(os.Environ(), s.env, s.refs)
@@ -64,38 +65,38 @@ func isClosed(c <-chan struct{}) bool {
 
 func (s *server) tooMany() *refusal {
 	return &refusal{Error: "capacity", Reason: "MaxProcesses",
-		Message: fmt.Sprintf("%d processes run already, the most that --max-processes allows", s.maxProcesses)}
+		Message: fmt.Sprintf("%d processes are running, the maximum of --max-processes", s.maxProcesses)}
 }
 
 // start runs a prepared child with the given stdin and stdout; the descriptors stay the caller's.
 func (s *server) start(l *launch, stdin, stdout int) (*process, *refusal) {
 	var pipe [2]int
-	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return nil, noDescriptors(err)
 	}
 	tail := newStderrTail(l.tag)
-	p, err := s.nursery.start(l, stdin, stdout, pipe[1], tail)
-	_ = syscall.Close(pipe[1])
+	p, err := s.reaper.start(l, stdin, stdout, pipe[1], tail)
+	_ = unix.Close(pipe[1])
 	if err != nil {
-		_ = syscall.Close(pipe[0])
+		_ = unix.Close(pipe[0])
 		if errors.Is(err, errTooMany) {
 			return nil, s.tooMany()
 		}
 		return nil, s.startFailed(err)
 	}
 	go tail.follow(pollable(pipe[0], "stderr"), p.pid, s.log)
-	s.board.update(func(st *state) {
+	s.state.update(func(st *state) {
 		st.Failure = nil
 		st.Started++
-		st.Processes = s.nursery.count()
+		st.Processes = s.reaper.count()
 	})
 	p.whenOver(func(exit exitReport) { s.ended(p, exit) })
 	return p, nil
 }
 
-// startPiped takes a warm process, or starts one.
+// startPiped takes a warm process, or starts a new process.
 func (s *server) startPiped(tag string) (*piped, *refusal) {
-	if warm := s.warmth.take(tag); warm != nil {
+	if warm := s.warmPool.take(tag); warm != nil {
 		return warm, nil
 	}
 	l, refused := s.prepare(tag)
@@ -110,26 +111,26 @@ func (s *server) startWithPipes(l *launch) (*piped, *refusal) {
 	if err != nil {
 		return nil, noDescriptors(err)
 	}
-	spoke := &atomic.Bool{}
-	l.spoke = spoke.Load
+	wrote := &atomic.Bool{}
+	l.wrote = wrote.Load
 	p, refused := s.start(l, in[0], out[1])
-	_ = syscall.Close(in[0])
-	_ = syscall.Close(out[1])
+	_ = unix.Close(in[0])
+	_ = unix.Close(out[1])
 	if refused != nil {
-		_ = syscall.Close(in[1])
-		_ = syscall.Close(out[0])
+		_ = unix.Close(in[1])
+		_ = unix.Close(out[0])
 		return nil, refused
 	}
-	return &piped{p: p, stdin: in[1], stdout: out[0], spoke: spoke}, nil
+	return &piped{p: p, stdin: in[1], stdout: out[0], wrote: wrote}, nil
 }
 
 func twoPipes() (in, out [2]int, err error) {
-	if err = syscall.Pipe2(in[:], syscall.O_CLOEXEC); err != nil {
+	if err = unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
 		return in, out, err
 	}
-	if err = syscall.Pipe2(out[:], syscall.O_CLOEXEC); err != nil {
-		_ = syscall.Close(in[0])
-		_ = syscall.Close(in[1])
+	if err = unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
+		_ = unix.Close(in[0])
+		_ = unix.Close(in[1])
 	}
 	return in, out, err
 }
@@ -141,9 +142,9 @@ func noDescriptors(err error) *refusal {
 // startFailed logs a failure once, not at each attempt.
 func (s *server) startFailed(err error) *refusal {
 	r := startRefusal(err)
-	known := false
-	s.board.update(func(st *state) { known, st.Failure = st.Failure.same(r), r })
-	if !known {
+	logged := false
+	s.state.update(func(st *state) { logged, st.Failure = st.Failure.same(r), r })
+	if !logged {
 		s.log.printf("cannot start: %s: %s", r.Reason, r.Message)
 	}
 	return r
@@ -166,9 +167,9 @@ func (s *server) ended(p *process, exit exitReport) {
 	if exit.OOM {
 		s.counters.oomKills.Add(1)
 	}
-	s.board.update(func(st *state) {
+	s.state.update(func(st *state) {
 		st.Exited++
-		st.Processes = s.nursery.count()
+		st.Processes = s.reaper.count()
 		st.LastExit = &exit
 	})
 }

@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
 	tailLines    = 20
 	tailLineSize = 512
 	logLineSize  = 8 << 10
-	tailPatience = 20 * time.Millisecond
+	tailWait     = 20 * time.Millisecond
 )
 
 // stderrTail forwards a child's stderr to the log and keeps the last lines for the exit report.
@@ -44,7 +45,7 @@ func (t *stderrTail) label(pid int) string {
 
 var stderrBuffers = sync.Pool{New: func() any { b := make([]byte, logLineSize); return &b }}
 
-// follow reads until the end. Hundreds of processes that say nothing must cost nothing, so a buffer is taken only when there is
+// follow reads until the end. Hundreds of silent processes must cost nothing, so a buffer is taken only when there is
 // something to read.
 func (t *stderrTail) follow(r *os.File, pid int, log *logger) {
 	defer close(t.closed)
@@ -57,8 +58,8 @@ func (t *stderrTail) follow(r *os.File, pid int, log *logger) {
 		buffer := stderrBuffers.Get().(*[]byte)
 		defer stderrBuffers.Put(buffer)
 		for {
-			n, err := retry(func() (int, error) { return syscall.Read(int(fd), *buffer) })
-			if err == syscall.EAGAIN {
+			n, err := retry(func() (int, error) { return unix.Read(int(fd), *buffer) })
+			if err == unix.EAGAIN {
 				return false
 			}
 			if err != nil || n == 0 {
@@ -100,11 +101,11 @@ func (t *stderrTail) keep(line []byte, pid int, log *logger) {
 	}
 }
 
-// last waits a moment for what the dead child had written; an orphan of it may hold the pipe open for ever.
+// last waits tailWait at most for what the dead child had written; an orphan of it may hold the pipe open.
 func (t *stderrTail) last() []string {
 	select {
 	case <-t.closed:
-	case <-time.After(tailPatience):
+	case <-time.After(tailWait):
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,14 +2,15 @@ package main
 
 import (
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const warmRetry = time.Second
 
-// warmth keeps processes that were started ahead. They have pipes, since there is no connection yet that they could be given.
-type warmth struct {
+// warmPool keeps processes that were started ahead of need. They have pipes, since no connection exists yet to hand over.
+type warmPool struct {
 	s     *server
 	size  int
 	mu    sync.Mutex
@@ -17,12 +18,12 @@ type warmth struct {
 	kick  chan struct{}
 }
 
-func newWarmth(s *server, size int) *warmth {
-	return &warmth{s: s, size: size, kick: make(chan struct{}, 1)}
+func newWarmPool(s *server, size int) *warmPool {
+	return &warmPool{s: s, size: size, kick: make(chan struct{}, 1)}
 }
 
 // take returns the oldest warm process, or nil.
-func (w *warmth) take(tag string) *piped {
+func (w *warmPool) take(tag string) *piped {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.ready) == 0 || w.s.isDraining() {
@@ -35,21 +36,21 @@ func (w *warmth) take(tag string) *piped {
 	return first
 }
 
-func (w *warmth) refill() {
+func (w *warmPool) refill() {
 	select {
 	case w.kick <- struct{}{}:
 	default:
 	}
 }
 
-// run keeps the number right, until the bridge drains.
-func (w *warmth) run() {
+// run keeps the number of warm processes at size, until the bridge drains.
+func (w *warmPool) run() {
 	if w.size == 0 {
 		return
 	}
 	for {
 		wait := time.Hour
-		if w.missing() > 0 && !w.startOne() {
+		if w.missing() > 0 && !w.startWarm() {
 			wait = warmRetry
 		} else if w.missing() > 0 {
 			continue
@@ -64,13 +65,13 @@ func (w *warmth) run() {
 	}
 }
 
-func (w *warmth) missing() int {
+func (w *warmPool) missing() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.size - len(w.ready)
 }
 
-func (w *warmth) startOne() bool {
+func (w *warmPool) startWarm() bool {
 	child := w.startReady()
 	if child == nil {
 		return false
@@ -79,8 +80,8 @@ func (w *warmth) startOne() bool {
 	return true
 }
 
-// startReady holds the lock from reading the environment on: a change of it discards this process, too.
-func (w *warmth) startReady() *piped {
+// startReady holds the lock from reading the environment on, so that a change of it discards this process, too.
+func (w *warmPool) startReady() *piped {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l, refused := w.s.prepare("warm")
@@ -95,8 +96,8 @@ func (w *warmth) startReady() *piped {
 	return child
 }
 
-// remove drops one that has ended before anybody took it.
-func (w *warmth) remove(child *piped) {
+// remove drops a process that has ended before it was taken.
+func (w *warmPool) remove(child *piped) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, c := range w.ready {
@@ -109,8 +110,8 @@ func (w *warmth) remove(child *piped) {
 	}
 }
 
-// discard ends all that wait: their environment is no longer the right one.
-func (w *warmth) discard(cause string) {
+// discard ends all warm processes: their environment is out of date.
+func (w *warmPool) discard(cause string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, child := range w.ready {
@@ -123,6 +124,6 @@ func (w *warmth) discard(cause string) {
 }
 
 func (c *piped) close() {
-	_ = syscall.Close(c.stdin)
-	_ = syscall.Close(c.stdout)
+	_ = unix.Close(c.stdin)
+	_ = unix.Close(c.stdout)
 }

@@ -4,11 +4,11 @@ import "time"
 
 const keepAliveInterval = 10 * time.Second
 
-// serveWatch tells the whole state at once, at each change and at the interval, until the watcher goes.
+// serveWatch sends the whole state at once, at each change and at the interval, until the watcher closes.
 func (s *server) serveWatch(conn stream) {
 	defer conn.Close()
-	s.board.watch(1)
-	defer s.board.watch(-1)
+	s.state.watch(1)
+	defer s.state.watch(-1)
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -17,7 +17,7 @@ func (s *server) serveWatch(conn stream) {
 	keepAlive := time.NewTicker(keepAliveInterval)
 	defer keepAlive.Stop()
 	for {
-		current, changed := s.board.read()
+		current, changed := s.state.read()
 		_ = conn.SetWriteDeadline(time.Now().Add(keepAliveInterval))
 		if _, err := conn.Write(controlLine(current)); err != nil {
 			return

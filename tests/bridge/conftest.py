@@ -1,4 +1,4 @@
-"""Bridges for one test, as built and with Go's race detector."""
+"""Bridges for a test, as built and with Go's race detector."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def started(bridge_program: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 class MemoryGroup:
-    """A cgroup for memory that belongs to one test."""
+    """A memory cgroup of a single test."""
 
     def __init__(self) -> None:
         versions = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
@@ -71,7 +71,7 @@ class MemoryGroup:
         self.folder = root / f"mcp-bridge-test-{os.getpid()}"
 
     def wrapper(self, limit: int) -> tuple[str, ...]:
-        """A command that runs another one inside, with at most so many bytes."""
+        """A command that runs another command inside, with at most so many bytes."""
         self.folder.mkdir()
         (self.folder / self._limit).write_text(str(limit))
         return ("sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh")

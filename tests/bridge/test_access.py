@@ -28,7 +28,7 @@ def token_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("greeting", [DIRECT, ATTACH, WATCH], ids=["direct", "attach", "watch"])
-def test_a_token_opens_every_mode_and_nothing_else_does(start: Start, token_file: Path, greeting: dict[str, str]) -> None:
+def test_every_mode_requires_a_token_of_the_file(start: Start, token_file: Path, greeting: dict[str, str]) -> None:
     running = start(*CAT, flags=(f"--token-file={token_file}",))
     for token, reason in (
         ("", "TokenMissing"),
@@ -48,14 +48,14 @@ def test_a_token_opens_every_mode_and_nothing_else_does(start: Start, token_file
     assert "first" not in running.log.read_text().replace(str(token_file), "")
 
 
-def test_raw_connections_are_refused_where_a_token_is_wanted(start: Start, token_file: Path) -> None:
+def test_raw_connections_are_refused_where_a_token_is_required(start: Start, token_file: Path) -> None:
     running = start(*CAT, flags=(f"--token-file={token_file}",))
     with running.connect(b'{"jsonrpc":"2.0"}') as client:
-        assert client.control()["reason"] == "GreetingWanted"
+        assert client.control()["reason"] == "GreetingRequired"
     assert running.children() == []
 
 
-def test_a_rotated_token_counts_at_once(start: Start, token_file: Path) -> None:
+def test_a_rotated_token_applies_to_the_next_connection(start: Start, token_file: Path) -> None:
     running = start(*CAT, flags=(f"--token-file={token_file}",))
     token_file.write_text("third")
     for token, admitted in (("first", False), ("third", True)):
@@ -68,7 +68,7 @@ def test_a_rotated_token_counts_at_once(start: Start, token_file: Path) -> None:
 
 @dataclass
 class Authority:
-    """Makes certificates for one test."""
+    """Makes certificates for a single test."""
 
     folder: Path
 
@@ -167,16 +167,16 @@ def test_a_client_without_the_right_certificate_reaches_nothing(start: Start, au
         assert admitted.control()["instance"]
 
 
-def test_plain_text_on_a_tls_port_is_told(start: Start, authority: Authority) -> None:
+def test_plain_text_on_a_tls_port_is_refused_with_a_reason(start: Start, authority: Authority) -> None:
     running = start(*CAT, flags=tls_flags(authority))
     with running.connect(DIRECT) as client:
-        assert client.control()["reason"] == "TLSWanted"
+        assert client.control()["reason"] == "TLSRequired"
 
 
 def test_a_raw_client_is_refused_over_tls_too(start: Start, authority: Authority) -> None:
     running = start(*CAT, flags=tls_flags(authority))
     with SecureConnection(running, b"{}", authority, authority) as client:
-        assert client.control()["reason"] == "GreetingWanted"
+        assert client.control()["reason"] == "GreetingRequired"
 
 
 def test_a_rotated_certificate_is_used_for_the_next_connection(start: Start, authority: Authority) -> None:
@@ -198,7 +198,7 @@ def test_a_rotated_certificate_is_used_for_the_next_connection(start: Start, aut
         (["--tls-cert={folder}/empty", "--tls-key={folder}/empty"], "--tls-cert, --tls-key: tls: failed to find any PEM data"),
     ],
 )
-def test_files_that_would_refuse_everybody_are_found_at_the_start(
+def test_access_files_that_would_refuse_every_client_are_an_error_at_start(
     program: Path, tmp_path: Path, flags: list[str], message: str
 ) -> None:
     (tmp_path / "empty").write_text("")

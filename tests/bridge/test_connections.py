@@ -51,7 +51,7 @@ def test_a_greeting_may_come_byte_by_byte(start: Start) -> None:
         assert client.control()["instance"]
 
 
-def test_a_connection_that_says_nothing_starts_nothing(start: Start) -> None:
+def test_a_silent_connection_starts_no_process(start: Start) -> None:
     running = start(*CAT)
     with running.connect(), running.connect({"mode": "watch"}) as watch:
         assert watch.control()["processes"] == 0
@@ -60,9 +60,9 @@ def test_a_connection_that_says_nothing_starts_nothing(start: Start) -> None:
 
 def test_each_connection_has_its_own_process(start: Start) -> None:
     running = start("sh", "-c", "echo $$$$; cat")
-    with running.connect(DIRECT) as one, running.connect(DIRECT) as two:
-        one.control(), two.control()
-        assert one.line() != two.line()
+    with running.connect(DIRECT) as first, running.connect(DIRECT) as second:
+        first.control(), second.control()
+        assert first.line() != second.line()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_each_connection_has_its_own_process(start: Start) -> None:
         (b"MCP-BRIDGE/1 \x00\xff\xfe", "not a JSON object"),
     ],
 )
-def test_a_wrong_greeting_gets_one_line_that_says_why(start: Start, greeting: bytes, message: str) -> None:
+def test_an_invalid_greeting_is_answered_with_the_reason(start: Start, greeting: bytes, message: str) -> None:
     running = start(*CAT)
     with running.connect(greeting) as client:
         answer = client.control()
@@ -90,7 +90,7 @@ def test_a_wrong_greeting_gets_one_line_that_says_why(start: Start, greeting: by
 
 
 @pytest.mark.parametrize("flags", [("--grace=50ms",), ("--grace=50ms", "--stdio=pipe")], ids=["socket", "pipe"])
-def test_half_close_is_the_end_of_input_and_answers_still_come_however_late(start: Start, flags: tuple[str, ...]) -> None:
+def test_half_close_is_the_end_of_input_and_late_answers_still_arrive(start: Start, flags: tuple[str, ...]) -> None:
     program = "import sys, time; data = sys.stdin.read(); time.sleep(0.5); print(len(data), flush=True)"
     with start(sys.executable, "-c", program, flags=flags).connect() as client:
         client.socket.sendall(b"x" * 1000)
@@ -100,7 +100,7 @@ def test_half_close_is_the_end_of_input_and_answers_still_come_however_late(star
 
 
 @pytest.mark.parametrize("flags", [(), ("--stdio=pipe",)], ids=["socket", "pipe"])
-def test_a_peer_that_is_gone_is_not_waited_for(start: Start, flags: tuple[str, ...]) -> None:
+def test_the_process_of_a_peer_that_reset_is_ended_without_linger(start: Start, flags: tuple[str, ...]) -> None:
     running = start("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", flags=("--grace=100ms", *flags))
     client = running.connect(b"hello")
     until("the process to start", running.children)
@@ -130,19 +130,19 @@ def test_a_program_that_opens_its_stdin_by_name_needs_pipes(start: Start) -> Non
         assert client.line() == b"{}"
 
 
-def test_a_tag_cannot_forge_a_line_of_the_log(start: Start) -> None:
-    running = start("sh", "-c", "echo said >&2; cat")
+def test_a_tag_cannot_forge_a_log_line(start: Start) -> None:
+    running = start("sh", "-c", "echo started >&2; cat")
     with running.connect({"mode": "direct", "tag": "a]\n[mcp-bridge] all is well\x1b[2J"}) as client:
         client.control()
-        until("the line", lambda: "] said" in running.log.read_text())
+        until("the line", lambda: "] started" in running.log.read_text())
     assert "[amcp-bridgeallis" in running.log.read_text()
 
 
-def test_a_client_that_reads_nothing_stops_its_process_and_nobody_else(start: Start) -> None:
+def test_a_client_that_reads_nothing_stops_only_its_own_process(start: Start) -> None:
     running = start("sh", "-c", 'read x; while :; do echo \'{"flood":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}\'; done')
-    with running.connect(ATTACH) as deaf, running.connect({"mode": "attach", "session": "other"}) as other:
-        deaf.control(), other.control()
-        deaf.send(b"{}")
+    with running.connect(ATTACH) as silent, running.connect({"mode": "attach", "session": "other"}) as other:
+        silent.control(), other.control()
+        silent.send(b"{}")
         other.send(b"{}")
         for number in range(1, 2001):
             assert other.line().startswith(b'{"flood"')

@@ -1,4 +1,4 @@
-"""Many connections and sessions: nothing grows, nobody is mixed up with another."""
+"""Many connections and sessions: nothing grows, no session receives another's lines."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_an_idle_bridge_is_small_and_so_is_a_session(started: Start) -> None:
         assert (attach(250) - before) / 250 <= 64 << 10
 
 
-def test_floods_that_nobody_reads_take_no_memory(started: Start) -> None:
+def test_unread_floods_take_no_memory(started: Start) -> None:
     flood = 'i=0; while :; do echo \'{"flood":"' + "x" * 500 + "\"}'; echo noise >&2; echo junk; done"
     running = started("sh", "-c", f"read x; {flood}")
     with ExitStack() as stack:

@@ -29,7 +29,7 @@ def test_a_literal_at_sign_and_arguments_are_expanded_as_kubernetes_does(start: 
         assert client.line() == b"@home @home/x @home/x"
 
 
-def test_a_missing_reference_is_reported_and_heals(start: Start, tmp_path: Path) -> None:
+def test_a_missing_reference_is_reported_until_it_exists(start: Start, tmp_path: Path) -> None:
     running = start(*CAT, flags=(f"--refs={tmp_path}", "--env=A=@secrets/s/key"))
     assert running.get("/readyz") == (503, "missing references: secrets/s/key\n")
     with running.connect(DIRECT) as client:
@@ -45,7 +45,9 @@ def test_a_missing_reference_is_reported_and_heals(start: Start, tmp_path: Path)
     assert "rotated" not in running.log.read_text()
 
 
-def test_a_needed_folder_is_waited_for_and_its_change_counts_as_one_of_the_environment(start: Start, tmp_path: Path) -> None:
+def test_no_process_starts_while_a_needed_folder_is_empty_and_its_change_changes_the_references(
+    start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "mounted"
     folder.mkdir()
     running = start(*CAT, flags=(f"--need=configmaps/settings={folder}",))
@@ -62,4 +64,4 @@ def test_a_needed_folder_is_waited_for_and_its_change_counts_as_one_of_the_envir
 def test_a_need_without_a_folder_is_refused_by_name(bridge_program: Path) -> None:
     done = subprocess.run([bridge_program, "serve", "--need=x", "--", "cat"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert '"x": want NAME=DIR' in done.stderr
+    assert '"x": use NAME=DIR' in done.stderr

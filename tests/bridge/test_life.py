@@ -67,7 +67,7 @@ def test_draining_has_a_deadline(start: Start, greeting: dict[str, str]) -> None
         assert client.control()["exit"]["ended"] == "drain"
 
 
-def test_an_address_in_use_is_said(bridge_program: Path, start: Start) -> None:
+def test_an_address_in_use_is_an_error_with_exit_code_1(bridge_program: Path, start: Start) -> None:
     running = start(*CAT)
     done = subprocess.run(
         [bridge_program, "serve", f"--listen=127.0.0.1:{running.port}", "--", "cat"],
@@ -86,14 +86,14 @@ def test_an_address_in_use_is_said(bridge_program: Path, start: Start) -> None:
         (["serve"], "no command"),
         (["serve", "--max-processes=0", "--", "cat"], "--max-processes is 0: it must be at least 1"),
         (["serve", "--grace=-1s", "--", "cat"], "--grace is -1s"),
-        (["serve", "--env=NOVALUE", "--", "cat"], "want NAME=VALUE or NAME=@FILE"),
+        (["serve", "--env=NOVALUE", "--", "cat"], "use NAME=VALUE or NAME=@FILE"),
         (["serve", "--what", "--", "cat"], "flag provided but not defined: -what"),
-        (["install"], "want one PATH"),
-        (["probe"], "want one ADDR"),
+        (["install"], "exactly 1 PATH is required"),
+        (["probe"], "exactly 1 ADDR is required"),
         ([], "usage:"),
     ],
 )
-def test_wrong_usage_is_exit_2_and_says_what_is_wrong(bridge_program: Path, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_exit_code_2_with_the_reason(bridge_program: Path, arguments: list[str], message: str) -> None:
     done = subprocess.run([bridge_program, *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert message in done.stderr

@@ -17,7 +17,7 @@ from tests.support.bridges import until
 
 
 @pytest.mark.parametrize("code", range(0, 256, 15))
-def test_the_exit_report_has_the_code_and_the_last_words(start: Start, code: int) -> None:
+def test_the_exit_report_has_the_code_and_the_last_lines_of_stderr(start: Start, code: int) -> None:
     with start("sh", "-c", f"echo goodbye {code} >&2; exit {code}").connect(DIRECT) as client:
         client.control()
         report = client.control()["exit"]
@@ -55,7 +55,7 @@ def test_the_raw_connection_closes_when_the_process_ends(start: Start) -> None:
         assert client.line() == b""
 
 
-def test_a_watch_tells_what_happens(start: Start) -> None:
+def test_a_watch_reports_starts_and_exits(start: Start) -> None:
     running = start("sh", "-c", "read x; exit 9")
     with running.connect(WATCH) as watch:
         first = watch.control()
@@ -142,18 +142,18 @@ def test_a_command_that_cannot_start_is_refused_with_the_reason(
 
 
 def test_a_command_is_looked_up_on_the_childs_own_path(start: Start, tmp_path: Path) -> None:
-    write_program(tmp_path / "special", b"#!/bin/sh\necho found; exec cat\n", 0o755)
+    write_program(tmp_path / "special", b"#!/bin/sh\necho resolved; exec cat\n", 0o755)
     with start("special", flags=(f"--env=PATH={tmp_path}:/usr/bin:/bin",)).connect(DIRECT) as client:
         client.control()
-        assert client.line() == b"found"
+        assert client.line() == b"resolved"
 
 
 def test_too_many_processes_are_refused(start: Start) -> None:
     running = start(*CAT, flags=("--max-processes=1",))
-    with running.connect(DIRECT) as one:
-        one.control()
-        one.send(b"{}")
-        one.line()
+    with running.connect(DIRECT) as first:
+        first.control()
+        first.send(b"{}")
+        first.line()
         with running.connect(DIRECT) as two:
             assert two.control()["error"] == "capacity"
 
@@ -217,7 +217,7 @@ def test_a_start_that_fails_has_a_shells_exit_code(start: Start, tmp_path: Path)
         assert client.control()["exit"]["code"] == 126
 
 
-def test_a_server_that_crashes_at_start_is_given_pauses(start: Start) -> None:
+def test_a_server_that_crashes_at_start_is_backed_off(start: Start) -> None:
     running = start("sh", "-c", "echo broken >&2; exit 3")
     answers = []
     for _ in range(8):
@@ -249,7 +249,7 @@ def test_a_process_that_its_clients_calls_kill_opens_no_breaker(start: Start, mo
 
 
 def test_servers_that_end_badly_after_their_client_open_no_breaker(start: Start) -> None:
-    """Many servers exit with an error when their input ends, and some clients dial anew for each call."""
+    """Many servers exit with an error when their input ends, and some clients connect for each call."""
     running = start("sh", "-c", "cat >/dev/null; exit 1")
     for _ in range(12):
         with running.connect(b"{}"):
@@ -278,7 +278,7 @@ def test_warm_processes_are_there_before_they_are_needed(start: Start) -> None:
             client.control()
             client.send(b"{}")
             pids.append(json.loads(client.line())["pid"])
-            until("the next warm one", lambda: len(running.children()) >= 3)
+            until("the next warm process", lambda: len(running.children()) >= 3)
     assert set(pids) == set(warm)
 
 
@@ -293,7 +293,7 @@ def test_a_warm_process_has_the_present_environment(start: Start, tmp_path: Path
         assert client.line() == b"{new}"
 
 
-def test_a_warm_process_that_dies_is_replaced_with_pauses(start: Start) -> None:
+def test_a_warm_process_that_dies_is_replaced_with_backoff(start: Start) -> None:
     running = start("sh", "-c", "sleep 0.05; exit 1", flags=("--warm=1",))
     until("the breaker", lambda: "mcp_bridge_processes_exited_total 5" in running.get("/metrics")[1])
     with running.connect(ATTACH) as client:
@@ -301,7 +301,7 @@ def test_a_warm_process_that_dies_is_replaced_with_pauses(start: Start) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [(), PID_1], ids=["child", "pid 1"])
-def test_orphans_are_reaped_by_whoever_is_their_parent(start: Start, wrapper: tuple[str, ...]) -> None:
+def test_orphans_are_reaped_as_pid_1_and_as_a_subreaper(start: Start, wrapper: tuple[str, ...]) -> None:
     running = start("sh", "-c", "for i in 1 2 3 4 5; do (setsid sh -c 'sleep 0.1' &) ; done; echo {}; read x", wrapper=wrapper)
     bridge_pid = running.process.pid if not wrapper else until("the bridge", lambda: descendants(running.process.pid))[0]
     with running.connect(DIRECT) as client:

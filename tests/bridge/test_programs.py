@@ -27,7 +27,7 @@ ENTER = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec chroot 
 
 
 def scratch(root: Path) -> str:
-    """Nothing but one static program."""
+    """Nothing but a single static program."""
     tools.run_go(["build", "-o", str(root / "server"), str(SERVER)], root)
     return "/server"
 

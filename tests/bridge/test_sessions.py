@@ -23,11 +23,11 @@ def test_a_session_outlives_its_connection_and_the_memo_comes_back(start: Start)
     with running.connect(ATTACH) as client:
         second = client.control()
         client.send(b"{}")
-        assert [client.line(), client.line()] == [pid, pid]  # the first one had not been acknowledged
+        assert [client.line(), client.line()] == [pid, pid]  # the first line had not been acknowledged
     assert (second["resumed"], second["memo"], second["epoch"]) == (True, "2025-11-25", first["epoch"])
 
 
-def test_a_session_is_over_when_the_client_says_so_or_the_linger_ends(start: Start) -> None:
+def test_a_session_ends_on_end_and_after_the_linger(start: Start) -> None:
     running = start(*CAT, flags=("--linger=300ms",))
     with running.connect({"mode": "attach", "session": "a"}) as client:
         client.control()
@@ -64,7 +64,7 @@ def numbers(client: Connection, count: int) -> list[int]:
     return [json.loads(client.line())["n"] for _ in range(count)]
 
 
-def test_what_was_not_acknowledged_comes_again_in_order(start: Start) -> None:
+def test_unacknowledged_lines_are_sent_again_in_order(start: Start) -> None:
     running = start(*COUNT)
     with running.connect(ATTACH) as client:
         first = client.control()
@@ -81,7 +81,7 @@ def test_what_was_not_acknowledged_comes_again_in_order(start: Start) -> None:
     assert "lines_replayed_total 4" in running.get("/metrics")[1]
 
 
-def test_what_a_process_says_while_nobody_is_there_is_kept(start: Start) -> None:
+def test_output_of_a_detached_process_is_kept(start: Start) -> None:
     running = start("sh", "-c", 'read x; sleep 0.2; echo "{\\"late\\":1}"; cat')
     client = running.connect(ATTACH)
     client.control()
@@ -92,7 +92,7 @@ def test_what_a_process_says_while_nobody_is_there_is_kept(start: Start) -> None
         assert client.line() == b'{"late":1}'
 
 
-def test_last_words_and_the_exit_wait_for_the_next_connection(start: Start) -> None:
+def test_last_lines_and_the_exit_report_are_kept_for_the_next_connection(start: Start) -> None:
     running = start("sh", "-c", 'read x; echo "{\\"last\\":1}"; echo why >&2; exit 5')
     with running.connect(WATCH) as watch:
         client = running.connect(ATTACH)
@@ -109,15 +109,15 @@ def test_last_words_and_the_exit_wait_for_the_next_connection(start: Start) -> N
         client.ack(1)
         assert client.line() == b""
 
-    def begins_anew() -> bool:
+    def new_process() -> bool:
         with running.connect(ATTACH) as client:
             accepted = client.control()
             return "resumed" not in accepted and accepted["epoch"] != epoch
 
-    until("the key to be free for a new process", begins_anew)
+    until("the key to be free for a new process", new_process)
 
 
-def test_a_process_that_ended_with_nothing_to_say_is_not_resumed(start: Start) -> None:
+def test_an_ended_process_without_unacknowledged_lines_is_not_resumed(start: Start) -> None:
     running = start(*COUNT)
     with running.connect(WATCH) as watch:
         with running.connect(ATTACH) as client:
@@ -165,7 +165,7 @@ def test_replay_is_bounded_and_then_the_process_waits(start: Start) -> None:
                 client.ack(number)
 
 
-def test_acknowledging_what_was_never_written_is_refused_and_harms_nobody(start: Start) -> None:
+def test_acknowledging_unwritten_lines_is_refused_and_the_session_lives_on(start: Start) -> None:
     running = start(*COUNT)
     with running.connect(ATTACH) as client:
         epoch = client.control()["epoch"]
@@ -213,7 +213,7 @@ def test_a_take_over_in_the_middle_of_a_line_sends_it_whole(start: Start) -> Non
             assert len(new.line()) == size + 1
 
 
-def test_many_that_attach_at_once_find_one_process(start: Start) -> None:
+def test_many_that_attach_at_once_share_a_process(start: Start) -> None:
     running = start(*CAT)
     with ExitStack() as stack:
         clients = [stack.enter_context(running.connect(ATTACH)) for _ in range(20)]
@@ -248,7 +248,7 @@ def test_a_giant_line_of_a_client_is_refused_and_its_session_lives_on(start: Sta
         assert client.line() == b"{}"
 
 
-def test_a_giant_line_of_a_server_ends_it_and_says_so(start: Start) -> None:
+def test_a_giant_line_of_a_server_ends_it_with_the_reason(start: Start) -> None:
     giant = "import sys; sys.stdin.readline(); sys.stdout.write('{' * (18 << 20)); sys.stdout.flush(); sys.stdin.read()"
     running = start(sys.executable, "-c", giant)
     with running.connect(ATTACH) as client:

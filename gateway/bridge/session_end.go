@@ -1,11 +1,12 @@
 package main
 
 import (
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// exited learns that the process has been reaped.
+// exited records that the process has been reaped.
 func (sess *session) exited(exit exitReport) {
 	sess.exit = &exit
 	sess.in = nil
@@ -17,7 +18,7 @@ func (sess *session) exited(exit exitReport) {
 	sess.turn()
 }
 
-// stop tells the process to go: the end of its input, then TERM, then KILL. Another attach of this key begins a new one.
+// stop ends the process: the end of its input, then TERM, then KILL. The next attach of this key starts a new process.
 func (sess *session) stop(cause string) {
 	if sess.ending {
 		return
@@ -46,7 +47,7 @@ func (sess *session) expire(cause string) {
 	sess.turn()
 }
 
-// leave tells the client why, and closes.
+// leave sends the client the reason, and closes.
 func (sess *session) leave(r refusal) {
 	fd := sess.link.fd
 	sess.s.loop.remove(fd)
@@ -54,7 +55,7 @@ func (sess *session) leave(r refusal) {
 	sess.wait()
 	go func() {
 		sendNow(fd, lastLine(r))
-		farewell(fd)
+		lingerClose(fd)
 	}()
 }
 
@@ -62,7 +63,7 @@ func (sess *session) leave(r refusal) {
 func (sess *session) unlink() {
 	if sess.link != nil {
 		sess.s.loop.remove(sess.link.fd)
-		_ = syscall.Close(sess.link.fd)
+		_ = unix.Close(sess.link.fd)
 		sess.link = nil
 		sess.wait()
 	}
@@ -75,12 +76,12 @@ func (sess *session) closeStdout() { sess.close(&sess.stdout) }
 func (sess *session) close(e **end) {
 	if *e != nil {
 		sess.s.loop.remove((*e).fd)
-		_ = syscall.Close((*e).fd)
+		_ = unix.Close((*e).fd)
 		*e = nil
 	}
 }
 
-// finish forgets everything.
+// finish releases everything.
 func (sess *session) finish() {
 	if sess.over {
 		return

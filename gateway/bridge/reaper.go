@@ -8,25 +8,27 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
-// nursery starts children and reaps everything. There is one waiter in the whole program, so no exit status is ever lost to
-// another; children are started from one locked thread, because the parent death signal belongs to a thread.
-type nursery struct {
+// reaper starts children and reaps all of them. The program has a single waiter, so that no exit status is lost to another;
+// children are started from a single locked thread, because the parent death signal belongs to a thread.
+type reaper struct {
 	mu        sync.Mutex
 	children  map[int]*process
 	maximum   int
 	epoch     uint64
-	oomKills  uint64 // of the kernel, as far as the last look
+	oomKills  uint64 // kernel kills at the last count
 	countOOMs func() uint64
 	requests  chan func()
 }
 
-func newNursery(maximum int, countOOMs func() uint64) *nursery {
-	n := &nursery{children: map[int]*process{}, maximum: maximum, countOOMs: countOOMs, requests: make(chan func())}
+func newReaper(maximum int, countOOMs func() uint64) *reaper {
+	n := &reaper{children: map[int]*process{}, maximum: maximum, countOOMs: countOOMs, requests: make(chan func())}
 	n.oomKills = countOOMs()
 	if os.Getpid() != 1 {
-		becomeSubreaper()
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	}
 	go func() {
 		runtime.LockOSThread()
@@ -38,19 +40,13 @@ func newNursery(maximum int, countOOMs func() uint64) *nursery {
 	return n
 }
 
-const prSetChildSubreaper = 36
-
-func becomeSubreaper() {
-	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0)
-}
-
-func (n *nursery) count() int {
+func (n *reaper) count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.children)
 }
 
-func (n *nursery) all() []*process {
+func (n *reaper) all() []*process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	out := make([]*process, 0, len(n.children))
@@ -64,7 +60,7 @@ var errTooMany = errors.New("too many processes")
 
 // start runs argv with the three descriptors. The lock is held across fork and registration: the reaper cannot see a child that
 // is not in the table yet. Errors: errTooMany, *startFailure.
-func (n *nursery) start(l *launch, stdin, stdout, stderr int, tail *stderrTail) (*process, error) {
+func (n *reaper) start(l *launch, stdin, stdout, stderr int, tail *stderrTail) (*process, error) {
 	type result struct {
 		p   *process
 		err error
@@ -78,7 +74,7 @@ func (n *nursery) start(l *launch, stdin, stdout, stderr int, tail *stderrTail) 
 	return r.p, r.err
 }
 
-func (n *nursery) fork(l *launch, files []uintptr, tail *stderrTail) (*process, error) {
+func (n *reaper) fork(l *launch, files []uintptr, tail *stderrTail) (*process, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.children) >= n.maximum {
@@ -87,14 +83,14 @@ func (n *nursery) fork(l *launch, files []uintptr, tail *stderrTail) (*process, 
 	pid, err := syscall.ForkExec(l.path, l.argv, &syscall.ProcAttr{
 		Env:   l.env,
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL},
 	})
 	if err != nil {
 		return nil, startError(l.path, err)
 	}
 	n.epoch++
 	p := &process{
-		pid: pid, epoch: n.epoch, began: time.Now(), spoke: l.spoke, tail: tail, nursery: n,
+		pid: pid, epoch: n.epoch, began: time.Now(), wrote: l.wrote, tail: tail, reaper: n,
 		done: make(chan struct{}), over: make(chan struct{}),
 	}
 	n.children[pid] = p
@@ -103,14 +99,14 @@ func (n *nursery) fork(l *launch, files []uintptr, tail *stderrTail) (*process, 
 
 // reap waits without reaping (WNOWAIT), so that the dead child's process group still belongs to it while what is left of that
 // group is killed, and only then takes the zombie.
-func (n *nursery) reap() {
+func (n *reaper) reap() {
 	for range childSignals() {
 		for n.reapOne() {
 		}
 	}
 }
 
-func (n *nursery) reapOne() bool {
+func (n *reaper) reapOne() bool {
 	pid := peekZombie()
 	if pid == 0 {
 		return false
@@ -119,11 +115,11 @@ func (n *nursery) reapOne() bool {
 	defer n.mu.Unlock()
 	p := n.children[pid]
 	if p != nil {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
+		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
-	var status syscall.WaitStatus
-	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
-		return !errors.Is(err, syscall.ECHILD)
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		return !errors.Is(err, unix.ECHILD)
 	}
 	if p == nil { // an orphan that was re-parented to us
 		return true
@@ -134,36 +130,34 @@ func (n *nursery) reapOne() bool {
 	return true
 }
 
-// kernelKilled says whether the kernel has killed for memory in this container since the last look.
-func (n *nursery) kernelKilled() bool {
+// kernelKilled reports whether the kernel has killed for memory in this container since the last count.
+func (n *reaper) kernelKilled() bool {
 	before := n.oomKills
 	n.oomKills = n.countOOMs()
 	return n.oomKills > before
 }
 
-// siginfo is the kernel's siginfo_t on 64-bit Linux: three ints, padding to the union's 8-byte boundary, then si_pid; 128 bytes.
-type siginfo struct {
-	_   [16]byte
-	pid int32
-	_   [108]byte
+// childInfo is unix.Siginfo with the process's number, for which that type has no name: si_pid in sigaction(2).
+type childInfo struct {
+	signo, errno, code int32
+	_                  int32 // the kernel aligns the union that follows to 8 bytes
+	pid                int32
+	_                  [108]byte
 }
 
-const (
-	pAll    = 0
-	wExited = 0x4
-	wNoWait = 0x1000000
-)
+var _ = [1]struct{}{}[unsafe.Sizeof(childInfo{})-unsafe.Sizeof(unix.Siginfo{})] // the kernel writes one into the other
 
+// peekZombie is the number of a child that has ended and is not reaped yet; 0 for none.
 func peekZombie() int {
 	for {
-		var info siginfo
-		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pAll, 0, uintptr(unsafe.Pointer(&info)), wExited|wNoWait|syscall.WNOHANG, 0, 0)
-		if errno == syscall.EINTR {
-			continue
-		}
-		if errno != 0 {
+		var info childInfo
+		err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		switch err {
+		case nil:
+			return int(info.pid)
+		case unix.EINTR:
+		default:
 			return 0
 		}
-		return int(info.pid)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// state is what a watcher is told, first whole and then again whole at each change: a watcher that missed something is right
-// again after the next line.
+// state is what a watch receives: the whole of it first, and the whole of it at each change, so that a watcher that missed a line
+// is accurate after the next.
 type state struct {
 	Instance   string      `json:"instance"`
 	Version    string      `json:"version"`
@@ -17,7 +17,7 @@ type state struct {
 	Draining   bool        `json:"draining"`
 	Deadline   float64     `json:"deadline,omitempty"` // while draining: seconds until processes that still run are ended
 	Missing    []string    `json:"missing"`
-	References string      `json:"references"` // keyed digest: tells a change, not the values
+	References string      `json:"references"` // keyed digest: it changes when a value does
 	Failure    *refusal    `json:"failure,omitempty"`
 	Processes  int         `json:"processes"`
 	Started    uint64      `json:"started"`
@@ -27,8 +27,8 @@ type state struct {
 	deadline time.Time
 }
 
-// board holds the state and wakes the watchers.
-type board struct {
+// stateStore holds the state and notifies the watchers.
+type stateStore struct {
 	mu      sync.Mutex
 	id      string
 	current state
@@ -37,18 +37,18 @@ type board struct {
 	watches int
 }
 
-func newBoard() *board {
+func newStateStore() *stateStore {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: crypto/rand aborts the program instead
 	id := hex.EncodeToString(key[:8])
-	return &board{
+	return &stateStore{
 		id: id, current: state{Instance: id, Version: version, Missing: []string{}},
 		changed: make(chan struct{}), key: key[8:],
 	}
 }
 
-// update applies f and wakes the watchers.
-func (b *board) update(f func(*state)) {
+// update applies f and notifies the watchers.
+func (b *stateStore) update(f func(*state)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f(&b.current)
@@ -58,7 +58,7 @@ func (b *board) update(f func(*state)) {
 	b.changed = make(chan struct{})
 }
 
-func (b *board) read() (state, <-chan struct{}) {
+func (b *stateStore) read() (state, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current
@@ -68,23 +68,23 @@ func (b *board) read() (state, <-chan struct{}) {
 	return current, b.changed
 }
 
-// instance tells one life of the bridge from another.
-func (b *board) instance() string { return b.id }
+// instance identifies this run of the bridge: it is different after a restart.
+func (b *stateStore) instance() string { return b.id }
 
-func (b *board) watch(delta int) {
+func (b *stateStore) watch(delta int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.watches += delta
 }
 
-func (b *board) watched() bool {
+func (b *stateStore) watched() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.watches > 0
 }
 
-// digest tells equal environments from different ones without giving a value away: the key never leaves this process.
-func (b *board) digest(env *environment) string {
+// digest is equal for equal environments and reveals no value: its key never leaves this process.
+func (b *stateStore) digest(env *environment) string {
 	h := sha256.New()
 	h.Write(b.key)
 	for _, line := range append(env.list(), env.folders...) {

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// stream is a TCP connection, or the plain end of one that came over TLS.
+// stream is a TCP connection, or the plain end of a TLS connection.
 type stream interface {
 	net.Conn
 	syscall.Conn
@@ -20,16 +22,16 @@ type stream interface {
 
 const firstByteTimeout = 10 * time.Second
 
-var openingBuffers = sync.Pool{New: func() any { b := make([]byte, maxGreeting); return &b }}
+var sniffBuffers = sync.Pool{New: func() any { b := make([]byte, maxGreeting); return &b }}
 
 var (
 	errClosedEarly     = errors.New("closed before its first line was complete")
 	errGreetingTooLong = fmt.Errorf("a greeting of over %d bytes", maxGreeting)
 )
 
-// opening waits for a connection's first bytes. Those of a raw one stay where they are, for the child; a greeting is consumed.
+// sniff waits for a connection's first bytes. Those of a raw one stay where they are, for the child; a greeting is consumed.
 // A connection that waits holds no buffer.
-func opening(conn stream) (kind verdict, line []byte, err error) {
+func sniff(conn stream) (kind verdict, line []byte, err error) {
 	rc, err := conn.SyscallConn()
 	if err != nil {
 		return undecided, nil, err
@@ -38,10 +40,10 @@ func opening(conn stream) (kind verdict, line []byte, err error) {
 	var failure error
 	seen := 0
 	err = rc.Read(func(fd uintptr) bool {
-		buffer := openingBuffers.Get().(*[]byte)
-		defer openingBuffers.Put(buffer)
-		n, _, again := syscall.Recvfrom(int(fd), *buffer, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if again == syscall.EAGAIN || again == syscall.EINTR {
+		buffer := sniffBuffers.Get().(*[]byte)
+		defer sniffBuffers.Put(buffer)
+		n, _, again := unix.Recvfrom(int(fd), *buffer, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if again == unix.EAGAIN || again == unix.EINTR {
 			return false
 		}
 		if again != nil || n == 0 {
@@ -65,7 +67,7 @@ func opening(conn stream) (kind verdict, line []byte, err error) {
 	return kind, line, err
 }
 
-// judge says what a connection is once its first bytes tell.
+// judge classifies a connection once its first bytes suffice.
 func judge(first []byte) (verdict, []byte, error) {
 	if classify(first) != greeted {
 		return classify(first), nil, nil

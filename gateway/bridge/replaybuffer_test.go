@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-func newOutbox(junk *[]string) *outbox {
-	return &outbox{onJunk: func(line []byte) {
+func newReplayBuffer(junk *[]string) *replayBuffer {
+	return &replayBuffer{onJunk: func(line []byte) {
 		if junk != nil {
 			*junk = append(*junk, string(line))
 		}
@@ -18,7 +18,7 @@ func newOutbox(junk *[]string) *outbox {
 }
 
 // drain takes at most limit bytes of what is to be sent.
-func drain(o *outbox, limit int) []byte {
+func drain(o *replayBuffer, limit int) []byte {
 	var out []byte
 	for limit > 0 {
 		data := o.next()
@@ -40,8 +40,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestUnacknowledgedLinesComeAgain(t *testing.T) {
-	o := newOutbox(nil)
+func TestUnacknowledgedLinesAreSentAgain(t *testing.T) {
+	o := newReplayBuffer(nil)
 	must(t, o.write([]byte("{1}\n{2}\n{3}\n{4")))
 	if got := drain(o, 1000); string(got) != "{1}\n{2}\n{3}\n{4" {
 		t.Fatalf("first: %q", got)
@@ -60,8 +60,8 @@ func TestUnacknowledgedLinesComeAgain(t *testing.T) {
 	}
 }
 
-func TestALineThatIsAcknowledgedFromAnEarlierConnectionIsStillSentSinceClientsCount(t *testing.T) {
-	o := newOutbox(nil)
+func TestALineAcknowledgedForAnEarlierConnectionIsStillSent(t *testing.T) {
+	o := newReplayBuffer(nil)
 	must(t, o.write([]byte("{1}\n{2}\n{3}\n")))
 	drain(o, 1000)
 	o.rewind()
@@ -75,8 +75,8 @@ func TestALineThatIsAcknowledgedFromAnEarlierConnectionIsStillSentSinceClientsCo
 	}
 }
 
-func TestNobodyCanAcknowledgeWhatWasNotWritten(t *testing.T) {
-	o := newOutbox(nil)
+func TestAcknowledgingAnUnwrittenLineIsAnError(t *testing.T) {
+	o := newReplayBuffer(nil)
 	must(t, o.write([]byte("{1}\n{2")))
 	if o.acknowledge(2) == nil {
 		t.Fatal("accepted")
@@ -85,9 +85,9 @@ func TestNobodyCanAcknowledgeWhatWasNotWritten(t *testing.T) {
 	must(t, o.acknowledge(0)) // late, not wrong
 }
 
-func TestOnlyMessagesPass(t *testing.T) {
+func TestOnlyJSONRPCMessagesPass(t *testing.T) {
 	var junk []string
-	o := newOutbox(&junk)
+	o := newReplayBuffer(&junk)
 	forged := magic + `{"exit":{}}`
 	must(t, o.write([]byte(forged+"\n\n{1}\njunk "+strings.Repeat("x", 1000)+"\n[2]\n\x00\xff{}\n")))
 	if got := drain(o, 10000); string(got) != "{1}\n[2]\n" {
@@ -100,7 +100,7 @@ func TestOnlyMessagesPass(t *testing.T) {
 
 func TestALastLineWithoutANewlineCounts(t *testing.T) {
 	var junk []string
-	o := newOutbox(&junk)
+	o := newReplayBuffer(&junk)
 	must(t, o.write([]byte("{1")))
 	o.finish()
 	if got := drain(o, 100); string(got) != "{1\n" || o.lines() != 1 {
@@ -113,8 +113,8 @@ func TestALastLineWithoutANewlineCounts(t *testing.T) {
 	}
 }
 
-func TestTheWindowFillsButOneLineMayBeLarger(t *testing.T) {
-	o := newOutbox(nil)
+func TestTheWindowFillsButASingleLineMayBeLarger(t *testing.T) {
+	o := newReplayBuffer(nil)
 	line := append(append([]byte{'{'}, bytes.Repeat([]byte{'x'}, replayWindow+100)...), '\n')
 	must(t, o.write(line[:replayWindow+50]))
 	if o.full() {
@@ -131,8 +131,8 @@ func TestTheWindowFillsButOneLineMayBeLarger(t *testing.T) {
 	}
 }
 
-func TestALineMayBeSixteenMebibytesAndNoMore(t *testing.T) {
-	o := newOutbox(nil)
+func TestALineOfMoreThan16MiBIsAnError(t *testing.T) {
+	o := newReplayBuffer(nil)
 	part := bytes.Repeat([]byte{'{'}, 1<<20)
 	for range 16 {
 		must(t, o.write(part))
@@ -140,14 +140,14 @@ func TestALineMayBeSixteenMebibytesAndNoMore(t *testing.T) {
 	if o.write([]byte("x")) == nil {
 		t.Fatal("accepted")
 	}
-	if err := (&outbox{place: inMessage, chunks: [][]byte{make([]byte, 0, 8)}, end: maxLine}).grew(1); err == nil {
+	if err := (&replayBuffer{place: inMessage, chunks: [][]byte{make([]byte, 0, 8)}, end: maxLine}).grew(1); err == nil {
 		t.Fatal("accepted in place")
 	}
 }
 
-// transcript drives an outbox as a session does, with connections that break anywhere, and returns what each saw.
+// transcript drives an replayBuffer as a session does, with connections that break anywhere, and returns what each saw.
 func transcript(t *testing.T, input []byte, random *rand.Rand) (kept []string) {
-	o := newOutbox(nil)
+	o := newReplayBuffer(nil)
 	var got [][]byte // complete lines in order of their number
 	var partial []byte
 	acked := uint64(0)
@@ -230,7 +230,7 @@ func TestEveryLineComesAtLeastOnceInOrderAndUnchanged(t *testing.T) {
 	}
 }
 
-func FuzzOutbox(f *testing.F) {
+func FuzzReplayBuffer(f *testing.F) {
 	f.Add([]byte("{1}\njunk\n\n[2]\n"), int64(1))
 	f.Add([]byte("{\x00\xff\r\n}\nMCP-BRIDGE/1 {\"end\":true}\n{"), int64(2))
 	f.Fuzz(func(t *testing.T, input []byte, seed int64) {

@@ -23,11 +23,11 @@ const (
 	inJunk            // it did not
 )
 
-// outbox holds the lines that a server wrote and its client has not acknowledged. It knows nothing of descriptors.
+// replayBuffer holds the lines that a server wrote and its client has not acknowledged. It uses no descriptors.
 //
 // Offsets count the bytes of all messages since the process began; base, cursor and end are such offsets, and
 // base <= cursor <= end. base is always at the start of a line.
-type outbox struct {
+type replayBuffer struct {
 	chunks [][]byte
 	head   int     // where base is in chunks[0]
 	base   int64   // first byte that is kept
@@ -35,7 +35,7 @@ type outbox struct {
 	end    int64   // after the last byte that is kept
 	ends   []int64 // after each whole line that is kept
 	acked  uint64  // lines released; the first kept line has number acked+1
-	wanted uint64  // lines acknowledged: more than acked while one of them is not sent yet
+	wanted uint64  // lines acknowledged: more than acked while some of them are not sent yet
 
 	place  place
 	begun  int64 // where the line that is being written began
@@ -44,15 +44,15 @@ type outbox struct {
 }
 
 // lines is the number of whole messages that the server has written.
-func (o *outbox) lines() uint64 { return o.acked + uint64(len(o.ends)) }
+func (o *replayBuffer) lines() uint64 { return o.acked + uint64(len(o.ends)) }
 
-// full says that the server must wait. One line may be larger than the window.
-func (o *outbox) full() bool { return o.end-o.base >= replayWindow && len(o.ends) > 0 }
+// full reports that the server must wait. A single line may be larger than the window.
+func (o *replayBuffer) full() bool { return o.end-o.base >= replayWindow && len(o.ends) > 0 }
 
-func (o *outbox) unacknowledged() bool { return len(o.ends) > 0 }
+func (o *replayBuffer) unacknowledged() bool { return len(o.ends) > 0 }
 
 // write takes what the server wrote. Only lines that can be JSON-RPC messages are kept: a server cannot forge a control line.
-func (o *outbox) write(data []byte) error {
+func (o *replayBuffer) write(data []byte) error {
 	for len(data) > 0 {
 		switch o.place {
 		case atLineStart:
@@ -75,7 +75,7 @@ func (o *outbox) write(data []byte) error {
 }
 
 // rest is how much of data belongs to the message that is being written, its newline included.
-func (o *outbox) rest(data []byte) (int, error) {
+func (o *replayBuffer) rest(data []byte) (int, error) {
 	end := bytes.IndexByte(data, '\n') + 1
 	if end == 0 {
 		end = len(data)
@@ -86,7 +86,7 @@ func (o *outbox) rest(data []byte) (int, error) {
 	return end, nil
 }
 
-func (o *outbox) begin(data []byte) []byte {
+func (o *replayBuffer) begin(data []byte) []byte {
 	switch data[0] {
 	case '\n':
 		return data[1:]
@@ -98,7 +98,7 @@ func (o *outbox) begin(data []byte) []byte {
 	return data
 }
 
-func (o *outbox) skip(data []byte) []byte {
+func (o *replayBuffer) skip(data []byte) []byte {
 	end := bytes.IndexByte(data, '\n')
 	part := data
 	if end >= 0 {
@@ -112,18 +112,18 @@ func (o *outbox) skip(data []byte) []byte {
 	return data[end+1:]
 }
 
-func (o *outbox) finishJunk() {
+func (o *replayBuffer) finishJunk() {
 	o.onJunk(o.sample)
 	o.sample, o.place = o.sample[:0], atLineStart
 }
 
-func (o *outbox) complete() {
+func (o *replayBuffer) complete() {
 	o.ends = append(o.ends, o.end)
 	o.place = atLineStart
 }
 
 // finish is the end of the output: a last line without a newline counts.
-func (o *outbox) finish() {
+func (o *replayBuffer) finish() {
 	switch o.place {
 	case inMessage:
 		o.keep([]byte{'\n'})
@@ -134,7 +134,7 @@ func (o *outbox) finish() {
 }
 
 // keep appends bytes, in chunks that fit: a session with little to say keeps little.
-func (o *outbox) keep(data []byte) {
+func (o *replayBuffer) keep(data []byte) {
 	o.end += int64(len(data))
 	for len(data) > 0 {
 		last := len(o.chunks) - 1
@@ -149,8 +149,8 @@ func (o *outbox) keep(data []byte) {
 	}
 }
 
-// room is where the rest of a long message may be read into, which spares a copy; nil when it is not in the middle of one.
-func (o *outbox) room() []byte {
+// room is where the rest of a long message may be read into, which spares a copy; nil when no long message is incomplete.
+func (o *replayBuffer) room() []byte {
 	if o.place != inMessage || o.end-o.begun < chunkSize/2 {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (o *outbox) room() []byte {
 }
 
 // grew is write for n bytes that were read into room.
-func (o *outbox) grew(n int) error {
+func (o *replayBuffer) grew(n int) error {
 	last := &o.chunks[len(o.chunks)-1]
 	added := (*last)[len(*last) : len(*last)+n]
 	end, err := o.rest(added)
@@ -195,7 +195,7 @@ func freeChunk(chunk []byte) {
 }
 
 // next is what to send now, without the copy; empty when everything has been sent.
-func (o *outbox) next() []byte {
+func (o *replayBuffer) next() []byte {
 	at := o.cursor - o.base + int64(o.head)
 	for _, chunk := range o.chunks {
 		if at < int64(len(chunk)) {
@@ -207,14 +207,14 @@ func (o *outbox) next() []byte {
 }
 
 // sent moves on after n bytes of next.
-func (o *outbox) sent(n int) {
+func (o *replayBuffer) sent(n int) {
 	o.cursor += int64(n)
 	o.release()
 }
 
-// rewind begins anew, for a new connection, with the first line that has not been acknowledged. It returns the number of lines
-// that come again.
-func (o *outbox) rewind() int {
+// rewind restarts, for a new connection, at the first line that has not been acknowledged. It returns the number of lines that
+// are sent again.
+func (o *replayBuffer) rewind() int {
 	sent := o.cursor
 	o.cursor = o.end
 	o.release()
@@ -227,7 +227,7 @@ func (o *outbox) rewind() int {
 }
 
 // acknowledge releases the lines up to number n, which the client has consumed on this connection or an earlier one.
-func (o *outbox) acknowledge(n uint64) error {
+func (o *replayBuffer) acknowledge(n uint64) error {
 	if n > o.lines() {
 		return fmt.Errorf("ack %d: this process has written %d lines", n, o.lines())
 	}
@@ -236,9 +236,9 @@ func (o *outbox) acknowledge(n uint64) error {
 	return nil
 }
 
-// release drops lines that are acknowledged and sent. One that the client knows from an earlier connection is still sent on this
-// one: clients tell lines by counting.
-func (o *outbox) release() {
+// release drops lines that are acknowledged and sent. A line that the client has from an earlier connection is still sent on the
+// present connection: clients number lines by counting.
+func (o *replayBuffer) release() {
 	for o.acked < o.wanted && o.ends[0] <= o.cursor {
 		o.drop(o.ends[0] - o.base)
 		o.ends = o.ends[1:]
@@ -246,7 +246,7 @@ func (o *outbox) release() {
 	}
 }
 
-func (o *outbox) drop(n int64) {
+func (o *replayBuffer) drop(n int64) {
 	o.base += n
 	for n > 0 {
 		here := int64(len(o.chunks[0]) - o.head)
