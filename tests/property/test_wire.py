@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.upstream.bridge.framing import LineSplitter, LineTooLong
+from mcpgateway.protocol.limits import LineTooLong
+from mcpgateway.upstream.bridge.framing import LineSplitter
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -16,7 +16,6 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final, Literal
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from ..config import ToolNames, ToolOverride, ToolRules
@@ -263,8 +262,7 @@ def digest(item: Item) -> str:
 
 @lru_cache(maxsize=16384)
 def _digest(raw: bytes) -> str:
-    canonical = msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
-    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+    return f"sha256:{hashlib.sha256(jsonrpc.canonical(raw)).hexdigest()}"
 
 
 def server_digest(offer: Offer) -> str:

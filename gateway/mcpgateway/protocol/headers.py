@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from . import jsonrpc
@@ -28,7 +27,8 @@ _TYPES: Final = frozenset({"string", "integer", "boolean"})
 Path = tuple[str, ...]
 
 
-_MAX_KNOWN: Final = 256  # bytes of a header's value that are worth remembering
+_MAX_CACHED: Final = 256  # bytes of a header's value that are worth remembering
+_MAX_DEPTH: Final = 32  # levels of `properties` that are searched for annotations
 
 # Which body member the header Mcp-Name repeats, by method.
 NAMED_BY: Final[Mapping[str, str]] = {
@@ -53,7 +53,7 @@ def check_same(header: str, sent: bytes | None, body: str | None) -> None:
 
 def decode_header_value(raw: bytes) -> str | None:
     """The text of a routing header; `=?base64?…?=` marks UTF-8 that is not plain ASCII. None: malformed."""
-    return (_known_header_value if len(raw) <= _MAX_KNOWN else _decode_header_value)(raw)
+    return (_cached_header_value if len(raw) <= _MAX_CACHED else _decode_header_value)(raw)
 
 
 def _decode_header_value(raw: bytes) -> str | None:
@@ -68,11 +68,7 @@ def _decode_header_value(raw: bytes) -> str | None:
         return None
 
 
-_known_header_value = lru_cache(maxsize=4096)(_decode_header_value)  # the same few are sent with every request
-
-
-class _Tool(msgspec.Struct, rename="camel"):
-    input_schema: Any = None
+_cached_header_value = lru_cache(maxsize=4096)(_decode_header_value)  # the same few are sent with every request
 
 
 @lru_cache(maxsize=4096)
@@ -80,28 +76,30 @@ def declared(tool: bytes) -> Mapping[str, tuple[Path, str]]:
     """Which headers a tool's JSON object wants, lower-case: the path of the argument and its type."""
     if KEYWORD not in tool:
         return {}
-    try:
-        schema = msgspec.json.decode(tool, type=_Tool).input_schema
-    except (msgspec.MsgspecError, RecursionError):
-        return {}
-    found: dict[str, tuple[Path, str]] = {}
+    schema = _members(_members(Raw(tool)).get("inputSchema"))
+    annotations: dict[str, tuple[Path, str]] = {}
     for path, token, kind in _annotated(schema, ()):
         if _TOKEN.fullmatch(token) and kind in _TYPES:
-            found.setdefault(_PREFIX + token.lower(), (path, kind))
-    return found
+            annotations.setdefault(_PREFIX + token.lower(), (path, kind))
+    return annotations
 
 
-def _annotated(schema: Any, path: Path) -> Iterator[tuple[Path, str, str]]:
+def _annotated(schema: Mapping[str, Raw], path: Path) -> Iterator[tuple[Path, str, str]]:
     """The annotations that are reached through `properties` alone, as the specification wants."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict) or len(path) > 32:
+    properties = schema.get("properties")
+    if properties is None or KEYWORD not in bytes(properties) or len(path) > _MAX_DEPTH:
         return
-    for name, inner in properties.items():
-        if isinstance(inner, dict):
-            token = inner.get(KEYWORD.decode())
-            if isinstance(token, str) and isinstance(inner.get("type"), str):
-                yield (*path, name), token, inner["type"]
-            yield from _annotated(inner, (*path, name))
+    for name, raw in _members(properties).items():
+        inner = _members(raw)
+        token, kind = (jsonrpc.text(inner.get(member, UNSET)) for member in (KEYWORD.decode(), "type"))
+        if token is not None and kind is not None:
+            yield (*path, name), token, kind
+        yield from _annotated(inner, (*path, name))
+
+
+def _members(raw: Raw | None) -> Mapping[str, Raw]:
+    """The members of what may be an object; none of anything else."""
+    return {} if raw is None else jsonrpc.members_or_none(raw) or {}
 
 
 def check(tool: bytes, arguments: bytes, headers: Mapping[bytes, bytes]) -> None:
@@ -109,7 +107,7 @@ def check(tool: bytes, arguments: bytes, headers: Mapping[bytes, bytes]) -> None
     wanted = declared(tool)
     if not wanted:
         return
-    given = _decode(arguments)
+    given = Raw(arguments or b"{}")
     for name, (path, kind) in wanted.items():
         raw = headers.get(name.encode())
         value = _at(given, path)
@@ -126,7 +124,7 @@ def mirrored(tool: bytes, arguments: bytes) -> dict[str, str]:
     wanted = declared(tool)
     if not wanted:
         return {}
-    given = _decode(arguments)
+    given = Raw(arguments or b"{}")
     values = {name: _at(given, path) for name, (path, _) in wanted.items()}
     return {name: encode(_text(value)) for name, value in values.items() if isinstance(value, bool | int | float | str)}
 
@@ -138,17 +136,15 @@ def encode(value: str) -> str:
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
-def _decode(arguments: bytes) -> Any:
-    try:
-        return msgspec.json.decode(arguments) if arguments else {}
-    except (msgspec.MsgspecError, RecursionError):
-        return {}
-
-
-def _at(arguments: Any, path: Path) -> Any:
+def _at(arguments: Raw, path: Path) -> Any:
+    """The value of an argument; None where it is absent or cannot be decoded."""
+    inner: Raw | None = arguments
     for name in path:
-        arguments = arguments.get(name) if isinstance(arguments, dict) else None
-    return arguments
+        inner = _members(inner).get(name)
+    try:
+        return None if inner is None else jsonrpc.value(inner)
+    except ProtocolError:
+        return None
 
 
 def _text(value: bool | float | str) -> str:

@@ -5,28 +5,35 @@ Source: JSON-RPC 2.0 section 4 and 5; MCP specification, basic protocol (ids are
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-PARSE_ERROR: Final = -32700
-INVALID_REQUEST: Final = -32600
-METHOD_NOT_FOUND: Final = -32601
-INVALID_PARAMS: Final = -32602
-INTERNAL_ERROR: Final = -32603
-RESOURCE_NOT_FOUND: Final = -32002  # legacy; the modern era says INVALID_PARAMS
-HEADER_MISMATCH: Final = -32020
-MISSING_CAPABILITY: Final = -32021
-UNSUPPORTED_VERSION: Final = -32022
+from .codes import HEADER_MISMATCH as HEADER_MISMATCH
+from .codes import INTERNAL_ERROR as INTERNAL_ERROR
+from .codes import INVALID_PARAMS as INVALID_PARAMS
+from .codes import INVALID_REQUEST as INVALID_REQUEST
+from .codes import METHOD_NOT_FOUND as METHOD_NOT_FOUND
+from .codes import MISSING_CAPABILITY as MISSING_CAPABILITY
+from .codes import PARSE_ERROR as PARSE_ERROR
+from .codes import RESOURCE_NOT_FOUND as RESOURCE_NOT_FOUND
+from .codes import UNSUPPORTED_VERSION as UNSUPPORTED_VERSION
+from .codes import ProtocolError as ProtocolError
+from .decoder import PARSE_FAILURES, Decoder, reason
+from .decoder import canonical as canonical
+from .decoder import dump as dump
+from .decoder import items as items
+from .decoder import members as members
+from .decoder import members_or_none as members_or_none
+from .decoder import one_line as one_line
+from .decoder import text as text
+from .decoder import value as value
 
-
-class ProtocolError(Exception):
-    """A message that cannot be served: a JSON-RPC error for its sender."""
-
-    def __init__(self, code: int, message: str, *, data: Any = None, id: bytes = b"null") -> None:
-        super().__init__(message)
-        self.code, self.message, self.data, self.id = code, message, data, id
+_BOM: Final = b"\xef\xbb\xbf"
+_ID: Final = re.compile(rb'"id"\s*+:\s*+("(?:[^"\\]|\\.)*+"|-?[0-9]++)')
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -40,25 +47,21 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     error: Raw | UnsetType = UNSET
 
 
-_decoder = msgspec.json.Decoder(Envelope)
-_members = msgspec.json.Decoder(dict[str, Raw])
-_encode = msgspec.json.Encoder().encode
+_envelope = Decoder(Envelope)
+_parse = _envelope.parse
 
 
 def decode(body: bytes) -> Envelope:
-    """Decode one message. Raises: ProtocolError with the code that the specification names."""
+    """Decode one message; a byte order mark and white space around it are skipped (RFC 8259 section 8.1).
+
+    Raises: ProtocolError with the code that the specification names.
+    """
     try:
         if not body.isascii():
             body.decode()
-        envelope = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        if body.lstrip()[:1] == b"[":
-            raise ProtocolError(INVALID_REQUEST, "batches are not part of this protocol: send one message a request") from error
-        raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(PARSE_ERROR, f"not valid JSON: {error}") from error
-    except RecursionError as error:
-        raise ProtocolError(PARSE_ERROR, "nested too deeply") from error
+        envelope = _parse(body)
+    except PARSE_FAILURES as error:
+        envelope = _recover(body.removeprefix(_BOM), error)
     if envelope.jsonrpc != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'the member "jsonrpc" must be "2.0"')
     if envelope.id is not UNSET and not valid_id(bytes(envelope.id)):
@@ -66,39 +69,28 @@ def decode(body: bytes) -> Envelope:
     return envelope
 
 
+def _recover(body: bytes, failure: Exception) -> Envelope:
+    """Decode what the parser alone refuses, slower. Raises: ProtocolError with the code that the specification names."""
+    if isinstance(failure, UnicodeDecodeError):
+        raise ProtocolError(PARSE_ERROR, f"not valid JSON: {reason(failure)}") from failure
+    try:
+        return _envelope.decode(body)
+    except ProtocolError as error:
+        if not isinstance(error.__cause__, msgspec.ValidationError):
+            raise ProtocolError(PARSE_ERROR, f"not valid JSON: {error.message}") from error
+        if body.lstrip()[:1] == b"[":
+            raise ProtocolError(INVALID_REQUEST, "batches are not part of this protocol: send one message a request") from error
+        raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error.message}") from error
+
+
+def salvage_id(body: bytes, expected: Container[bytes]) -> bytes | None:
+    """The id of a response that cannot be decoded: the first that is expected. None if there is none; linear in the length."""
+    return next((match[1] for match in _ID.finditer(body) if match[1] in expected), None)
+
+
 def valid_id(raw: bytes) -> bool:
     """Whether a raw JSON value is a string or an integer."""
     return raw[:1] == b'"' or raw.lstrip(b"-").isdigit()
-
-
-def members(raw: Raw | bytes | UnsetType) -> dict[str, Raw]:
-    """The members of an object, each still raw; absent means empty. Raises: ProtocolError if it is no object."""
-    if raw is UNSET:
-        return {}
-    try:
-        return _members.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ProtocolError(INVALID_PARAMS, "params must be an object") from error
-
-
-def members_or_none(raw: Raw | UnsetType) -> dict[str, Raw] | None:
-    """The members of an object, each still raw; absent means empty, and None that it is no object."""
-    try:
-        return members(raw)
-    except ProtocolError:
-        return None
-
-
-def dump(value: Any) -> bytes:
-    """Compact JSON; Raw members are copied as they are."""
-    return _encode(value)
-
-
-def one_line(raw: bytes) -> bytes:
-    """The same JSON without line breaks: outside strings they are white space, inside they cannot occur (RFC 8259 section 7)."""
-    if b"\n" in raw or b"\r" in raw:
-        return raw.replace(b"\n", b" ").replace(b"\r", b" ")
-    return raw
 
 
 def request(id: bytes, method: str, params: Raw | bytes | None = None) -> bytes:
@@ -135,34 +127,27 @@ class _Code(msgspec.Struct, gc=False):
     code: int = 0
 
 
-_code = msgspec.json.Decoder(_Code)
+_code = Decoder(_Code)
 
 
-def error_code(raw: bytes) -> int:
+def error_code(raw: Raw | bytes) -> int:
     """The code of an error object; 0 where it has none."""
     try:
         return _code.decode(raw).code
-    except (msgspec.MsgspecError, RecursionError):
+    except ProtocolError:
         return 0
 
 
-_items = msgspec.json.Decoder(list[Raw])
-_text = msgspec.json.Decoder(str)
+def read_error(raw: Raw | bytes) -> ProtocolError:
+    """The error object of a response as an exception; a member that is not what JSON-RPC wants counts as absent."""
+    fields = members_or_none(raw) or {}
+    return ProtocolError(
+        error_code(raw) or INTERNAL_ERROR, text(fields.get("message", UNSET)) or "", data=_value_or_none(fields.get("data"))
+    )
 
 
-def items(raw: Raw) -> list[Raw]:
-    """The items of an array, each still raw. Raises: ProtocolError if it is no array."""
+def _value_or_none(raw: Raw | None) -> Any:
     try:
-        return [Raw(bytes(item)) for item in _items.decode(raw)]
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ProtocolError(INVALID_PARAMS, "not an array") from error
-
-
-def text(raw: Raw | UnsetType) -> str | None:
-    """A JSON string's text, or None for anything else."""
-    if raw is UNSET:
-        return None
-    try:
-        return _text.decode(raw)
-    except msgspec.MsgspecError:
+        return None if raw is None else value(raw)
+    except ProtocolError:
         return None

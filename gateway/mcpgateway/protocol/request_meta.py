@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from .. import __version__
 from . import jsonrpc
+from .decoder import Decoder
 
 META: Final = "io.modelcontextprotocol/"
 VERSION_KEY: Final = META + "protocolVersion"
@@ -40,7 +41,7 @@ class RequestMeta(msgspec.Struct, gc=False):
     progress: Raw | UnsetType = msgspec.field(default=UNSET, name="progressToken")  # of both eras
 
 
-_decoder = msgspec.json.Decoder(RequestMeta)
+_decoder = Decoder(RequestMeta)
 
 
 def server_info(gateway: str) -> dict[str, str]:
@@ -55,7 +56,7 @@ def request_meta_of(params: Mapping[str, Raw] | None) -> RequestMeta:
         return RequestMeta()
     try:
         return _decoder.decode(meta)
-    except (msgspec.MsgspecError, RecursionError):
+    except jsonrpc.ProtocolError:
         return RequestMeta()  # the handler of the method says what is wrong with it
 
 
@@ -67,8 +68,8 @@ def log_level(meta: RequestMeta) -> str | None:
 
 def asking(capabilities: bytes) -> bytes:
     """Of a client's capabilities those that a server can make use of by asking, however their JSON is written."""
-    declared = msgspec.json.decode(capabilities)
-    return msgspec.json.encode({name: declared[name] for name in _ASKS_FOR.values() if name in declared}, order="sorted")
+    declared = jsonrpc.members(capabilities, what="the client's capabilities must be an object")
+    return jsonrpc.canonical(jsonrpc.dump({name: declared[name] for name in _ASKS_FOR.values() if name in declared}))
 
 
 def can_be_asked(method: str, capabilities: bytes) -> bool:

@@ -1,16 +1,42 @@
-"""Server-sent events, read as they come.
+"""Server-sent events: written as bytes, and read from chunks of any size.
 
-Source: WHATWG HTML, "Server-sent events", parsing an event stream.
+Source: WHATWG HTML, "Server-sent events", section 9.2.5 and 9.2.6; MCP specification 2025-11-25, "Streamable HTTP", resumability.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Final
 
-from ..upstream.bridge.framing import LineTooLong
+from .decoder import one_line
+from .limits import MAX_EVENT_LINES, MAX_MESSAGE, LineTooLong
+
+KEEP_ALIVE_COMMENT: Final = b": keep-alive\n\n"  # nothing to its reader; keeps middleboxes from closing the stream
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+# --- written --------------------------------------------------------------------------------------------------------------
+
+
+def message_event(message: bytes, *, id: str = "") -> bytes:
+    """One JSON-RPC message as an event, with an id where it can be asked for again (`Last-Event-ID`)."""
+    head = b"event: message\nid: %b\ndata: " % id.encode() if id else b"event: message\ndata: "
+    return head + one_line(message) + b"\n\n"
+
+
+def named_event(name: str, data: str) -> bytes:
+    """An event that is no message; neither its name nor its data contains a line break."""
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
+def priming_event(id: str, *, retry: int) -> bytes:
+    """An event without data: from here on a client that is cut off can come back, after `retry` milliseconds."""
+    return b"id: %b\nretry: %d\ndata:\n\n" % (id.encode(), retry)
+
+
+# --- read -----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -24,53 +50,61 @@ class Event:
 
 @dataclass(slots=True)
 class EventParser:
-    """Turns chunks of any size into whole events."""
+    """Turns chunks of any size into whole events; its work is linear in the number of bytes."""
 
-    limit: int = 16 << 20  # bytes of one event
+    limit: int = MAX_MESSAGE  # bytes of one event's data, line ends included
+    max_lines: int = MAX_EVENT_LINES
     retry: float | None = None  # seconds that the server wants a client to wait before it comes back
     last_id: str = ""
     _name: str = ""
     _data: list[bytes] = field(default_factory=list)
-    _size: int = 0
-    _parts: list[bytes] = field(default_factory=list)
+    _size: int = 0  # bytes of the event's data so far
+    _lines: int = 0  # lines since the last empty one
+    _parts: list[bytes] = field(default_factory=list)  # of a line whose end has not come
+    _held: int = 0  # bytes of those
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that this chunk completes. Raises: LineTooLong."""
-        if not _LINE_END.search(chunk) and self._parts:
+        """The events that this chunk completes. Raises: LineTooLong for an event of too many bytes or lines."""
+        if self._parts and not _LINE_END.search(chunk) and not self._parts[-1].endswith(b"\r"):
             self._hold(chunk)
             return []
         text = b"".join([*self._parts, chunk])
-        self._parts, self._size = [], sum(map(len, self._data))
+        self._parts, self._held = [], 0
         *lines, rest = _LINE_END.split(text)
         if text.endswith(b"\r"):  # its LF may come with the next chunk
             rest = lines.pop() + b"\r"
+        events = [event for line in lines if (event := self._take(line)) is not None]
         if rest:
             self._hold(rest)
-        return [event for line in lines if (event := self._take(line)) is not None]
+        return events
 
     def _hold(self, part: bytes) -> None:
         self._parts.append(part)
-        self._grow(len(part))
+        self._held += len(part)
+        self._check()
 
-    def _grow(self, size: int) -> None:
-        self._size += size
-        if self._size > self.limit:
+    def _check(self) -> None:
+        if self._size + self._held > self.limit:
             raise LineTooLong(f"an event of over {self.limit} bytes")
+        if self._lines > self.max_lines:
+            raise LineTooLong(f"an event of over {self.max_lines} lines")
 
     def _take(self, line: bytes) -> Event | None:
         if not line:
             event = Event(self._name or "message", b"\n".join(self._data), self.last_id) if self._data else None
-            self._name, self._data, self._size = "", [], 0
+            self._name, self._data, self._size, self._lines = "", [], 0, 0
             return event
+        self._lines += 1
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._grow(len(value))
+            self._size += len(value) + 1
         elif name == b"event":
             self._name = value.decode(errors="replace")
         elif name == b"id" and b"\0" not in value:
             self.last_id = value.decode(errors="replace")
         elif name == b"retry" and value.isdigit():
             self.retry = int(value[:9]) / 1000
+        self._check()
         return None

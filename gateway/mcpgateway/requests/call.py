@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw
 
 from ..catalog.model import Item
 from ..protocol import jsonrpc, request_meta, translation
+from ..protocol.decoder import Decoder
 from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..runtime.deadlines import Deadlines
@@ -354,10 +355,13 @@ class _Annotated(msgspec.Struct):
     annotations: _Annotations = msgspec.field(default_factory=_Annotations)
 
 
+_annotated = Decoder(_Annotated)
+
+
 def _harmless(item: Item) -> bool:
     """Whether a tool says that it reads only, or that doing it twice is as good as once."""
     try:
-        hints = msgspec.json.decode(item.raw, type=_Annotated).annotations
-    except msgspec.MsgspecError:
+        hints = _annotated.decode(item.raw).annotations
+    except jsonrpc.ProtocolError:
         return False
     return hints.read_only_hint is True or hints.idempotent_hint is True

@@ -20,6 +20,7 @@ from msgspec import Raw
 
 from ..access.keyring import KeyRing
 from ..protocol import jsonrpc
+from ..protocol.decoder import Decoder
 from ..protocol.jsonrpc import ProtocolError
 from .responder import Responder
 
@@ -58,6 +59,9 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     binding: str
 
 
+_state = Decoder(_State)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parked:
     call: Waiting
@@ -78,16 +82,16 @@ class InputRequiredStore:
         if len(self._parked) > _MAX_PARKED:
             self._parked.popitem(last=False)[1].call.expire()
         state = _State(id, int(time.time() + PATIENCE), binding)
-        return id, self._ring.sign(msgspec.json.encode(state), _PURPOSE)
+        return id, self._ring.sign(jsonrpc.dump(state), _PURPOSE)
 
     def take(self, state: str, binding: str) -> Waiting:
         """The call behind a `requestState`, once. Raises: ProtocolError, the same for whatever is wrong with it."""
         payload = self._ring.verify(state, _PURPOSE)
         if payload is not None:
-            known = msgspec.json.decode(payload, type=_State)
-            parked = self._parked.get(known.id)
-            if parked is not None and parked.binding == known.binding == binding and known.expires >= time.time():
-                del self._parked[known.id]
+            signed = _state.decode(payload)
+            parked = self._parked.get(signed.id)
+            if parked is not None and parked.binding == signed.binding == binding and signed.expires >= time.time():
+                del self._parked[signed.id]
                 return parked.call
         raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.requestState is not valid (any more): send the request without it")
 
@@ -98,6 +102,5 @@ class InputRequiredStore:
 
 def binding(*, principal: str, method: str, params: dict[str, Raw]) -> str:
     """What a `requestState` belongs to: the identity and the request without its answers, however its JSON is written."""
-    kept = {key: msgspec.json.decode(value) for key, value in params.items() if key in ("name", "uri", "arguments")}
-    text = msgspec.json.encode([principal, method, kept], order="sorted")
-    return hashlib.sha256(text).hexdigest()[:32]
+    kept = {key: Raw(jsonrpc.canonical(params[key])) for key in ("arguments", "name", "uri") if key in params}
+    return hashlib.sha256(jsonrpc.dump([principal, method, kept])).hexdigest()[:32]

@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw
 
 from ..access.keyring import KeyRing
 from ..protocol import jsonrpc
+from ..protocol.decoder import Decoder
 from ..protocol.jsonrpc import ProtocolError
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
@@ -27,6 +28,9 @@ class _Name(msgspec.Struct, frozen=True, array_like=True):
     principal: str  # digest
 
 
+_name = Decoder(_Name)
+
+
 class Tasks:
     """Names tasks for clients, and finds them again."""
 
@@ -35,15 +39,15 @@ class Tasks:
 
     def name(self, server: str, id: str, *, principal: str) -> str:
         """What a principal knows a server's task by."""
-        return self._ring.sign(msgspec.json.encode(_Name(server, id, _digest(principal))), _PURPOSE)
+        return self._ring.sign(jsonrpc.dump(_Name(server, id, _digest(principal))), _PURPOSE)
 
     def find(self, name: str, *, principal: str) -> tuple[str, str]:
         """The server of a task, and the task's own id. Raises: ProtocolError, the same for an unknown one and somebody else's."""
         payload = self._ring.verify(name, _PURPOSE)
         if payload is not None:
-            known = msgspec.json.decode(payload, type=_Name)
-            if known.principal == _digest(principal):
-                return known.server, known.id
+            task = _name.decode(payload)
+            if task.principal == _digest(principal):
+                return task.server, task.id
         raise ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown task: {name[:80]!r}")
 
     def renamed(self, result: bytes, server: str, *, principal: str) -> bytes:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..protocol import jsonrpc
@@ -160,7 +159,7 @@ class Connection(ABC):
         if outcome == "lost":
             raise UpstreamError(value)
         if outcome == "error":
-            raise answer_error(value)
+            raise jsonrpc.read_error(value)
         return Raw(bytes(value))
 
     # --- life -------------------------------------------------------------------------------------------------------------
@@ -268,12 +267,3 @@ def closed_on_failure(connection: Connection) -> Iterator[None]:
     except BaseException:
         connection.close()
         raise
-
-
-def answer_error(raw: Raw) -> jsonrpc.ProtocolError:
-    """The error object of an answer as an exception."""
-    fields = jsonrpc.members(raw)
-    code = bytes(fields.get("code", Raw(b"0")))
-    data = msgspec.json.decode(fields["data"]) if "data" in fields else None
-    number = int(code) if jsonrpc.valid_id(code) and code[:1] != b'"' else jsonrpc.INTERNAL_ERROR
-    return jsonrpc.ProtocolError(number, jsonrpc.text(fields.get("message", UNSET)) or "", data=data)

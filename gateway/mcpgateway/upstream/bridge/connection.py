@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from ...protocol import jsonrpc
+from ...protocol.decoder import Decoder
 from ...protocol.errors import Exit, Failure, Reason, UpstreamError, exited
+from ...protocol.limits import LineTooLong
 from ..connection import Connection
-from .framing import LineSplitter, LineTooLong
+from .framing import LineSplitter
 
 if TYPE_CHECKING:
     from ...catalog.model import Item
@@ -55,7 +57,7 @@ class Control(msgspec.Struct, frozen=True, rename="camel"):
     last_exit: Exit | None = None
 
 
-_decoder = msgspec.json.Decoder(Control)
+_decoder = Decoder(Control)
 
 
 class BridgedConnection(Connection, asyncio.Protocol):
@@ -150,7 +152,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
     def _on_control_line(self, body: bytes) -> None:
         try:
             control = _decoder.decode(body)
-        except msgspec.MsgspecError:
+        except jsonrpc.ProtocolError:
             self.on_invalid()
             return
         if control.error:

@@ -5,15 +5,13 @@ Source: MCP specification, "stdio": one JSON-RPC message a line, UTF-8, delimite
 
 from __future__ import annotations
 
-
-class LineTooLong(Exception):
-    """A line grew over the limit; the stream cannot be trusted any more."""
+from ...protocol.limits import MAX_MESSAGE, LineTooLong
 
 
 class LineSplitter:
     """Turns chunks of any size into whole lines."""
 
-    def __init__(self, limit: int = 16 << 20) -> None:
+    def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0

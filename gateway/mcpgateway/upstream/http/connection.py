@@ -20,9 +20,9 @@ from ...config import Header
 from ...protocol import headers as mcp_headers
 from ...protocol import jsonrpc, versions
 from ...protocol.errors import Failure, Reason, UpstreamError
+from ...protocol.limits import LineTooLong
 from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
-from ..bridge.framing import LineTooLong
 from ..connection import Connection
 from .responses import AWAY, error_of, is_stream, place, read_body, read_events, read_headers, redirection, unreachable
 

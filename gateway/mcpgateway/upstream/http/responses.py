@@ -13,9 +13,10 @@ from yarl import URL
 
 from ...config import Header
 from ...protocol import jsonrpc
+from ...protocol.decoder import Decoder
 from ...protocol.errors import Failure, Reason, UpstreamError
+from ...protocol.limits import LineTooLong
 from ...protocol.sse_events import Event, EventParser
-from ..bridge.framing import LineTooLong
 
 AWAY: Final = frozenset({408, 429, 502, 503, 504})  # what proxies answer when nobody is there, and servers that cannot now
 _MAX_HEADER: Final = 16 << 10
@@ -25,7 +26,7 @@ class _Refusal(msgspec.Struct):
     error: Raw | UnsetType = UNSET
 
 
-_refusal = msgspec.json.Decoder(_Refusal)
+_refusal = Decoder(_Refusal)
 
 
 def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
@@ -65,7 +66,7 @@ def error_of(body: bytes) -> Raw | None:
     """The JSON-RPC error in a body, if it is one; its id may be null, since a refused message has not been read."""
     try:
         error = _refusal.decode(body).error
-    except msgspec.MsgspecError:
+    except jsonrpc.ProtocolError:
         return None
     return None if error is UNSET or not bytes(error).startswith(b"{") else Raw(jsonrpc.one_line(bytes(error)))
 
