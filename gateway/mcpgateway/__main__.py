@@ -10,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 from .config import ConfigError
+from .edge.limits import DEFAULT_LIMITS, Limits
 from .gateway import Settings, start
 from .runtime.metrics import set_up_logging
 
@@ -32,6 +33,15 @@ def parse(argv: list[str]) -> tuple[Settings, bool]:
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 8811), help="clients' HOST:PORT")
     parser.add_argument("--internal", type=_address, default=("127.0.0.1", 8812), help="HOST:PORT of probes, status, metrics")
     parser.add_argument("--drain-delay", type=float, default=0.0, help="seconds between unready and closing")
+    parser.add_argument(
+        "--max-connections", type=int, default=DEFAULT_LIMITS.connections, help="client connections; further ones get 503"
+    )
+    parser.add_argument(
+        "--max-connections-per-address",
+        type=int,
+        default=DEFAULT_LIMITS.connections_per_address,
+        help="client connections from one peer address, which may be a proxy (0: no limit)",
+    )
     parser.add_argument("--log", choices=["json", "text"], default="json")
     args = parser.parse_args(argv)
     settings = Settings(
@@ -41,6 +51,7 @@ def parse(argv: list[str]) -> tuple[Settings, bool]:
         listen=args.listen,
         internal=args.internal,
         drain_delay=args.drain_delay,
+        limits=Limits(connections=args.max_connections, connections_per_address=args.max_connections_per_address),
     )
     return settings, args.log == "json"
 

@@ -10,24 +10,27 @@ import contextlib
 import secrets
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 
 from . import __version__
 from .access.audit import Audit
 from .access.keyring import KeyRing
 from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
-from .edge.connection import protocol_class
-from .edge.internal import Report, StatusBoard, server_status
-from .edge.routes import client_app, internal_app
+from .edge.connection import connection_class
+from .edge.internal import Report, StatusBoard, internal_app, server_status
+from .edge.limits import DEFAULT_LIMITS, Limits
+from .edge.routes import client_routes
+from .edge.shared import Edge
 from .requests.router import Router
 from .requests.startup_gate import PATIENCE
 from .runtime.background import Background
+from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
 from .upstream.bridge.transport import BridgeTransport
@@ -50,6 +53,7 @@ class Settings:
     listen: tuple[str, int] = ("127.0.0.1", 8811)
     internal: tuple[str, int] = ("127.0.0.1", 8812)
     drain_delay: float = 0.0  # seconds that a draining gateway still takes new clients: endpoints change slowly
+    limits: Limits = DEFAULT_LIMITS
 
 
 class _Server(uvicorn.Server):
@@ -85,6 +89,9 @@ class Gateway:
         self.metrics.calls_in_flight.set_function(
             lambda: sum(backend.in_flight for backend in self.router.visible.backends.values())
         )
+        self.memory = MemoryGuard(cgroup_reading)
+        self.edge = Edge(self.router, self.settings.limits, client_routes(self.router, self.memory))
+        self.metrics.connections.set_function(lambda: self.edge.guard.connections)
         self._closing = Background()
         self._publish_soon = False
         self._refused = ""  # digest or text of the file that could not be used
@@ -181,8 +188,8 @@ class Gateway:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        clients = self._server(self.settings.listen, client_app(self.router), fast=True)
-        internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), fast=False)
+        clients = self._server(self.settings.listen, _no_application, http=connection_class(self.edge))
+        internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), http="httptools")
 
         def on_signal() -> None:
             if stop.is_set():
@@ -194,7 +201,11 @@ class Gateway:
         self.apply()
         loop.call_later(PATIENCE, self.router.startup.end)
         async with asyncio.TaskGroup() as group:
-            looking = [group.create_task(self._watch_files()), group.create_task(self._end_idle_sessions())]
+            periodic = [
+                group.create_task(self._watch_files()),
+                group.create_task(self._end_idle_sessions()),
+                group.create_task(self._watch_memory()),
+            ]
             serving = group.create_task(clients.serve())
             probing = group.create_task(internal.serve())
             self.ready = True
@@ -207,15 +218,16 @@ class Gateway:
             )
             await stop.wait()
             await self._drain(clients, serving)
-            for task in looking:
+            for task in periodic:
                 task.cancel()
             internal.should_exit = True
             await probing
         await self._close()
         log.info("gateway stopped")
 
-    def _server(self, address: tuple[str, int], app: Starlette, *, fast: bool) -> _Server:
-        protocol: type[asyncio.Protocol] | str = protocol_class(self.router) if fast else "httptools"
+    def _server(
+        self, address: tuple[str, int], app: Callable[..., Any], *, http: type[asyncio.Protocol] | Literal["httptools"]
+    ) -> _Server:
         host, port = address
         return _Server(
             uvicorn.Config(
@@ -232,7 +244,9 @@ class Gateway:
                 timeout_keep_alive=75,
                 backlog=1024,
                 timeout_graceful_shutdown=_DRAIN_TIMEOUT,
-                http=protocol,
+                http=http,
+                interface="asgi3",
+                proxy_headers=False,
             )
         )
 
@@ -257,6 +271,13 @@ class Gateway:
                 self.reload()
             await asyncio.sleep(_LOOK_INTERVAL)
 
+    async def _watch_memory(self) -> None:
+        while True:
+            if self.memory.check():
+                self.metrics.memory_shedding.set(self.memory.shedding)
+                log.warning("memory is short: new requests are refused" if self.memory.shedding else "memory is free again")
+            await asyncio.sleep(INTERVAL)
+
     async def _end_idle_sessions(self) -> None:
         while True:
             await asyncio.sleep(min(_IDLE_INTERVAL, max(0.25, self.config.session_idle_timeout / 4)))
@@ -280,6 +301,10 @@ def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Trans
 def _goes_on(known: Server, server: Server) -> bool:
     """Whether a changed server can keep its connections."""
     return (known.isolation, known.url, known.headers) == (server.isolation, server.url, server.headers)
+
+
+async def _no_application(scope: object, receive: object, send: object) -> None:
+    """Connections of port 8811 call no ASGI application, but uvicorn's configuration requires one."""
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

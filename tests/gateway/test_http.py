@@ -1,29 +1,21 @@
-"""The connection guard, and what connection.py relies on in uvicorn (docs/decisions/0001)."""
+"""Requests and responses on real connections to the real gateway, and the deadlines of a connection."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
-from mcpgateway.access.keyring import KeyRing
-from mcpgateway.edge import connection
-from mcpgateway.edge.exchange import McpExchange
-from mcpgateway.edge.routes import client_app
-from mcpgateway.requests.router import Router
-from mcpgateway.runtime.metrics import Metrics
+from mcpgateway.edge.limits import Limits
 from tests.gateway.conftest import World
-from tests.support.gateways import TOKEN, configuration
+from tests.support.edges import running_edge
+from tests.support.gateways import TOKEN
 
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
@@ -191,51 +183,22 @@ def test_a_stalled_connection_is_closed(world: World, sent: bytes) -> None:
         raw.socket.sendall(sent)
         assert raw.response()[0] == 408
         assert raw.file.read() == b""
-        assert time.monotonic() - began < 2 * connection.HEADER_DEADLINE + connection.BODY_DEADLINE
+        assert time.monotonic() - began < 2 * Limits().head_deadline + Limits().body_grace
 
 
 def test_a_quiet_connection_is_closed_and_one_in_use_is_not(tmp_path: Path) -> None:
-    async def main() -> None:
-        router = Router(config=configuration(folder=tmp_path), keys=KeyRing({}), metrics=Metrics())
-        router.startup.end()
-        config = uvicorn.Config(client_app(router), lifespan="off", timeout_keep_alive=1)
-        config.load()
-        make = partial(connection.protocol_class(router), config=config, server_state=ServerState(), app_state={})
-        server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        quiet, busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for _, writer in (quiet, busy):
-            writer.write(request())
-        assert (await quiet[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-        closed = asyncio.create_task(quiet[0].read())
-        while not closed.done():  # until the other one has been closed, this one is used
-            busy[1].write(request())
-            assert await busy[0].readuntil(b"}}}") != b""
-        assert (await closed).endswith(b"}}}"), "the body, and then the end"
-        busy[1].write(request())
-        assert await busy[0].readuntil(b"}}}") != b""
-        server.close()
-
-    asyncio.run(asyncio.wait_for(main(), 60))
-
-
-def test_what_is_relied_on_is_there() -> None:
-    for name in (
-        "on_message_begin",
-        "on_header",
-        "on_headers_complete",
-        "on_body",
-        "on_message_complete",
-        "on_response_complete",
-        "_start_asgi_task",
-        "connection_made",
-        "connection_lost",
-        "data_received",
-    ):
-        assert callable(getattr(HttpToolsProtocol, name)), name
-    touched = {"response_complete", "disconnected", "message_event", "keep_alive"}
-    assert touched <= set(RequestResponseCycle.__init__.__code__.co_names)
-    assert touched <= set(dir(McpExchange)) | set(McpExchange.__init__.__code__.co_names)
+    with running_edge(tmp_path, Limits(idle_timeout=1)) as edge, edge.connect() as quiet, edge.connect() as busy:
+        for raw in (quiet, busy):
+            raw.send(request())
+            assert raw.response()[0] == 200
+        closed = threading.Thread(target=quiet.at_end)
+        closed.start()
+        while closed.is_alive():  # until the other one has been closed, this one is used
+            busy.send(request())
+            assert busy.response()[0] == 200
+        assert quiet.at_end()
+        busy.send(request())
+        assert busy.response()[0] == 200
 
 
 def test_what_comes_after_a_body_in_chunks_is_not_taken_for_headers(world: World) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
-import uvicorn
-
-from mcpgateway import config
-from mcpgateway.access.keyring import KeyRing
-from mcpgateway.edge.connection import protocol_class
-from mcpgateway.edge.routes import client_app
-from mcpgateway.requests.router import Router
+from mcpgateway.edge.limits import Limits
 from mcpgateway.runtime.deadlines import Deadlines
-from mcpgateway.runtime.metrics import Metrics
-from tests.support.bridges import free_port
+from tests.support.edges import running_edge
 
 
 class Waiting:
@@ -40,32 +34,9 @@ def test_what_is_late_expires_and_what_has_ended_does_not() -> None:
     asyncio.run(run())
 
 
-def test_a_connection_that_is_quiet_for_long_is_closed() -> None:
-    async def run() -> None:
-        settings = config.Config(gateway="g", auth=config.Auth(allow_unauthenticated=True))
-        router = Router(config=settings, keys=KeyRing({}), metrics=Metrics())
-        port = free_port()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                client_app(router),
-                port=port,
-                http=protocol_class(router),
-                lifespan="off",
-                log_config=None,
-                timeout_keep_alive=1,
-            )
-        )
-        serving = asyncio.create_task(server.serve())
-        async with asyncio.timeout(20):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.01)
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            for path in ("/health", "/mcp"):
-                writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
-                await reader.readuntil(b"\r\n\r\n")
-            await reader.read()  # until it is closed
-        writer.close()
-        server.should_exit = True
-        await serving
-
-    asyncio.run(run())
+def test_a_connection_that_is_quiet_for_long_is_closed(tmp_path: Path) -> None:
+    with running_edge(tmp_path, Limits(idle_timeout=1)) as edge, edge.connect() as raw:
+        for path in ("/health", "/mcp"):
+            raw.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+            raw.response()
+        assert raw.at_end()

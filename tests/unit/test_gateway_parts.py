@@ -14,7 +14,7 @@ from mcpgateway.access.keyring import KeyRing
 from mcpgateway.access.sessions import Sessions, TooManySessionsError
 from mcpgateway.catalog import model
 from mcpgateway.catalog.model import Item, KindName
-from mcpgateway.edge.routes import parse_wait
+from mcpgateway.edge.internal import parse_wait
 from mcpgateway.protocol import jsonrpc
 
 

@@ -1,301 +1,523 @@
-"""The HTTP edge: a uvicorn protocol class that hands `POST /mcp` straight to the router and leaves all else to ASGI.
+"""One client connection of port 8811: bytes in, one exchange at a time, bytes out, and a deadline for each phase of it.
 
-It also guards connections: uvicorn alone never closes one that stalls. The class leans on uvicorn's internals (attributes and
-callbacks of HttpToolsProtocol), which is why the version is pinned; tests/gateway/test_http.py states what is relied on.
+uvicorn's server accepts the connection and ends it at shutdown. Of uvicorn this uses `ServerState` (`connections`, `tasks`,
+`total_requests`), and uvicorn calls `shutdown()`; nothing else.
+Source: RFC 9112; docs/decisions/0009.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+import enum
+from collections.abc import Coroutine
+from typing import Any, Final, cast
 
-import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from msgspec import UNSET
+from uvicorn.server import ServerState
 
+from ..access.admission import Denied
 from ..protocol import jsonrpc
-from ..requests.responder import JSON, Exchange, RequestHeaders
-from ..requests.router import Router
-from ..runtime.deadlines import Deadlines
-from .exchange import McpExchange
-from .known_head import Head, learn
+from ..requests.responder import JSON
+from . import response
+from .exchange import Handler, HttpExchange
+from .guard import peer_address
+from .known_head import KnownHead, learn
+from .limits import MAX_AHEAD, MAX_BLANK, MAX_HEAD, MAX_LINGER, MAX_TARGET
+from .request_body import Body, SizedBody, body_of
+from .request_head import HEAD_END, BadRequest, parse
+from .shared import Edge
 
-if TYPE_CHECKING:
-    from collections import deque
-
-    from uvicorn._types import ASGI3Application
-
-HEADER_DEADLINE = 10.0  # seconds from the first byte (or the connection) to the end of the headers
-BODY_DEADLINE = 10.0  # seconds for a body, and one more for each
-BODY_RATE = 256 << 10  # bytes
-_MAX_HEADERS = 64 << 10
-_MAX_PIPELINED = 16
+_BLANK: Final = b"\r\n"
 
 
-class _Flow(FlowControl):
-    """uvicorn's, but for an event that most connections never need, and that costs more than all the rest."""
+class Phase(enum.Enum):
+    """What a connection is doing."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.read_paused = self.write_paused = False
-
-    @cached_property
-    def _is_writable_event(self) -> asyncio.Event:  # type: ignore[override]
-        event = asyncio.Event()
-        event.set()
-        return event
+    HEAD = enum.auto()  # a request has begun to arrive; also, at first, when nothing has arrived yet
+    BODY = enum.auto()
+    ANSWERING = enum.auto()
+    IDLE = enum.auto()  # between two requests
+    CLOSING = enum.auto()  # the last response is on its way, and what arrives is dropped
 
 
-class _Pipeline(list[Any]):
-    """The requests that wait for their turn: a deque is for many, and costs every connection half a kilobyte."""
+class Connection(asyncio.Protocol):
+    """Reads requests, one after the other: the next one is not parsed before the response to the last one is complete.
 
-    def appendleft(self, item: Any) -> None:
-        """The latest."""
-        self.insert(0, item)
+    An idle connection holds neither a parser nor a timer of its own, so that ten thousand of them are cheap.
+    """
 
-
-class GatewayProtocol(HttpToolsProtocol):
-    """uvicorn's protocol class with a fast path and with deadlines."""
-
-    router: Router  # set by `protocol_class`, as the next one
-    quiet: Deadlines  # of all connections: a timer for each would be a tenth of what an idle one costs
-    # apart from uvicorn's: of more than thirty attributes Python does not share the names between connections any more
     __slots__ = (
-        "_body_bytes",
-        "_deadline",
+        "_added",
+        "_address",
+        "_ahead",
+        "_blank",
+        "_body",
+        "_continuing",
+        "_drained",
+        "_edge",
         "_exchange",
-        "_fields",
-        "_head",
-        "_header_bytes",
-        "_heads",
-        "_held",
-        "_plain",
-        "_quiet_since",
-        "_reading",
-        "_watching",
-        "http_version",
+        "_handler",
+        "_known",
+        "_phase",
+        "_read_paused",
+        "_repeated",
+        "_server",
+        "_since",
+        "_stuck_bytes",
+        "_stuck_since",
+        "_transport",
+        "_wake_at",
+        "_wake_bucket",
+        "_writable",
+        "loop",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadline: asyncio.TimerHandle | None = None
-        self.http_version = "1.1"
-        self._reading = False  # in the middle of a request
-        self._fields: dict[bytes, bytes] = {}
-        self._header_bytes = 0
-        self._body_bytes = 0
-        self._exchange: McpExchange | None = None  # the one whose body is being read
-        self._heads = 0  # requests whose heads have been parsed
-        self._head: Head | None = None  # the last one, if it can be known again
-        self._plain: McpExchange | None = None  # begun by the data that is being parsed
-        self._held = b""  # a known head, of which nothing has been parsed: its body is still to come
-        self._quiet_since = 0.0  # when the last response was complete
-        self._subscriptions = False  # for being quiet too long
-        self.pipeline = cast("deque[tuple[RequestResponseCycle, ASGI3Application]]", _Pipeline())
+    def __init__(self, edge: Edge, server: ServerState) -> None:
+        self._edge, self._server = edge, server
+        self.loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._address: str | None = None  # None: not counted by the guard
+        self._phase = Phase.HEAD
+        self._since = self.loop.time()  # when the phase began
+        self._ahead = bytearray()  # received, and not yet part of a request
+        self._blank = 0  # bytes of CR and LF since the last request
+        self._body: Body | None = None  # of the exchange that is being read
+        self._exchange: HttpExchange | None = None  # the one that is being read or answered
+        self._known: KnownHead | None = None
+        self._handler: Handler | None = None  # of requests with the known head
+        self._repeated = False  # it has sent a request before
+        self._continuing = False  # `_continue` is scheduled
+        self._read_paused = False
+        self._writable = True
+        self._drained: asyncio.Event | None = None  # for who waits until the client has read
+        self._stuck_since = 0.0  # when the client was last seen to read, or stopped reading
+        self._stuck_bytes = self._added = 0  # unread bytes then, and bytes written since
+        self._wake_at, self._wake_bucket = 0.0, 0  # when `expire` is due
 
-    # --- guard ------------------------------------------------------------------------------------------------------------
+    # --- called by the loop -----------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.flow = _Flow(transport)
-        self._arm(HEADER_DEADLINE)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        # not checked: uvloop's transport has the interface of asyncio.Transport, but is no subclass of it
+        self._transport = cast("asyncio.Transport", transport)
+        connections: set[Any] = self._server.connections  # typed for uvicorn's own classes
+        connections.add(self)
+        self._wake(self._edge.limits.head_deadline)
+        address = peer_address(transport.get_extra_info("peername"))
+        reason = self._edge.guard.admit(address)
+        if reason:
+            self._refuse(503, reason, retry_after=True)
+        else:
+            self._address = address
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
+        """The connection is closed, by whomever."""
+        self._server.connections.discard(cast("Any", self))
+        self._edge.deadlines.discard(self, self._wake_bucket)
+        if self._address is not None:
+            self._edge.guard.release(self._address)
+        self._phase = Phase.CLOSING
+        self._ahead.clear()
+        self._body = self._known = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.disconnect()
+        if self._drained is not None:
+            self._drained.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._head is None or self._reading or self._busy():
-            self._parse(data)
-            return
-        if self._held:
-            data, self._held = self._held + data, b""
-        body = self._head.body(data)
-        if body is None or body[1] - body[0] > self.router.config.request_bytes:
-            self._parse(data)
-        elif len(data) == body[1]:
-            self._disarm()
-            exchange = McpExchange(self, self._head.fields, keep_alive=True, expect_continue=False)
-            exchange.chunks.append(data[body[0] :])
-            exchange.complete = True
-            self.cycle = cast("RequestResponseCycle", exchange)
-            self._dispatch(exchange)
-        elif len(data) == body[0]:  # many clients send the body by itself
-            self._held = data
-            self._arm(BODY_DEADLINE)
-        else:
-            self._parse(data)
+        """Bytes of any number of requests, cut anywhere."""
+        try:
+            if self._known is None or self._phase is not Phase.IDLE or not self._repeat(data):
+                self._receive(data)
+        except BadRequest as error:
+            self._refuse(error.status, error.message)
+        except Exception:
+            self._edge.failed("connection")
+            self._refuse(500, "internal error")
 
-    def _parse(self, data: bytes) -> None:
-        between, heads, self._plain = not self._reading, self._heads, None
-        if self.parser is None:
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        super().data_received(data)
-        if not self._reading:
-            self._disarm()
-        elif self._deadline is None:
-            self._arm(HEADER_DEADLINE)
+    def eof_received(self) -> None:
+        """The client has left: the transport closes itself."""
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered."""
+        self._writable = False
+        self._measure()
+        self._wake(self._edge.limits.write_grace)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._writable = True
+        if self._phase is Phase.IDLE:
+            self._since = self.loop.time()
+        if self._drained is not None:
+            self._drained.set()
+        if self._ahead:
+            self._continue_soon()
+
+    # --- called by uvicorn ------------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """The server stops: what has been begun is finished."""
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+        elif self._phase is not Phase.CLOSING:
+            self._close()
+
+    # --- reading ----------------------------------------------------------------------------------------------------------
+
+    def _repeat(self, data: bytes) -> bool:
+        """Take a request with the same head as the last one, without parsing it. Returns: whether it is one."""
+        known, handler = self._known, self._handler
+        if known is None or handler is None or self._ahead or not self._writable:
+            return False
+        span = known.body(data)
+        if span is None:
+            return False
+        start, end = span
+        size = len(data)
+        if size > end or end - start > self._edge.router.config.request_bytes:
+            return False
+        exchange = HttpExchange(self, known.head, handler)
+        self._exchange = exchange
+        if size == end:
+            exchange.body = data[start:]
+            self._answer(exchange)
+        else:  # many clients send the body by itself
+            self._begin_body(SizedBody(end - start))
+            self._read_body(data[start:])
+            self._await_body(exchange, protected=True)
+        return True
+
+    def _receive(self, data: bytes) -> None:
+        if self._phase is Phase.CLOSING:
+            self._blank += len(data)
+            if self._blank > MAX_LINGER:
+                self._abort()
+            return
+        if isinstance(self._body, SizedBody) and self._writable and not self._ahead:
+            taken = self._read_body(data)
+            if taken == len(data):
+                return
+            data = data[taken:]
+        self._ahead += data
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take the next step that the received bytes allow; whoever has sent more requests waits for another turn."""
+        if self._ahead and self._writable and not self._continuing:
+            if self._phase is Phase.BODY:
+                taken = self._read_body(self._ahead)
+                del self._ahead[:taken]
+                if taken and self._ahead and self._phase is Phase.BODY:
+                    self._continue_soon()
+            elif self._phase is not Phase.ANSWERING:
+                self._read_head()
+        self._regulate()
+
+    def _continue_soon(self) -> None:
+        if not self._continuing:
+            self._continuing = True
+            self.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        if self._phase is not Phase.CLOSING:
+            self.data_received(b"")
+
+    def _regulate(self) -> None:
+        """Reading pauses while there is more than can be used now, and goes on after that."""
+        blocked = self._phase is Phase.ANSWERING or not self._writable or self._continuing
+        pause = blocked and len(self._ahead) > MAX_AHEAD
+        if pause is not self._read_paused and self._transport is not None and not self._transport.is_closing():
+            self._read_paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _read_head(self) -> None:
+        ahead = self._ahead
+        if ahead[:1] in _BLANK:
+            self._skip_blank()
+        if not ahead:
+            return
+        if self._phase is Phase.IDLE:
+            self._enter(Phase.HEAD)
+            self._wake(self._edge.limits.head_deadline)
+        end = ahead.find(HEAD_END)
+        size = end + len(HEAD_END)
+        if size > MAX_HEAD or (end < 0 and len(ahead) > MAX_HEAD):
+            raise _head_too_large(ahead)
+        if end < 0:
+            return
+        raw = bytes(ahead[:size])
+        del ahead[:size]
+        self._begin(raw)
+
+    def _skip_blank(self) -> None:
+        """Empty lines before a request are ignored (RFC 9112 section 2.2), and change no deadline."""
+        ahead = self._ahead
+        size = len(ahead) - len(ahead.lstrip(_BLANK))
+        del ahead[:size]
+        self._blank += size
+        if self._blank > MAX_BLANK:
+            raise BadRequest(400, f"over {MAX_BLANK} bytes of empty lines before a request")
+
+    def _begin(self, raw: bytes) -> None:
+        """A head is complete."""
+        edge = self._edge
+        head = parse(raw)
+        handler, protected = edge.handler(head)
+        body = body_of(head.body_length, edge.router.config.request_bytes)
+        exchange = self._exchange = HttpExchange(self, head, handler)
         # from its second request on a connection is worth it
-        if between and self._plain is not None and self._heads == heads + 1 > 1 and self._plain.keep_alive:
-            self._head = learn(data, self._plain.headers)
-        self._plain = None
-        self._rest()
-
-    def _rest(self) -> None:
-        """Between requests there is nothing to parse, and a parser is an eighth of what an idle connection costs."""
-        if self._plain is None and not self._reading and not self._busy():
-            self.parser = cast("httptools.HttpRequestParser", None)
-
-    def on_response_complete(self) -> None:
-        """uvicorn sets and clears a timer for each response; here one looks now and then whether it has been quiet."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        self._known, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
+        self._repeated = True
+        self._blank = 0
+        if body.complete:
+            self._answer(exchange)
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+        self._begin_body(body)
+        if self._ahead:
+            del self._ahead[: self._read_body(self._ahead)]
+            if self._ahead and self._phase is Phase.BODY:
+                self._continue_soon()
+        self._await_body(exchange, protected=protected)
+
+    def _await_body(self, exchange: HttpExchange, *, protected: bool) -> None:
+        """Of a body that is still to come, memory is used only for a client with valid credentials."""
+        if self._phase is not Phase.BODY:
             return
-        self._rest()
-        self._quiet_since = self.loop.time()
-        if not self._subscriptions:
-            self._subscriptions = True
-            self.quiet.add(self, self.timeout_keep_alive)
+        if protected:
+            try:
+                self._edge.router.admission.admit(exchange.headers)
+            except Denied as denied:
+                exchange.keep_alive, exchange.incomplete = False, True
+                self._phase, self._body = Phase.ANSWERING, None
+                exchange.reply(denied.status, self._edge.router.admission.refusal(denied), JSON + denied.headers)
+                return
+        if exchange.head.expect_continue and self._body is not None and not self._body.content:
+            self.write(response.CONTINUE)
+
+    def _begin_body(self, body: Body) -> None:
+        self._body = body
+        self._enter(Phase.BODY)
+        self._wake(self._edge.limits.body_grace)
+
+    def _read_body(self, data: bytes | bytearray) -> int:
+        """Returns: how many bytes belong to the body."""
+        body, exchange = self._body, self._exchange
+        if body is None or exchange is None:
+            return 0
+        taken = body.feed(data)
+        if body.complete:
+            self._body = None
+            exchange.body = bytes(body.content)
+            self._answer(exchange)
+        return taken
+
+    # --- answering --------------------------------------------------------------------------------------------------------
+
+    def _answer(self, exchange: HttpExchange) -> None:
+        self._phase = Phase.ANSWERING
+        try:
+            exchange.handler(exchange)
+        except Exception:
+            self._edge.failed("exchange")
+            failure = jsonrpc.failure(_request_id(exchange.body), jsonrpc.INTERNAL_ERROR, "internal error")
+            exchange.reply(500, failure, JSON)
+
+    def answered(self, exchange: HttpExchange) -> None:
+        """The response is complete: the next request may begin."""
+        self._server.total_requests += 1
+        self._exchange = None
+        if self._phase is Phase.CLOSING:
+            return
+        if not exchange.keep_alive:
+            if exchange.incomplete or self._ahead or self._read_paused:
+                self._linger()
+            else:
+                self._close()
+            return
+        self._phase, self._since = Phase.IDLE, self.loop.time()
+        if self._ahead:
+            self._continue_soon()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of a response; to a client that has left, none."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if not self._writable:
+                self._added += len(data)
+            transport.write(data)
+
+    @property
+    def unread(self) -> int:
+        """Bytes of responses that the client has not read."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what was sent."""
+        while not self._writable and self._phase is not Phase.CLOSING:
+            if self._drained is None:
+                self._drained = asyncio.Event()
+            self._drained.clear()
+            await self._drained.wait()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a part of a response as a task, for which the server waits at shutdown."""
+        task = self.loop.create_task(work)
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+        return task
+
+    def date(self) -> bytes:
+        """The field Date."""
+        return self._edge.date(self.loop.time())
+
+    def failed_login(self) -> float:
+        """The credentials were wrong. Returns: seconds to wait with the response."""
+        self._edge.metrics.auth_failures.inc()
+        return self._edge.failed_logins.record(self._address or "", self.loop.time())
+
+    def failed(self, boundary: str) -> None:
+        """Log and count the exception that has just been caught."""
+        self._edge.failed(boundary)
+
+    # --- deadlines --------------------------------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._since = phase, self.loop.time()
+
+    def _wake(self, seconds: float) -> None:
+        """See to it that `expire` is called that soon."""
+        at = self.loop.time() + seconds
+        if not self._wake_bucket or at < self._wake_at:
+            deadlines = self._edge.deadlines
+            if self._wake_bucket:
+                deadlines.discard(self, self._wake_bucket)
+            self._wake_at, self._wake_bucket = at, deadlines.add(self, seconds)
+
+    def _due(self) -> float:
+        """When the current phase must be over, in seconds of the loop's clock."""
+        limits = self._edge.limits
+        if self._phase is Phase.CLOSING or not self._writable:
+            return self._stuck_since + (limits.write_grace if self.unread else limits.linger)
+        if self._phase is Phase.HEAD:
+            return self._since + limits.head_deadline
+        if self._phase is Phase.BODY and self._body is not None:
+            return self._since + limits.body_grace + len(self._body.content) / limits.body_rate
+        if self._phase is Phase.IDLE:
+            return self._since + limits.idle_timeout
+        return self.loop.time() + limits.idle_timeout
 
     def expire(self) -> None:
-        """The connection may have been quiet for too long."""
-        self._subscriptions = False
-        if self.transport.is_closing():
-            return
-        quiet = 0.0 if self._reading or self._busy() else self.loop.time() - self._quiet_since
-        if quiet >= self.timeout_keep_alive:
-            self.transport.close()
+        """A deadline may have passed."""
+        self._wake_bucket = 0
+        now = self.loop.time()
+        due = self._due()
+        if due <= now and self._reads(now):
+            due = now + self._edge.limits.write_grace
+        if now < due:
+            self._wake(due - now)
+        elif self._phase is Phase.CLOSING or not self._writable:
+            self._edge.metrics.connections_cut.labels("response").inc()
+            self._abort()
+        elif self._phase is Phase.IDLE:
+            self._close()
         else:
-            self._subscriptions = True
-            self.quiet.add(self, max(1.0, self.timeout_keep_alive - quiet))
-
-    def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._deadline = self.loop.call_later(seconds, self._stalled)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _stalled(self) -> None:
-        self._deadline = None
-        if not self.transport.is_closing():
+            self._edge.metrics.connections_cut.labels("head" if self._phase is Phase.HEAD else "body").inc()
             self._refuse(408, "the request did not arrive in time")
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer and close: after a refusal in mid-request the rest of the stream has no meaning."""
-        body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
-        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
+    def _reads(self, now: float) -> bool:
+        """Whether the client has read enough of what was unread; then that is measured from now on."""
+        if self._writable and self._phase is not Phase.CLOSING:
+            return False
+        unread = self.unread
+        read = self._stuck_bytes + self._added - unread
+        if not unread or read < self._edge.limits.write_rate * (now - self._stuck_since):
+            return False
+        self._measure()
+        return True
 
-    # --- parser callbacks -------------------------------------------------------------------------------------------------
+    def _measure(self) -> None:
+        self._stuck_since, self._stuck_bytes, self._added = self.loop.time(), self.unread, 0
 
-    def on_message_begin(self) -> None:
-        # uvicorn makes an ASGI scope here; that is put off until it is known to be needed
-        self.url, self._fields, self.expect_100_continue = b"", {}, False
-        self._reading = True
-        self._heads += 1
-        self._header_bytes = self._body_bytes = 0
+    # --- the end ----------------------------------------------------------------------------------------------------------
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _MAX_HEADERS:
-            if not self.transport.is_closing():
-                self._refuse(431, f"headers over {_MAX_HEADERS} bytes")
+    def _refuse(self, status: int, message: str, *, retry_after: bool = False) -> None:
+        """Respond and close: after a refusal in the middle of a request the rest of the stream has no meaning."""
+        exchange, self._exchange = self._exchange, None
+        self._body = None
+        if exchange is not None and exchange.streaming:
+            self._abort()  # the client sees a stream without its end
+        elif self._phase is not Phase.CLOSING:
+            body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
+            headers = [*JSON, (b"retry-after", b"5")] if retry_after else JSON
+            self.write(response.head(status, headers, self.date(), length=len(body), close=True) + body)
+            self._linger()
+        if exchange is not None:
+            exchange.disconnect()
+
+    def _linger(self) -> None:
+        """Close for writing, and drop what still arrives: a reset could take the response from the client (RFC 9112 9.6)."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return
-        name = name.lower()
-        fields = self._fields
-        fields[name] = fields[name] + b", " + value if name in fields else value  # RFC 9110 section 5.3
+        self._end()
+        if self._read_paused:
+            self._read_paused = False
+            transport.resume_reading()
+        transport.write_eof()
 
-    def on_headers_complete(self) -> None:
-        if self._deadline is not None:
-            self._arm(BODY_DEADLINE)
-        fields, self._fields = self._fields, {}  # what comes after the body is not taken for headers
-        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
-        if self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] != b"/mcp":
-            self._exchange = None
-            self._leave_to_asgi(fields)
-            return
-        self.http_version = self.parser.get_http_version()
-        keep_alive = self.http_version != "1.0" and self.parser.should_keep_alive()
-        exchange = McpExchange(self, fields, keep_alive=keep_alive, expect_continue=self.expect_100_continue)
-        self._exchange = self._plain = exchange
-        if self._busy():
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cast("RequestResponseCycle", exchange), self.app))
-            if len(self.pipeline) > _MAX_PIPELINED:
-                self._refuse(429, "too many pipelined requests")
-            return
-        self._begin(exchange)
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._end()
+            self._transport.close()
 
-    def _leave_to_asgi(self, fields: RequestHeaders) -> None:
-        url, expect = self.url, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.expect_100_continue = url, expect
-        self.headers.extend(fields.items())
-        super().on_headers_complete()
+    def _end(self) -> None:
+        self._enter(Phase.CLOSING)
+        self._ahead.clear()
+        self._blank = 0
+        self._measure()
+        limits = self._edge.limits
+        self._wake(limits.write_grace if self.unread else limits.linger)
 
-    def _busy(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _begin(self, exchange: McpExchange) -> None:
-        self.cycle = cast("RequestResponseCycle", exchange)
-        if exchange.expect_continue and not exchange.complete:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if exchange.complete:
-            self._dispatch(exchange)
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        limit = self.router.config.request_bytes
-        if self._body_bytes > limit:
-            if not self.transport.is_closing():
-                self._refuse(413, f"the body is over {limit} bytes (spec.limits)")
-            return
-        exchange = self._exchange
-        if exchange is None:
-            super().on_body(body)
-            return
-        exchange.chunks.append(body)
-        if self._deadline is not None:
-            self._arm(BODY_DEADLINE + self._body_bytes / BODY_RATE)
-
-    def on_message_complete(self) -> None:
-        self._reading = False
-        exchange = self._exchange
-        if exchange is None:
-            super().on_message_complete()
-            return
-        exchange.complete = True
-        self._exchange = None
-        if self.cycle is cast("RequestResponseCycle", exchange) and not self.transport.is_closing():
-            self._dispatch(exchange)
-
-    def _dispatch(self, exchange: McpExchange) -> None:
-        try:
-            self.router.handle(cast("Exchange", exchange))
-        except Exception:
-            self.logger.exception("a request failed")
-            exchange.reply(500, jsonrpc.failure(b"null", jsonrpc.INTERNAL_ERROR, "internal error"), JSON)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """uvicorn calls this for the next pipelined request, too."""
-        if isinstance(cycle, McpExchange):
-            self._begin(cycle)
-        else:
-            self.cycle = cycle
-            super()._start_asgi_task(cycle, app)
+    def _abort(self) -> None:
+        self._phase = Phase.CLOSING
+        if self._transport is not None:
+            self._transport.abort()
 
 
-def protocol_class(router: Router) -> type[GatewayProtocol]:
-    """A protocol class bound to a router, for `uvicorn.Config(http=…)`."""
-    return type("BoundGatewayProtocol", (GatewayProtocol,), {"router": router, "quiet": Deadlines()})
+def _head_too_large(ahead: bytearray) -> BadRequest:
+    if ahead.find(b"\r\n", 0, MAX_TARGET) < 0:
+        return BadRequest(414, f"the request target is over {MAX_TARGET} bytes")
+    return BadRequest(431, f"the request line and headers are over {MAX_HEAD} bytes")
+
+
+def _request_id(body: bytes) -> bytes:
+    """The id of a request, as far as there is one."""
+    try:
+        id = jsonrpc.decode(body).id
+        return b"null" if id is UNSET else bytes(id)
+    except Exception:
+        return b"null"
+
+
+def connection_class(edge: Edge) -> type[asyncio.Protocol]:
+    """A class for `uvicorn.Config(http=…)`, whose connections share an edge."""
+
+    class BoundConnection(Connection):
+        __slots__ = ()
+
+        def __init__(
+            self,
+            config: Any,
+            server_state: ServerState,
+            app_state: dict[str, Any],
+            _loop: asyncio.AbstractEventLoop | None = None,
+        ) -> None:
+            super().__init__(edge, server_state)
+
+    return BoundConnection

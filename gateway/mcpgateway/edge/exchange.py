@@ -1,75 +1,55 @@
-"""One `POST /mcp` and its response, as bytes on the connection.
+"""One request and its response.
 
-Source: RFC 9112 (HTTP/1.1); HTML standard, "Server-sent events".
+Source: RFC 9110 (HTTP semantics); RFC 9112 (HTTP/1.1); HTML standard, "Server-sent events".
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Final
 
 from ..protocol import jsonrpc, versions
-from ..requests.responder import JSON, Headers, RequestHeaders
+from ..requests.responder import JSON, Headers
 from ..streams.replay import KEEP_ALIVE
+from . import response
+from .limits import MAX_UNREAD_EVENTS
+from .request_head import RequestHead
 
 if TYPE_CHECKING:
-    from .connection import GatewayProtocol
+    from .connection import Connection
 
-_MAX_UNREAD = 1 << 20  # bytes of events that a client may leave unread before it gets no more
-_RETRY = 1000  # ms after which a client comes back to a stream that was cut
-_PLAIN_HEAD = STATUS_LINE[200] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
-_STREAM_HEAD = (
-    b"content-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
-)
+Handler = Callable[["HttpExchange"], None]
+
+_RETRY: Final = 1000  # ms after which a client comes back to a stream that was cut
 
 
-class _Silent(asyncio.Event):
-    """uvicorn sets a cycle's event; an exchange has nobody who waits for it, and one for all will do."""
+class HttpExchange:
+    """One request, complete with its body when a handler gets it, and the means to respond once."""
 
-    def set(self) -> None:
-        """Nothing to be told."""
-
-
-_SILENT = _Silent()
-
-
-class McpExchange:
-    """One `POST /mcp`. It has the attributes of uvicorn's RequestResponseCycle that the protocol class touches."""
-
-    # what holds for most requests is said once, for the class
-    message_event = _SILENT  # nobody waits for this kind of cycle
+    # what holds for most requests is set once, for the class
     offered = versions.OFFERED_LEGACY
     on_disconnect: Callable[[], None] | None = None
-    complete = False
-    response_complete = False
-    _streaming = False
+    body = b""
+    done = False  # the response is complete, or has nowhere to go
+    streaming = False  # the response is a stream of events, and has begun
+    incomplete = False  # refused before all of its body was read
 
-    def __init__(self, protocol: GatewayProtocol, headers: RequestHeaders, *, keep_alive: bool, expect_continue: bool) -> None:
-        self._protocol = protocol
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.expect_continue = expect_continue
-        self.chunks: list[bytes] = []
+    def __init__(self, connection: Connection, head: RequestHead, handler: Handler) -> None:
+        self._connection = connection
+        self.head = head
+        self.headers = head.fields
+        self.handler = handler
+        self.keep_alive = head.keep_alive
 
-    @property
-    def body(self) -> bytes:
-        """The whole body, once it is complete."""
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-
-    @property
-    def disconnected(self) -> bool:
-        """uvicorn sets this when the connection is lost before the response was complete."""
-        return self.response_complete
-
-    @disconnected.setter
-    def disconnected(self, value: bool) -> None:
-        if value and not self.response_complete:
-            self.response_complete = True
+    def disconnect(self) -> None:
+        """The connection is lost before the response was complete."""
+        if not self.done:
+            self.done = True
             if self.on_disconnect is not None:
                 self.on_disconnect()
+
+    # --- one response -----------------------------------------------------------------------------------------------------
 
     def reply(
         self,
@@ -80,79 +60,123 @@ class McpExchange:
         event: str = "",
     ) -> None:
         """Write the response; a second one, or one to a client that is gone, is dropped."""
-        if self.response_complete:
+        if self.done:
             return
-        self.response_complete = True
-        self.on_disconnect = None  # it leads back here: without the circle there is nothing for the garbage collector
-        protocol = self._protocol
-        if self._streaming:
-            self._end_stream(body, event)
+        if self.streaming:
+            if body:
+                self._write_event(body, event)
+            self.end_stream()
+        elif status == 401 and (delay := self._connection.failed_login()) > 0:
+            self._connection.loop.call_later(delay, self._write_whole, status, body, headers)
         else:
             self._write_whole(status, body, headers)
-        if not self.keep_alive:
-            protocol.transport.close()
-        protocol.cycle = cast("RequestResponseCycle", None)  # an idle connection does not keep its last request
-        protocol.on_response_complete()
+
+    def refuse(self, status: int, message: str, headers: Headers = []) -> None:  # noqa: B006 - never changed
+        """Respond with an error before any JSON-RPC."""
+        body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
+        self.reply(status, body, JSON + headers)
 
     def _write_whole(self, status: int, body: bytes, headers: Headers) -> None:
-        transport = self._protocol.transport
+        if self.done:
+            return
+        connection = self._connection
+        date = connection.date()
         if status == 200 and headers is JSON and self.keep_alive:
-            head = _PLAIN_HEAD % len(body)
+            head = response.json_head(len(body), date)
         else:
-            lines = [name + b": " + value + b"\r\n" for name, value in headers]
-            close = b"" if self.keep_alive else b"connection: close\r\n"
-            head = STATUS_LINE[status] + b"".join(lines) + close + b"content-length: %d\r\n\r\n" % len(body)
-        if len(body) < 1 << 16:
-            transport.write(head + body)
+            head = response.head(status, headers, date, length=len(body), close=not self.keep_alive)
+        if self.head.method == b"HEAD":
+            body = b""
+        if len(body) < response.JOINED:
+            connection.write(head + body)
         else:
-            transport.write(head)
-            transport.write(body)
+            connection.write(head)
+            connection.write(body)
+        self._complete()
+
+    def _complete(self) -> None:
+        self.done = True
+        self.on_disconnect = None  # it leads back here: without the cycle there is nothing for the garbage collector
+        self._connection.answered(self)
 
     # --- stream -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether its client reads streams of events."""
+        accept = self.headers.get(b"accept", b"").lower()
+        return b"text/event-stream" in accept or b"*/*" in accept or b"text/*" in accept
 
     def notify(self, message: bytes, event: str = "") -> bool:
         """Send a message before the response, which becomes a stream of events by it (HTML standard, "Server-sent events").
 
         Returns: False for a client that does not take streams, or does not read the one it has: then it is dropped.
         """
-        transport = self._protocol.transport
-        if self.response_complete or not self.takes_streams or transport.get_write_buffer_size() > _MAX_UNREAD:
+        if self.done or not self.takes_streams or self._connection.unread > MAX_UNREAD_EVENTS:
             return False
-        if not self._streaming:
-            self._streaming = True
-            connection = b"" if self.keep_alive else b"connection: close\r\n"
-            transport.write(STATUS_LINE[200] + _STREAM_HEAD + connection + b"\r\n")
+        if not self.streaming:
+            self.begin_stream()
             self._keep_open()
         self._write_event(message, event)
         return True
 
-    @property
-    def takes_streams(self) -> bool:
-        """Whether its client reads streams of events."""
-        accept = self.headers.get(b"accept", b"")
-        return self._protocol.http_version != "1.0" and (b"text/event-stream" in accept or b"*/*" in accept)
+    def begin_stream(self) -> None:
+        """Send the head of a stream of events. Without chunks, in HTTP/1.0, it ends with its connection."""
+        self.streaming = True
+        chunked = self.head.version == "1.1"
+        self.keep_alive = self.keep_alive and chunked
+        connection = self._connection
+        connection.write(response.stream_head(connection.date(), chunked=chunked, close=not self.keep_alive))
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the stream."""
+        if not self.done:
+            self._connection.write(response.chunk(data) if self.head.version == "1.1" else data)
+
+    def end_stream(self) -> None:
+        """The stream is complete."""
+        if not self.done:
+            if self.head.version == "1.1":
+                self._connection.write(response.LAST_CHUNK)
+            self._complete()
 
     def _write_event(self, message: bytes, event: str) -> None:
         if event and not message:
-            self._write_chunk(b"id: %b\nretry: %d\ndata:\n\n" % (event.encode(), _RETRY))
+            self.write(b"id: %b\nretry: %d\ndata:\n\n" % (event.encode(), _RETRY))
             return
         id = b"id: %b\n" % event.encode() if event else b""
-        self._write_chunk(b"event: message\n" + id + b"data: " + jsonrpc.one_line(message) + b"\n\n")
-
-    def _write_chunk(self, data: bytes) -> None:
-        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.write(b"event: message\n" + id + b"data: " + jsonrpc.one_line(message) + b"\n\n")
 
     def _keep_open(self) -> None:
         """Comments keep middleboxes from closing a stream on which nothing happens."""
-        if not self.response_complete:
-            self._protocol.loop.call_later(KEEP_ALIVE, self._comment)
+        if not self.done:
+            self._connection.loop.call_later(KEEP_ALIVE, self._comment)
 
     def _comment(self) -> None:
-        if not self.response_complete:
-            self._write_chunk(b": keep-alive\n\n")
+        if not self.done:
+            self.write(b": keep-alive\n\n")
             self._keep_open()
 
-    def _end_stream(self, body: bytes, event: str) -> None:
-        if body:
-            self._write_event(body, event)
-        self._protocol.transport.write(b"0\r\n\r\n")
+    def stream(self, events: AsyncGenerator[bytes, None], *, on_end: Callable[[], None]) -> None:
+        """Respond with a stream of what a generator yields, as fast as the client reads; `on_end` is called however it ends."""
+        self.begin_stream()
+        task = self._connection.start(self._pump(events))
+        task.add_done_callback(lambda _: on_end())
+
+        def cancel() -> None:
+            task.cancel()
+
+        self.on_disconnect = cancel
+
+    async def _pump(self, events: AsyncGenerator[bytes, None]) -> None:
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    self.write(event)
+                    await self._connection.drained()
+                    if self.done:
+                        return
+        except Exception:
+            self._connection.failed("stream")
+            self.keep_alive = False
+        self.end_stream()

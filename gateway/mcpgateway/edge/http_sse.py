@@ -1,4 +1,4 @@
-"""HTTP with SSE, the transport of 2024-11-05, for clients that know no other: one stream for everything that a server says.
+"""HTTP with SSE, the transport of 2024-11-05, for clients that have no other: one stream for everything that a server sends.
 
 Source: MCP specification 2024-11-05, "Transports". Behind it is a legacy session like any other; it ends with its stream.
 """
@@ -6,26 +6,24 @@ Source: MCP specification 2024-11-05, "Transports". Behind it is a legacy sessio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Final
-
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from urllib.parse import parse_qs
 
 from ..access.admission import SESSION_HEADER, Denied
-from ..access.credentials import joined
+from ..access.sessions import Session
 from ..protocol import jsonrpc, versions
-from ..requests.responder import Headers, RequestHeaders
+from ..requests.responder import JSON, Headers, RequestHeaders
 from ..requests.router import Router
 from ..streams.replay import KEEP_ALIVE, Stream, events
+from .exchange import HttpExchange
 
-STREAM_HEADERS: Final = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 _MAX_WAITING: Final = 1000  # messages that a client may leave unread
 _MAX_OPEN: Final = 10_000
-_BODY_DEADLINE: Final = 10.0  # seconds
+_MAX_PARAMETERS: Final = 16  # of a query
 
 
 @dataclass(slots=True)
@@ -35,6 +33,8 @@ class _Client:
     principal: str
     outgoing: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_MAX_WAITING))
     token: str = ""
+    stream: Stream | None = None  # what the session's servers send unasked, and
+    relaying: asyncio.Task[None] | None = None  # the task that copies it
 
     def put(self, message: bytes) -> bool:
         """Send a message; a client that reads nothing loses its stream."""
@@ -73,66 +73,30 @@ class _Posted:
         return not message or self._client.put(message)
 
 
-def denied_response(router: Router, denied: Denied) -> Response:
-    """A refusal before any JSON-RPC."""
-    body = router.admission.refusal(denied)
-    headers = {name.decode(): value.decode() for name, value in denied.headers}
-    return Response(body, status_code=denied.status, media_type="application/json", headers=headers)
-
-
-def routes(router: Router) -> list[Route]:
+class HttpSse:
     """GET /sse, and the POST path that its first event names."""
-    clients: dict[str, _Client] = {}
 
-    async def connect(request: Request) -> Response:
-        try:
-            principal = router.admission.admit(joined(request.headers.raw))
-            if len(clients) >= _MAX_OPEN:
-                raise Denied(503, f"{_MAX_OPEN} streams are open")
-        except Denied as denied:
-            return denied_response(router, denied)
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._clients: dict[str, _Client] = {}
+
+    def connect(self, exchange: HttpExchange) -> None:
+        """Open a stream. Raises: Denied."""
+        principal = self._router.admission.admit(exchange.headers)
+        if len(self._clients) >= _MAX_OPEN:
+            raise Denied(503, f"{_MAX_OPEN} streams are open", [(b"retry-after", b"30")])
         id, client = secrets.token_urlsafe(24), _Client(principal)
-        clients[id] = client
+        self._clients[id] = client
 
-        async def stream() -> AsyncIterator[bytes]:
-            try:
-                async for event in _events(router, id, client):
-                    yield event
-            finally:
-                del clients[id]
-                _end(router, client)
+        def end() -> None:
+            del self._clients[id]
+            self._end(client)
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers=STREAM_HEADERS)
+        exchange.stream(self._events(id, client), on_end=end)
 
-    async def post(request: Request) -> Response:
-        try:
-            headers = joined(request.headers.raw)
-            principal = router.admission.admit(headers)
-            client = clients.get(request.query_params.get("id", ""))
-            if client is None or client.principal != principal:
-                raise Denied(404, "no such stream: open /sse first")
-            try:
-                async with asyncio.timeout(_BODY_DEADLINE):
-                    body = await request.body()
-            except TimeoutError:
-                raise Denied(408, "the request did not arrive in time") from None
-        except Denied as denied:
-            return denied_response(router, denied)
-        if client.token:
-            headers[SESSION_HEADER] = client.token.encode()
-        posted = _Posted(client, headers, body)
-        router.handle(posted)
-        return Response(posted.refusal, status_code=posted.status, media_type="application/json" if posted.refusal else None)
-
-    return [Route("/sse", connect, methods=["GET"]), Route("/sse/messages", post, methods=["POST"])]
-
-
-async def _events(router: Router, id: str, client: _Client) -> AsyncIterator[bytes]:
-    """The POST path, then all that is said: answers, and from initialize on what the session's servers say by themselves."""
-    yield b"event: endpoint\ndata: /sse/messages?id=%b\n\n" % id.encode()
-    relaying: asyncio.Task[None] | None = None
-    stream: Stream | None = None
-    try:
+    async def _events(self, id: str, client: _Client) -> AsyncGenerator[bytes, None]:
+        """The POST path, then every message: answers, and after initialize also what the session's servers send unasked."""
+        yield b"event: endpoint\ndata: /sse/messages?id=%b\n\n" % id.encode()
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
@@ -142,15 +106,46 @@ async def _events(router: Router, id: str, client: _Client) -> AsyncIterator[byt
             if event is None or client.outgoing.full():
                 return
             yield event
-            if relaying is None and client.token:
-                session = router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal)
-                stream, _ = router.server_messages.open(session.id)
-                relaying = asyncio.ensure_future(_relay(stream, client))
-    finally:
-        if relaying is not None:
-            relaying.cancel()
-        if stream is not None:
-            router.server_messages.close(stream)
+            if client.relaying is None and client.token:
+                session = self._session(client)
+                client.stream, _ = self._router.server_messages.open(session.id)
+                client.relaying = asyncio.ensure_future(_relay(client.stream, client))
+
+    def _session(self, client: _Client) -> Session:
+        """Raises: Denied."""
+        return self._router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal)
+
+    def _end(self, client: _Client) -> None:
+        """The stream is closed, and its session ends with it."""
+        if client.relaying is not None:
+            client.relaying.cancel()
+        if client.stream is not None:
+            self._router.server_messages.close(client.stream)
+        if client.token:
+            with contextlib.suppress(Denied):  # it has ended already
+                self._router.end_session(self._session(client))
+
+    def post(self, exchange: HttpExchange) -> None:
+        """Take a message; what is answered to it goes to the stream. Raises: Denied."""
+        principal = self._router.admission.admit(exchange.headers)
+        client = self._clients.get(_stream_id(exchange.head.query))
+        if client is None or client.principal != principal:
+            raise Denied(404, "no such stream: open /sse first")
+        headers = dict(exchange.headers)
+        if client.token:
+            headers[SESSION_HEADER] = client.token.encode()
+        posted = _Posted(client, headers, exchange.body)
+        self._router.handle(posted)
+        exchange.reply(posted.status, posted.refusal, JSON if posted.refusal else [])
+
+
+def _stream_id(query: bytes) -> str:
+    """The parameter `id`, empty if there is not exactly one."""
+    try:
+        ids = parse_qs(query.decode("latin-1"), max_num_fields=_MAX_PARAMETERS).get("id", [])
+    except ValueError:
+        return ""
+    return ids[0] if len(ids) == 1 else ""
 
 
 async def _relay(stream: Stream, client: _Client) -> None:
@@ -158,11 +153,3 @@ async def _relay(stream: Stream, client: _Client) -> None:
         if event.startswith(b"event:"):
             await client.outgoing.put(event)
     await client.outgoing.put(None)  # the gateway drains
-
-
-def _end(router: Router, client: _Client) -> None:
-    if client.token:
-        try:
-            router.end_session(router.admission.session({SESSION_HEADER: client.token.encode()}, client.principal))
-        except Denied:
-            return  # it has ended already

@@ -1,15 +1,22 @@
-"""What the gateway tells the operator about itself: `GET /status`, with a long poll on its version."""
+"""The internal port, for the operator, the kubelet and Prometheus; and the report that its `/status` serves."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from ..catalog.model import Catalog, approved, server_digest
 from ..protocol.errors import Failure, Reason
 from ..upstream.backend import Backend
+
+_MAX_WAIT: Final = 300.0  # seconds of a long poll
 
 
 class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -104,3 +111,51 @@ class StatusBoard:
                 pass
         body = msgspec.to_builtins(self._report) if self._report else {}
         return {"version": self.version, **body}
+
+
+class Health(Protocol):
+    """What the probes ask for."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come here."""
+
+
+def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes]) -> Starlette:
+    """The port for the operator, the kubelet and Prometheus. It shows no secrets, and takes no credentials."""
+
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(request: Request) -> Response:
+        return PlainTextResponse("ok\n") if health.ready else PlainTextResponse("draining\n", status_code=503)
+
+    async def status(request: Request) -> Response:
+        try:
+            wait = parse_wait(request.query_params.get("wait", "0"))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        return JSONResponse(await board.read(after=request.query_params.get("after", ""), wait=wait))
+
+    async def scrape(request: Request) -> Response:
+        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Starlette(
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            Route("/status", status),
+            Route("/metrics", scrape),
+        ]
+    )
+
+
+def parse_wait(text: str) -> float:
+    """Seconds of a `wait` parameter such as 60s or 2.5. Raises: ValueError."""
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        raise ValueError(f"wait is {text!r}: want seconds, for example 60s") from None
+    if not 0 <= seconds <= _MAX_WAIT:
+        raise ValueError(f"wait is {text!r}: want 0s to {_MAX_WAIT:g}s")
+    return seconds

@@ -1,24 +1,25 @@
-"""The head of a request that its connection has sent before: clients say the same with each call, but for the body's length.
+"""The head of a request that its connection has sent before: clients repeat it with each call, but for the body's length.
 
-At the beginning of a request equal bytes mean the same, so that a known head is compared and not parsed.
+At the beginning of a request equal bytes have an equal meaning, so such a head is compared and not parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
+
+from .request_head import RequestHead
 
 _NAME: Final = b"\r\ncontent-length:"
 _MAX_DIGITS: Final = 9
 
 
-class Head:
-    """A head as it was sent (RFC 9112 section 2), and what it says. The digits of Content-Length may differ."""
+class KnownHead:
+    """A head as it was sent (RFC 9112 section 2), and its meaning. The digits of Content-Length may differ."""
 
-    __slots__ = ("_after", "_before", "fields")
+    __slots__ = ("_after", "_before", "head")
 
-    def __init__(self, before: bytes, after: bytes, fields: Mapping[bytes, bytes]) -> None:
-        self.fields = fields  # by lower-case name
+    def __init__(self, before: bytes, after: bytes, head: RequestHead) -> None:
+        self.head = head
         self._before, self._after = before, after  # the digits
 
     def body(self, data: bytes) -> tuple[int, int] | None:
@@ -38,19 +39,19 @@ class Head:
         return start, start + int(digits)
 
 
-def learn(data: bytes, fields: Mapping[bytes, bytes]) -> Head | None:
-    """The head that `data` begins with, which the parser has understood to say `fields`.
+def learn(raw: bytes, head: RequestHead) -> KnownHead | None:
+    """What recognises a head again, from its bytes and its meaning.
 
-    Returns: None for one of which more than the length of the body might differ, or which is put in an uncommon way.
+    Returns: None for one of which more than the length of the body might differ, or that is formed in an uncommon way.
     """
-    raw = data[: data.find(b"\r\n\r\n") + 4]
-    plain = raw.startswith(b"POST ") and raw.count(b"\n") == raw.count(b"\r\n")
-    if not plain or b"transfer-encoding" in fields or b"expect" in fields or not fields.get(b"content-length", b"").isdigit():
+    fields = head.fields
+    length = fields.get(b"content-length", b"")
+    if head.method != b"POST" or not head.keep_alive or head.expect_continue or not length.isdigit():
         return None
     at = raw.lower().find(_NAME) + len(_NAME)
     while raw[at : at + 1] == b" ":
         at += 1
-    end = at + len(fields[b"content-length"])
-    if raw[at:end] != fields[b"content-length"] or raw[end : end + 2] != b"\r\n" or raw[end + 2 : end + 3] in b" \t":
+    end = at + len(length)
+    if raw[at:end] != length or raw[end : end + 2] != b"\r\n":
         return None
-    return Head(raw[:at], raw[end:], fields)
+    return KnownHead(raw[:at], raw[end:], head)

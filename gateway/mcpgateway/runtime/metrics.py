@@ -47,6 +47,28 @@ class Metrics(Collector):
         self.reload_failures = Counter(
             "mcpgateway_config_reload_failures", "Configurations that could not be used.", registry=self.registry
         )
+        self.connections = Gauge("mcpgateway_connections", "Open client connections.", registry=self.registry)
+        self.connections_refused = Counter(
+            "mcpgateway_connections_refused",
+            "Client connections refused because too many are open, in total or from one address.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.connections_cut = Counter(
+            "mcpgateway_connections_cut",
+            "Client connections closed because a request did not arrive, or a response was not read, in time.",
+            ["phase"],
+            registry=self.registry,
+        )
+        self.auth_failures = Counter(
+            "mcpgateway_auth_failures", "Requests with missing or wrong credentials.", registry=self.registry
+        )
+        self.internal_errors = Counter(
+            "mcpgateway_internal_errors", "Exceptions caught at a boundary.", ["boundary"], registry=self.registry
+        )
+        self.memory_shedding = Gauge(
+            "mcpgateway_memory_shedding", "1 while new requests are refused because memory is short.", registry=self.registry
+        )
         self.audit_dropped = Counter(
             "mcpgateway_audit_dropped", "Audit entries that nobody took in time.", registry=self.registry
         )

@@ -1,0 +1,79 @@
+"""What all connections of port 8811 share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import formatdate
+
+import structlog
+
+from ..access.failed_logins import FailedLogins
+from ..requests.router import Router
+from ..runtime.deadlines import Deadlines
+from .exchange import Handler, HttpExchange
+from .guard import Guard
+from .limits import Limits
+from .request_head import RequestHead
+
+log = structlog.get_logger()
+
+
+class Route:
+    """One path: its handlers by method."""
+
+    __slots__ = ("allow", "handlers", "protected")
+
+    def __init__(self, handlers: Mapping[bytes, Handler], *, protected: bool = True) -> None:
+        self.handlers = handlers
+        self.protected = protected  # whether a body is read only of a client with valid credentials
+        self.allow = b", ".join(sorted(handlers))
+
+
+class Edge:
+    """Limits, counts, deadlines and routes."""
+
+    def __init__(self, router: Router, limits: Limits, routes: Mapping[bytes, Route]) -> None:
+        self.router, self.limits = router, limits
+        self.metrics = router.metrics
+        self.guard = Guard(limits, on_refused=lambda reason: self.metrics.connections_refused.labels(reason).inc())
+        self.deadlines = Deadlines()  # of all connections: a timer for each would be a tenth of what an idle one costs
+        self.failed_logins = FailedLogins()
+        self._routes = routes
+        self._date = b""
+        self._date_until = 0.0
+
+    def handler(self, head: RequestHead) -> tuple[Handler, bool]:
+        """What answers a request, and whether only clients with valid credentials may send its body."""
+        route = self._routes.get(head.path)
+        if route is None:
+            return _not_found, False
+        handler = route.handlers.get(head.method)
+        if handler is None:
+            return _MethodNotAllowed(route.allow), False
+        return handler, route.protected
+
+    def date(self, now: float) -> bytes:
+        """The field Date, which changes once a second. `now` in seconds of the loop's clock."""
+        if now >= self._date_until:
+            self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+            self._date_until = now + 1.0
+        return self._date
+
+    def failed(self, boundary: str) -> None:
+        """Log and count the exception that has just been caught at a boundary."""
+        self.metrics.internal_errors.labels(boundary).inc()
+        log.exception("internal error", boundary=boundary)
+
+
+def _not_found(exchange: HttpExchange) -> None:
+    exchange.refuse(404, "no such path: the endpoint is /mcp")
+
+
+class _MethodNotAllowed:
+    """RFC 9110 section 15.5.6: the response lists the methods of the path."""
+
+    def __init__(self, allow: bytes) -> None:
+        self._allow = allow
+
+    def __call__(self, exchange: HttpExchange) -> None:
+        exchange.refuse(405, f"the methods of this path are {self._allow.decode()}", [(b"allow", self._allow)])
