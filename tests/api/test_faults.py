@@ -207,12 +207,12 @@ def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
             eventually("all objects", partial(settled, space, "lost"))
             eventually("a renewal, as there are many between any two backups", lambda: lease_version(space) > renewed)
             before = {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name}
-            begun = log.read_text().count("starting anew")
+            begun = log.read_text().count("restarting")
             plane.restore(saved)
             with recovery("O9"):
                 edit(space, "demo", "again")
                 eventually("the edit", partial(labelled, space, "demo", "again"), timeout=120)
-            assert log.read_text().count("starting anew") > begun
+            assert log.read_text().count("restarting") > begun
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
             assert {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name} == before

@@ -74,7 +74,7 @@ class TestStorage:
         space.kubectl("-n", space.name, "label", "pvc", name, "app.kubernetes.io/instance=another", "--overwrite")
         space.apply(gateway("demo", server("memory", storage=[self.FOLDERS[1]])))
         conflict = space.await_condition("demo", "Programmed", "False", "Conflict")
-        assert f"PersistentVolumeClaim {name} exists already" in conflict["message"]
+        assert f"PersistentVolumeClaim {name} already exists" in conflict["message"]
         there(space, "Deployment/demo-memory", "Deployment/demo")  # the rest goes on
 
     def test_what_a_claim_cannot_become_is_said_in_the_api_servers_words(self, space: Space) -> None:
@@ -163,8 +163,8 @@ class TestExposure:
         there(space, "Deployment/demo")
         missing = space.await_condition("demo", "Programmed", "False", "APINotInstalled")
         assert missing["message"] == (
-            "HTTPRoute: this cluster has no gateway.networking.k8s.io/v1: install its CRDs, or remove spec.httpRoute; "
-            "ServiceMonitor: this cluster has no monitoring.coreos.com/v1: install its CRDs, or remove "
+            "HTTPRoute: this cluster does not serve gateway.networking.k8s.io/v1: install its CRDs, or remove spec.httpRoute; "
+            "ServiceMonitor: this cluster does not serve monitoring.coreos.com/v1: install its CRDs, or remove "
             "spec.monitoring.serviceMonitor"
         )
         operators.install_crd(plane.kubectl, operators.GATEWAY_API)
@@ -173,7 +173,8 @@ class TestExposure:
         eventually("the monitor", lambda: space.find("servicemonitors.monitoring.coreos.com", "demo"), timeout=60)
         eventually("its end", lambda: space.condition("demo", "Programmed")["reason"] != "APINotInstalled")
         assert space.get("mcpgateway", "demo")["status"]["url"] == "https://mcp.example.org/mcp"
-        eventually("it to look at them", lambda: "to serve HTTPRoute" in operator_log.read_text(), timeout=60)
+        restarted = "other kinds than at the start: HTTPRoute"
+        eventually("the operator to restart", lambda: restarted in operator_log.read_text(), timeout=60)
         eventually("it to be ready", partial(operators.ready, operator_log))
         space.delete("httproutes.gateway.networking.k8s.io", "demo")
         eventually("the route to be back", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"), timeout=60)

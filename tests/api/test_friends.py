@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator.reconcile import conditions
+from mcpgateway_operator.reconcile import status
+from mcpgateway_operator.reconcile.finding import Finding
 from tests.api.conftest import Space
 from tests.support import tools
 from tests.support.controlplane import ControlPlane
@@ -25,13 +26,12 @@ NOW = "2026-11-24T00:00:00Z"
 
 
 def rejected() -> dict[str, Any]:
-    found = conditions.conditions(conditions.rejected("spec.x is wrong"), generation=1, previous={}, now=NOW)
-    return {"observedGeneration": 1, "conditions": found}
+    return status.rejection("spec.x is wrong", generation=1, previous={}, now=NOW)
 
 
 READY_STATUS = built(replace(READY, generation=1))
 STARTING = built(replace(READY, generation=1, gateway=None, pods=(), reports={}))
-STALLED = built(replace(READY, generation=1, failure=conditions.Finding("False", "Conflict", "Service x is somebody else's")))
+STALLED = built(replace(READY, generation=1, failure=Finding("False", "Conflict", "Service x is somebody else's")))
 
 
 class TestArgo:

@@ -139,7 +139,7 @@ def test_an_object_of_somebody_else_is_never_taken_over(space: Space) -> None:
     space.apply(gateway())
     found = space.await_condition("demo", "Programmed", "False", "Conflict")
     assert found["message"] == (
-        "ConfigMap demo-config exists already and is not controlled by anything: delete it, or rename this MCPGateway"
+        "ConfigMap demo-config already exists and has no controller: delete it, or rename this MCPGateway"
     )
     assert space.get("configmap", "demo-config")["data"] == {"precious": "yes"}
     assert space.condition("demo", "Stalled")["status"] == "True"
@@ -184,7 +184,7 @@ def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: Contro
         _complete_rollout(plane.kubectl, space.name, "demo")
         return "Deployment/demo-time" not in space.owned()
 
-    eventually("the former shape to be gone", gone)
+    eventually("the objects of the previous mode to be pruned", gone)
     assert any(name.startswith("ConfigMap/demo-config-") for name in space.owned())
     space.apply(gateway(mode="MultiPod"))
     await_objects(space, "Deployment/demo-time")

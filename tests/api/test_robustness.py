@@ -77,7 +77,7 @@ class TestForeignAdditions:
         eventually("the deployment", partial(space.find, "deployment", "demo-time"))
         before = space.get("deployment", "demo-time")["spec"]
         edit(space, addition)
-        eventually("the former spec", lambda: space.get("deployment", "demo-time")["spec"] == before)
+        eventually("the previous spec", lambda: space.get("deployment", "demo-time")["spec"] == before)
 
     def test_a_restart_by_kubectl_is_left_alone(self, space: Space) -> None:
         space.apply(gateway())

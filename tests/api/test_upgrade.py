@@ -1,4 +1,4 @@
-"""A new version of the operator over the gateways of the former one."""
+"""A new version of the operator over the gateways of the previous one."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_a_replaced_gateway_pod_goes_on_with_the_sessions_and_their_processes(sp
     before = gateway_pod(space, "replaced")["metadata"]["uid"]
     space.kubectl("-n", space.name, "rollout", "restart", "deployment/replaced")
     space.kubectl("-n", space.name, "rollout", "status", "deployment/replaced", "--timeout=90s")
-    eventually("the former pod to go", lambda: len(_gateway_pods(space, "replaced")) == 1, timeout=90)
+    eventually("the previous pod to go", lambda: len(_gateway_pods(space, "replaced")) == 1, timeout=90)
     assert gateway_pod(space, "replaced")["metadata"]["uid"] != before
     assert "Stopped" in client.text("everything_toggle-simulated-logging"), "its process has not kept its state"
 
@@ -286,7 +286,7 @@ def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any
     body["spec"]["auth"]["tokens"][0]["secretKeyRef"]["name"] = "no-token"
     space.apply(body)
     found = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
-    assert found["message"] == "tokens that are not there: no-token/token; their clients get 401"
+    assert found["message"] == "token Secrets are missing: no-token/token; clients with these tokens receive 401"
     assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
 
 

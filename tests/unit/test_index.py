@@ -28,11 +28,11 @@ def test_an_object_that_goes_over_to_another_gateway_is_only_there() -> None:
 
 def test_who_is_gone_is_not_known_any_more_and_says_whose_it_was() -> None:
     index = Index()
-    index.seen("Service", "1")
-    index.seen("Service", "2")  # of nobody
+    index.add("Service", "1")
+    index.add("Service", "2")  # of no gateway
     index.put_child(A, child("1"))
-    assert index.known("Service") == {"1", "2"}
+    assert index.uids("Service") == {"1", "2"}
     assert index.drop("Service", "1") == A
     assert index.drop("Service", "2") is None
     assert index.drop("Service", "1") is None
-    assert (index.known("Service"), list(index.children(A))) == (set(), [])
+    assert (index.uids("Service"), list(index.children(A))) == (set(), [])

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcpgateway_operator.observe import child_state
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
-from mcpgateway_operator.reconcile.plan import Settled, addresses, orphans, plan
+from mcpgateway_operator.reconcile.plan import Applied, addresses, orphans, plan
 
 UID = "u1"
 
@@ -22,47 +22,47 @@ def child(kind: str, name: str, digest: str = "live", owner: str = UID) -> Owned
 
 CONFIG, DEPLOYMENT = manifest("ConfigMap", "c"), manifest("Deployment", "d")
 SETTLED = {
-    ("ConfigMap", "c"): Settled(child_state.digest(CONFIG), "live"),
-    ("Deployment", "d"): Settled(child_state.digest(DEPLOYMENT), "live"),
+    ("ConfigMap", "c"): Applied(child_state.digest(CONFIG), "live"),
+    ("Deployment", "d"): Applied(child_state.digest(DEPLOYMENT), "live"),
 }
 EXISTING = {("ConfigMap", "c"): child("ConfigMap", "c"), ("Deployment", "d"): child("Deployment", "d")}
 
 
 def test_nothing_to_do_in_an_unchanged_world() -> None:
-    done = plan([CONFIG, DEPLOYMENT], EXISTING, settled=SETTLED, owner=UID, rolled_out=True)
+    done = plan([CONFIG, DEPLOYMENT], EXISTING, applied=SETTLED, owner=UID, rolled_out=True)
     assert (done.apply, done.prune, done.waiting) == ((), (), ())
 
 
 def test_missing_drifted_and_changed_objects_are_applied_in_order() -> None:
     changed = manifest("Deployment", "d", replicas=2)
     drifted = {("ConfigMap", "c"): child("ConfigMap", "c", digest="edited")} | {("Deployment", "d"): child("Deployment", "d")}
-    assert plan([CONFIG, changed], drifted, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG, changed)
-    assert plan([CONFIG], {}, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
+    assert plan([CONFIG, changed], drifted, applied=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG, changed)
+    assert plan([CONFIG], {}, applied=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
 
 
 def test_an_object_of_an_older_gateway_of_that_name_is_not_in_place() -> None:
     existing = {("ConfigMap", "c"): child("ConfigMap", "c", owner="older")}
-    assert plan([CONFIG], existing, settled=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
+    assert plan([CONFIG], existing, applied=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
 
 
 def test_what_is_no_longer_wanted_is_pruned_only_after_the_rollout() -> None:
     surplus = {**EXISTING, ("Deployment", "old"): child("Deployment", "old")}
-    rolling = plan([CONFIG, DEPLOYMENT], surplus, settled=SETTLED, owner=UID, rolled_out=False)
+    rolling = plan([CONFIG, DEPLOYMENT], surplus, applied=SETTLED, owner=UID, rolled_out=False)
     assert (rolling.prune, [c.name for c in rolling.waiting]) == ((), ["old"])
-    about_to_roll = plan([CONFIG, manifest("Deployment", "d", replicas=2)], surplus, settled=SETTLED, owner=UID, rolled_out=True)
+    about_to_roll = plan([CONFIG, manifest("Deployment", "d", replicas=2)], surplus, applied=SETTLED, owner=UID, rolled_out=True)
     assert about_to_roll.prune == ()
-    rolled = plan([CONFIG, DEPLOYMENT], surplus, settled=SETTLED, owner=UID, rolled_out=True)
+    rolled = plan([CONFIG, DEPLOYMENT], surplus, applied=SETTLED, owner=UID, rolled_out=True)
     assert [c.name for c in rolled.prune] == ["old"]
 
 
 def test_what_another_gateway_owns_is_never_pruned() -> None:
     foreign = {**EXISTING, ("ConfigMap", "x"): child("ConfigMap", "x", owner="someone")}
-    assert plan([CONFIG, DEPLOYMENT], foreign, settled=SETTLED, owner=UID, rolled_out=True).prune == ()
+    assert plan([CONFIG, DEPLOYMENT], foreign, applied=SETTLED, owner=UID, rolled_out=True).prune == ()
 
 
 def test_a_claim_is_never_pruned_but_told_as_an_orphan() -> None:
     left = {**EXISTING, ("PersistentVolumeClaim", "old"): child("PersistentVolumeClaim", "old")}
-    done = plan([CONFIG, DEPLOYMENT], left, settled=SETTLED, owner=UID, rolled_out=True)
+    done = plan([CONFIG, DEPLOYMENT], left, applied=SETTLED, owner=UID, rolled_out=True)
     assert (done.prune, done.waiting) == ((), ())
     assert orphans([CONFIG, DEPLOYMENT], left) == ("old",)
 
@@ -70,10 +70,10 @@ def test_a_claim_is_never_pruned_but_told_as_an_orphan() -> None:
 def test_a_claim_that_outlives_its_gateway_has_no_owner() -> None:
     claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": {}}
     key = ("PersistentVolumeClaim", "p")
-    settled = {key: Settled(child_state.digest(claim), "live")}
+    settled = {key: Applied(child_state.digest(claim), "live")}
     for owner, applied in (("", ()), (UID, (claim,))):
         existing = {key: child(*key, owner=owner)}
-        assert plan([claim], existing, settled=settled, owner=UID, rolled_out=True).apply == applied
+        assert plan([claim], existing, applied=settled, owner=UID, rolled_out=True).apply == applied
 
 
 POD = Pod(
@@ -85,7 +85,6 @@ POD = Pod(
     created="2026-01-01T00:00:00Z",
     terminating=False,
     ready=True,
-    poke="",
     containers=(Container("mcp-time", "i", running=True, ready=True),),
 )
 

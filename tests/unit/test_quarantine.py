@@ -19,7 +19,7 @@ def spec(mode: str = "Sidecar", image: str = "bad:1") -> Spec:
 
 def pod(reason: str = "ErrImagePull", image: str = "bad:1") -> Pod:
     container = Container("mcp-git", image, running=False, ready=False, reason=reason, message="no such image")
-    return Pod("p", "p", "gateway", "", "198.18.0.2", "", terminating=False, ready=False, poke="", containers=(container,))
+    return Pod("p", "p", "gateway", "", "198.18.0.2", "", terminating=False, ready=False, containers=(container,))
 
 
 def held(
@@ -46,7 +46,7 @@ def test_in_multi_pod_mode_nobody_is_held_back() -> None:
     assert held(mode="MultiPod", pods=[pod()]) == {}
 
 
-def test_a_pod_with_the_former_image_says_nothing_about_the_new_one() -> None:
+def test_a_pod_with_the_previous_image_does_not_quarantine_the_new_one() -> None:
     assert held(image="good:2", pods=[pod(image="bad:1")]) == {}
 
 

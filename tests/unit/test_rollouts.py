@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mcpgateway_operator.observe.child_state import Key
-from mcpgateway_operator.reconcile.rollouts import PATIENCE, Rollouts
+from mcpgateway_operator.reconcile.rollouts import DEADLINE, Rollouts
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-LATE = NOW + PATIENCE
+LATE = NOW + DEADLINE
 A, B, C, D, E = keys = [("space", name) for name in "abcde"]
 
 
@@ -26,7 +26,7 @@ class World:
         return "" if found is None else found.reason
 
     def seen(self, key: Key, *, programmed: bool = True, ready: bool = True, now: datetime = NOW) -> float | None:
-        return self.rollouts.seen(key, programmed=programmed, ready=ready, now=now)
+        return self.rollouts.observe(key, programmed=programmed, ready=ready, now=now)
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_who_is_well_again_gives_its_turn_to_who_waits_longest(world: World) -> 
 
 def test_who_is_not_well_yet_keeps_its_turn_and_is_looked_at_again_in_time(world: World) -> None:
     world.ask(A)
-    assert world.seen(A, ready=False, now=NOW + timedelta(seconds=60)) == PATIENCE.total_seconds() - 60
-    assert world.seen(A, programmed=False) == PATIENCE.total_seconds()
+    assert world.seen(A, ready=False, now=NOW + timedelta(seconds=60)) == DEADLINE.total_seconds() - 60
+    assert world.seen(A, programmed=False) == DEADLINE.total_seconds()
 
 
 def test_a_deleted_one_gives_its_turn_away(world: World) -> None:
@@ -84,7 +84,7 @@ def test_three_failures_in_a_row_stop_it_and_all_that_wait_are_told(world: World
     assert world.ask(E) == "RolloutHalted"
     found = world.rollouts.ask(E, ready=True, now=NOW)
     assert found is not None
-    assert "left unready: space/a, space/b, space/c; mend them, or go back to the former version" in found.message
+    assert "left gateways unready: space/a, space/b, space/c; repair them, or go back to the previous version" in found.message
 
 
 def test_a_success_between_failures_lets_it_go_on(world: World) -> None:

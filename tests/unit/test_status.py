@@ -9,9 +9,10 @@ import pytest
 
 from mcpgateway_operator.api.spec import parse_spec
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
-from mcpgateway_operator.reconcile import conditions
-from mcpgateway_operator.reconcile.conditions import Finding, Observation
+from mcpgateway_operator.reconcile import conditions, events, server_status, status
+from mcpgateway_operator.reconcile.finding import Finding
 from mcpgateway_operator.reconcile.image_pull_quarantine import Held
+from mcpgateway_operator.reconcile.observation import Observation
 
 SPEC = parse_spec(
     {
@@ -36,7 +37,6 @@ def pod(name: str = "g1", **more: Any) -> Pod:
         "created": NOW,
         "terminating": False,
         "ready": True,
-        "poke": "",
         "containers": (Container("gateway", "i", running=True, ready=True),),
     }
     return Pod(**(fields | more))
@@ -57,7 +57,7 @@ READY = Observation(
 
 
 def built(seen: Observation, previous: dict[str, Any] | None = None, now: str = NOW) -> dict[str, Any]:
-    return conditions.build(seen, previous=previous or {}, now=now)
+    return status.build(seen, previous=previous or {}, now=now)
 
 
 def condition(seen: Observation, kind: str) -> tuple[str, str, str]:
@@ -142,15 +142,15 @@ def test_the_worst_of_several_gateway_pods_counts() -> None:
 
 
 def test_a_failure_to_apply_stalls() -> None:
-    seen = replace(READY, failure=Finding("False", "Conflict", "Service gw exists already"))
-    assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw exists already")
+    seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
+    assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw already exists")
     assert condition(seen, "Stalled")[0] == "True"
 
 
 def test_more_processes_alone_are_not_worth_a_write() -> None:
     before, after = built(READY), built(with_report(servers=[row("time", processes=9), row("git")]))
     assert before != after
-    assert conditions.significant(before) == conditions.significant(after)
+    assert server_status.significant(before) == server_status.significant(after)
 
 
 def test_several_replicas_are_said_to_be_sticky() -> None:
@@ -161,11 +161,11 @@ def test_several_replicas_are_said_to_be_sticky() -> None:
 
 def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
     ready, broken = built(READY), built(with_report(servers=[row("time"), row("git", "Failed")]))
-    assert conditions.transitions(ready, ready) == []
-    assert [f.reason for f in conditions.transitions(ready, broken)] == ["ServerNotReady"]
-    assert conditions.is_problem(conditions.transitions(ready, broken)[0])
-    assert [f.reason for f in conditions.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
-    assert not conditions.is_problem(Finding("False", "GatewayNotReady", ""))
+    assert events.transitions(ready, ready) == []
+    assert [f.reason for f in events.transitions(ready, broken)] == ["ServerNotReady"]
+    assert events.is_problem(events.transitions(ready, broken)[0])
+    assert [f.reason for f in events.transitions({}, built(replace(READY, gateway=None)))] == ["GatewayNotReady"]
+    assert not events.is_problem(Finding("False", "GatewayNotReady", ""))
 
 
 class TestPinning:
@@ -176,8 +176,8 @@ class TestPinning:
         seen = with_report(servers=[row("time", digest=digest, state=state), row("git")])
         return replace(seen, spec=spec, pins=pins)
 
-    def error(self, status: dict[str, Any]) -> dict[str, Any]:
-        return next((s.get("lastError", {}) for s in status["servers"] if s["name"] == "time"), {})
+    def error(self, written: dict[str, Any]) -> dict[str, Any]:
+        return next((s.get("lastError", {}) for s in written["servers"] if s["name"] == "time"), {})
 
     def test_a_change_is_told_until_it_is_approved(self) -> None:
         first = built(self.seen("Warn", "sha256:a"))
@@ -185,10 +185,10 @@ class TestPinning:
         second = built(self.seen("Warn", "sha256:b"), first)
         assert self.error(second)["reason"] == "ToolsChanged"
         assert "tools.mcpgateway.dev/time=sha256:b" in self.error(second)["message"]
-        assert [f.reason for f in conditions.transitions(first, second)] == ["ToolsChanged"]
+        assert [f.reason for f in events.transitions(first, second)] == ["ToolsChanged"]
         third = built(self.seen("Warn", "sha256:b"), second)
         assert self.error(third) == self.error(second)
-        assert conditions.transitions(second, third) == []
+        assert events.transitions(second, third) == []
         assert self.error(built(self.seen("Warn", "sha256:b", time="sha256:b"), third)) == {}
 
     def test_a_change_while_the_server_was_away_is_told(self) -> None:

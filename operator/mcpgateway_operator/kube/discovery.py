@@ -1,7 +1,8 @@
-"""What the API server serves: nothing begins before it has our CRD, and all begins anew when it has others than at the start.
+"""Which kinds the API server serves: the operator starts when its CRD is served, and restarts when the set of kinds changes.
 
-kopf looks for a new CRD's resources once, as soon as the CRD is there; the API server serves them a moment later, and then
-nobody looks again: such a kind would be applied and never watched. So kopf gets the kinds that are there, and no more.
+kopf discovers the resources of a new CRD once, as soon as the CRD exists; the API server serves them a moment later, and kopf
+does not discover them again: such a kind would be applied and never watched. So kopf is given the kinds that are served, and no
+others.
 """
 
 from __future__ import annotations
@@ -9,67 +10,89 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import structlog
 
-from ..api.spec import CRD_NAME
+from ..api.spec import API_VERSION, CRD_NAME
 from ..observe.kinds import Resource
-from .client import ApiError, Cluster, StartAnewError
+from ..observe.ports import ApiError
+from .restart import RestartRequired
+from .transport import METADATA, Transport
 
 log = structlog.get_logger()
 
-INTERVAL = 10.0  # seconds; a few small requests
-_WAITING = 1.0
+INTERVAL = 10.0  # seconds between checks; a few small requests each
+_WAITING = 1.0  # seconds between checks while the CRD is absent
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_UNREADABLE = "served"  # in place of a uid: a namespaced installation may not read CRDs
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the API server has."""
+    """The kinds that the API server serves."""
 
-    uid: str  # of our CRD, which tells it from another of the same name
-    children: tuple[Resource, ...]  # the kinds of children that are there
+    uid: str  # of our CRD, which tells it from a later one of the same name
+    children: tuple[Resource, ...]
 
 
 class Definitions:
-    """Looks at what is served. `children`: the kinds that the operator may have, with its options."""
+    """Checks the served kinds. `children` are the kinds that the operator may manage with its options."""
 
-    def __init__(self, cluster: Cluster, children: Iterable[Resource]) -> None:
-        self._cluster, self._children = cluster, tuple(children)
+    def __init__(self, transport: Transport, children: Iterable[Resource]) -> None:
+        self._transport, self._children = transport, tuple(children)
 
     async def served(self) -> Served:
         """Wait until our CRD is served."""
-        told = False
+        logged = False
         while True:
             try:
-                if found := await self._look():
-                    return found
+                if served := await self._discover():
+                    return served
             except ApiError as error:
-                log.warning("the API server does not say whether there is a CRD", error=str(error))
-            if not told:
+                log.warning("the CRD could not be looked up", error=str(error))
+            if not logged:
                 log.info("waiting for the CRD", name=CRD_NAME)
-                told = True
+                logged = True
             await asyncio.sleep(_WAITING)
 
-    async def guard(self, known: Served) -> None:
-        """Go on until something else is served. Raises: StartAnewError."""
+    async def guard(self, expected: Served) -> None:
+        """Check until cancelled. Raises: RestartRequired."""
         while True:
             await asyncio.sleep(INTERVAL)
-            await self.check(known)
+            await self.check(expected)
 
-    async def check(self, known: Served) -> None:
-        """Look once. Raises: StartAnewError."""
+    async def check(self, expected: Served) -> None:
+        """Check once. Raises: RestartRequired if other kinds are served than expected."""
         try:
-            found = await self._look()
+            served = await self._discover()
         except ApiError:
-            return  # the API server's own trouble says nothing about what it serves
-        if found is None or found.uid != known.uid:
-            raise StartAnewError(f"the CRD {CRD_NAME} was deleted, and its MCPGateways with it")
-        if changed := {child.kind for child in {*found.children} ^ {*known.children}}:
-            raise StartAnewError(f"the API server has begun or ceased to serve {', '.join(sorted(changed))}")
+            return  # a failing API server says nothing about the kinds that it serves
+        if served is None or served.uid != expected.uid:
+            raise RestartRequired(f"the CRD {CRD_NAME} was deleted, and its MCPGateways with it")
+        if changed := {child.kind for child in {*served.children} ^ {*expected.children}}:
+            raise RestartRequired(f"the API server now serves other kinds than at the start: {', '.join(sorted(changed))}")
 
-    async def _look(self) -> Served | None:
-        uid = await self._cluster.definition()
+    async def _discover(self) -> Served | None:
+        uid = await self._definition()
         if uid is None:
             return None
-        children = [child for child in self._children if not child.option or await self._cluster.serves(child)]
+        children = [child for child in self._children if not child.option or await self._serves(child)]
         return Served(uid, tuple(children))
+
+    async def _definition(self) -> str | None:
+        """The uid of our CRD, or None if it is not served."""
+        if await self._transport.get(f"/apis/{API_VERSION}") is None:
+            return None
+        query = urlencode({"fieldSelector": f"metadata.name={CRD_NAME}"})
+        try:
+            page = await self._transport.request("GET", f"{_DEFINITIONS}?{query}", accept=METADATA)
+        except ApiError as error:
+            if error.status == 403:
+                return _UNREADABLE
+            raise
+        return next((str(item["metadata"]["uid"]) for item in page["items"] or ()), None)
+
+    async def _serves(self, resource: Resource) -> bool:
+        offered = await self._transport.get(resource.path) or {"resources": []}
+        return any(each["name"] == resource.plural for each in offered["resources"])

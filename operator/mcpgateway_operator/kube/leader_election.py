@@ -1,10 +1,10 @@
-"""One operator acts: the holder of a Lease. Who cannot renew it in time begins anew, as one that waits for it.
+"""Leader election by a Lease: only its holder acts. A holder that cannot renew it in time restarts, and waits for it again.
 
-The algorithm is client-go's: another's lease has run out when it has not changed for its duration by *our* clock, so that clocks
-need not agree. The Kubernetes client's own election has no release, so that every restart would wait for the lease to run out.
+The algorithm is client-go's: another's lease has expired when it has not changed for its duration by *our* clock, so that clocks
+need not agree. The Kubernetes client's own election has no release, so that every restart would wait for the lease to expire.
 
-As nobody else writes the Lease, it also tells when etcd has been given an older state. Nothing else does: a watch from a version
-that is not reached again yet is silent, and skips what happens until then.
+As only the holder writes the Lease, it also shows that etcd was restored to an older state. Nothing else does: a watch from a
+version that is not reached again yet is silent, and skips what happens until then.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from typing import Any
 
 import structlog
 
+from ..observe.ports import ApiError
 from ..render.naming import MANAGER
-from .client import ApiError, Cluster, StartAnewError
+from .client import KubernetesCluster
+from .restart import RestartRequired
 
 log = structlog.get_logger()
 
 DURATION = 15.0  # seconds after which others may take it
-_DEADLINE = 10.0  # seconds without a renewal after which we act no more
-_PERIOD = 2.0
+_DEADLINE = 10.0  # seconds without a renewal after which the holder stops acting
+_PERIOD = 2.0  # seconds between renewals
 
 
 class Lease:
     """The Lease named after the operator, in one namespace."""
 
-    def __init__(self, cluster: Cluster, *, namespace: str, identity: str) -> None:
+    def __init__(self, cluster: KubernetesCluster, *, namespace: str, identity: str) -> None:
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
-        self._seen: tuple[str, float] = ("", 0.0)  # another's version, and since when it is known
+        self._observed: tuple[str, float] = ("", 0.0)  # another holder's version, and the time of its first observation
         self._written = 0  # our last version
         self.renewed = time.monotonic()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Wait for the lease; yields a task that ends with StartAnewError when it is lost. On leaving it is released."""
+        """Wait for the lease; yields a task that ends with RestartRequired when it is lost. On exit it is released."""
         waiting = False
         while not await self._attempt():
             if not waiting:
@@ -47,54 +49,54 @@ class Lease:
                 waiting = True
             await asyncio.sleep(_PERIOD)
         log.info("lease acquired", namespace=self._namespace, identity=self._identity)
-        keeping = asyncio.create_task(self._keep(), name="lease")
+        renewing = asyncio.create_task(self._renew(), name="lease")
         try:
-            yield keeping
+            yield renewing
         finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
+            renewing.cancel()
+            await asyncio.wait([renewing])
             await self._release()
 
-    async def _keep(self) -> None:
+    async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_PERIOD)
             if not await self._attempt() and time.monotonic() - self.renewed > _DEADLINE:
-                raise StartAnewError(f"the lease {MANAGER} could not be renewed for {_DEADLINE:g} s")
+                raise RestartRequired(f"the lease {MANAGER} could not be renewed for {_DEADLINE:g} s")
 
     async def _attempt(self) -> bool:
         """Take or renew it. Returns: whether it is ours now."""
         try:
             async with asyncio.timeout(_DEADLINE / 2):
-                return await self._try()
+                return await self._write()
         except (ApiError, TimeoutError) as error:
             log.warning("lease not renewed", error=str(error) or "no answer in time")
             return False
 
-    async def _try(self) -> bool:
-        known = await self._cluster.get("Lease", self._namespace, MANAGER)
-        if known is None:
-            taken = await self._cluster.create(self._body(self._spec(transitions=0)))
+    async def _write(self) -> bool:
+        lease = await self._cluster.get("Lease", self._namespace, MANAGER)
+        if lease is None:
+            written = await self._cluster.create(self._body(self._spec(transitions=0)))
         else:
-            spec, version = known.get("spec") or {}, known["metadata"]["resourceVersion"]
+            spec, version = lease.get("spec") or {}, lease["metadata"]["resourceVersion"]
             if int(version) < self._written:
-                raise StartAnewError(f"the API server has gone back from version {self._written} to {version}")
-            if not self._free(spec, version):
+                raise RestartRequired(f"the API server has gone back from version {self._written} to {version}")
+            if not self._available(spec, version):
                 return False
-            taken = await self._cluster.replace(
-                {**known, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}
+            written = await self._cluster.replace(
+                {**lease, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}
             )
-        if taken is None:
+        if written is None:
             return False
-        self.renewed, self._written = time.monotonic(), int(taken["metadata"]["resourceVersion"])
+        self.renewed, self._written = time.monotonic(), int(written["metadata"]["resourceVersion"])
         return True
 
-    def _free(self, spec: dict[str, Any], version: str) -> bool:
-        """Whether it is ours, nobody's, or has run out."""
+    def _available(self, spec: dict[str, Any], version: str) -> bool:
+        """Whether it is ours, has no holder, or has expired."""
         if spec.get("holderIdentity") in (None, "", self._identity):
             return True
-        if self._seen[0] != version:
-            self._seen = (version, time.monotonic())
-        return time.monotonic() - self._seen[1] > float(spec.get("leaseDurationSeconds") or DURATION)
+        if self._observed[0] != version:
+            self._observed = (version, time.monotonic())
+        return time.monotonic() - self._observed[1] > float(spec.get("leaseDurationSeconds") or DURATION)
 
     def _renewed(self, spec: dict[str, Any]) -> dict[str, Any]:
         if spec.get("holderIdentity") == self._identity:
@@ -115,13 +117,13 @@ class Lease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     async def _release(self) -> None:
-        """So that the next one need not wait."""
+        """Clear the holder, so that the next one need not wait for the lease to expire."""
         try:
             async with asyncio.timeout(_DEADLINE / 2):
-                known = await self._cluster.get("Lease", self._namespace, MANAGER)
-                if known is not None and known["spec"].get("holderIdentity") == self._identity:
-                    spec = {**known["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._cluster.replace({**known, "spec": spec})
+                lease = await self._cluster.get("Lease", self._namespace, MANAGER)
+                if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                    spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._cluster.replace({**lease, "spec": spec})
         except (ApiError, TimeoutError) as error:
             log.warning("lease not released", error=str(error) or "no answer in time")
 

@@ -1,6 +1,6 @@
-"""kopf wiring only: watches put keys on the queue, indexes keep small values.
+"""The wiring of kopf: watches put keys on the queue and small values into the index.
 
-Only low-level handlers are used (on.event): they write nothing to the resources, and add no finalizer.
+Only low-level handlers are used (on.event): they write nothing to the resources and add no finalizer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..render import naming
 
 
 def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
-    """How kopf is to behave in production; reasons: docs/architecture.md."""
+    """kopf's settings for production; reasons: docs/architecture.md."""
     chosen = kopf.OperatorSettings()
-    chosen.scanning.disabled = True  # definition.py does it
-    chosen.posting.enabled = False  # our events are ours
+    chosen.scanning.disabled = True  # kube.discovery does it
+    chosen.posting.enabled = False  # reconcile.events writes them
     chosen.peering.standalone = True
     chosen.persistence.finalizer = f"{GROUP}/finalizer"  # never used; kopf's default carries another domain
     chosen.watching.connect_timeout = 10
@@ -29,7 +29,7 @@ def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.networking.request_timeout = 30
     chosen.networking.enforce_retry_after = True
-    chosen.queueing.idle_timeout = 0.1  # seconds that an object's whole body is kept after its event was handled
+    chosen.queueing.idle_timeout = 0.1  # seconds for which an object's body is kept after its event was handled
     chosen.process.ultimate_exiting_timeout = 20
     managed = f"{naming.MANAGED_BY}={naming.MANAGER}"
     for resource in (*watched, kinds.POD):
@@ -43,7 +43,7 @@ def registry(
 ) -> kopf.OperatorRegistry:
     """All handlers of the operator."""
     handlers = kopf.OperatorRegistry()
-    named = {resource.plural: resource.kind for resource in watched}
+    kind_of = {resource.plural: resource.kind for resource in watched}
 
     @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -53,9 +53,9 @@ def registry(
         enqueue((namespace, name))
 
     def on_child(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:
-        kind, uid = named[resource.plural], body["metadata"]["uid"]
-        typed = {**body, "kind": kind}  # lists leave the kind out of their items
-        _noted(kind, uid, type)
+        kind, uid = kind_of[resource.plural], body["metadata"]["uid"]
+        typed = {**body, "kind": kind}  # the items of a list have no kind
+        _record(kind, uid, type)
         key = child_state.child_key(typed)
         if key is not None:
             if type != "DELETED":
@@ -63,19 +63,19 @@ def registry(
             enqueue(key)
 
     def on_pod(body: kopf.Body, type: str | None, **_: Any) -> None:
-        _noted(kinds.POD.kind, body["metadata"]["uid"], type)
+        _record(kinds.POD.kind, body["metadata"]["uid"], type)
         key = child_state.pod_key(body)
         if type != "DELETED":
             index.put_pod(key, child_state.pod(body))
         enqueue(key)
 
-    def _noted(kind: str, uid: str, type: str | None) -> None:
+    def _record(kind: str, uid: str, type: str | None) -> None:
         if type is None:  # listed, not watched: at the start, and after each gap
             relisted()
         if type == "DELETED":
             index.drop(kind, uid)
         else:
-            index.seen(kind, uid)
+            index.add(kind, uid)
 
     managed = {naming.MANAGED_BY: naming.MANAGER}
     for child in watched:
@@ -88,7 +88,7 @@ def registry(
 
 
 def _async(function: Callable[..., Any]) -> Callable[..., Any]:
-    """kopf runs plain functions in threads that it never gives back."""
+    """A coroutine function, because kopf runs plain functions in threads that it never ends."""
 
     async def handler(**kwargs: Any) -> Any:
         return function(**kwargs)

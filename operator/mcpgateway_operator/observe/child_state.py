@@ -1,6 +1,6 @@
-"""What is known about a gateway's objects, as small values: never bodies. Pure functions from watch events.
+"""The state of a gateway's objects as small values, never bodies: pure functions of watch events.
 
-Memory is why: five thousand gateways have fifty thousand children, of which only these lines are kept.
+The reason is memory: five thousand gateways have fifty thousand children, of which only these values are kept.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Owned:
     name: str
     uid: str
     owner: str  # uid of the MCPGateway that controls it
-    digest: str  # of everything in it that a rendering could have written
-    applied: str = ""  # digest of what we have applied, as it is now; empty if others have added something that is to go
+    digest: str  # of all that a rendering could have written
+    applied: str = ""  # digest of the fields that we own, as they are now; empty if others have added something to be removed
     complete: bool = True  # Deployment: the newest template is the only one that runs
     available: int = 0  # Deployment: pods that serve
     problem: str = ""  # Deployment: why pods cannot be created
@@ -47,7 +47,7 @@ class Container:
     image: str
     running: bool
     ready: bool
-    reason: str = ""  # why it waits, in the kubelet's word
+    reason: str = ""  # why it waits: the kubelet's reason
     message: str = ""
 
 
@@ -63,7 +63,6 @@ class Pod:
     created: str
     terminating: bool
     ready: bool
-    poke: str
     containers: tuple[Container, ...]
     problem: str = ""  # why it is not scheduled
 
@@ -100,13 +99,13 @@ def pod_key(body: Mapping[str, Any]) -> Key:
 
 
 def ours(body: Mapping[str, Any], key: Key) -> bool:
-    """Whether an object bears the labels of a gateway's own."""
+    """Whether an object has the labels of a gateway's children."""
     labels = body["metadata"].get("labels") or {}
     return labels.get(naming.MANAGED_BY) == naming.MANAGER and labels.get(naming.INSTANCE) == key[1]
 
 
 def owned(body: Mapping[str, Any]) -> Owned:
-    """What is kept of a child."""
+    """The value that is kept of a child."""
     metadata = body["metadata"]
     status = body.get("status") or {}
     is_deployment = body["kind"] == "Deployment"
@@ -127,18 +126,18 @@ def owned(body: Mapping[str, Any]) -> Owned:
 
 
 def _holds_replicas(body: Mapping[str, Any]) -> bool:
-    """Whether the number is in what we apply, and not held for somebody else."""
+    """Whether the number of replicas is among the fields that we apply."""
     ours = (entry for entry in field_ownership.entries(body, ours=True) if entry["manager"] == naming.MANAGER)
     return any("f:replicas" in entry["fieldsV1"].get("f:spec", {}) for entry in ours)
 
 
 def _load_balancer(status: Mapping[str, Any]) -> tuple[str, ...]:
-    found = (status.get("loadBalancer") or {}).get("ingress") or ()
-    return tuple(place.get("hostname") or place.get("ip", "") for place in found)
+    points = (status.get("loadBalancer") or {}).get("ingress") or ()
+    return tuple(point.get("hostname") or point.get("ip", "") for point in points)
 
 
 def content_digest(body: Mapping[str, Any]) -> str:
-    """A digest of what a rendering writes; a change of it that we did not make is drift."""
+    """A digest of the fields that a rendering writes; a change that we did not make is drift."""
     metadata = body["metadata"]
     annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _IGNORED_ANNOTATIONS}
     content = [
@@ -153,12 +152,12 @@ def content_digest(body: Mapping[str, Any]) -> str:
 
 
 def wanted_digest(manifest: Mapping[str, Any]) -> str:
-    """A digest of a manifest that equals `Owned.applied` of the object that it was applied to, as long as that is in place."""
+    """A digest of a manifest; equals `Owned.applied` of the object that it was applied to while our fields are unchanged."""
     return digest(_comparable(manifest))
 
 
 def _comparable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what names an object, and without what the API server leaves out."""
+    """Without the object's identity, and without what the API server leaves out."""
     metadata = {k: v for k, v in content.get("metadata", {}).items() if k not in ("name", "namespace", "uid") and v}
     rest = {k: v for k, v in content.items() if k not in ("apiVersion", "kind", "metadata")}
     return {**rest, "metadata": metadata}
@@ -171,7 +170,7 @@ def digest(content: Any) -> str:
 
 
 def rollout_complete(body: Mapping[str, Any]) -> bool:
-    """Whether only pods of the newest template are left and all of them serve, as `kubectl rollout status` decides."""
+    """Whether only pods of the newest template are left and all of them are available, as `kubectl rollout status` decides."""
     wanted = body["spec"].get("replicas", 1)
     status = body.get("status") or {}
     return bool(
@@ -183,7 +182,7 @@ def rollout_complete(body: Mapping[str, Any]) -> bool:
 
 
 def pod(body: Mapping[str, Any]) -> Pod:
-    """What is kept of a pod."""
+    """The value that is kept of a pod."""
     metadata, status = body["metadata"], body.get("status") or {}
     labels = metadata.get("labels") or {}
     states = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
@@ -196,7 +195,6 @@ def pod(body: Mapping[str, Any]) -> Pod:
         created=metadata.get("creationTimestamp", ""),
         terminating="deletionTimestamp" in metadata,
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
-        poke=(metadata.get("annotations") or {}).get(naming.POKE, ""),
         containers=tuple(_container(state) for state in states),
         problem=_condition_message(status, "PodScheduled", "False"),
     )

@@ -1,4 +1,4 @@
-"""What others have added to a Deployment's spec: server-side apply restores our fields, and leaves theirs where they are. Pure.
+"""What others have added to a Deployment's spec: server-side apply restores our fields and keeps theirs. Pure.
 
 Left alone: the number of replicas, `kubectl rollout restart`, and what admission webhooks add to our own requests.
 """
@@ -17,7 +17,7 @@ _TOLERATED = ("/spec/replicas", "/spec/template/metadata/annotations/kubectl.kub
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Something that another manager has added."""
+    """A field or list item that another field manager has added."""
 
     manager: str
     path: str  # JSON pointer (RFC 6901) into the object as it is now
@@ -28,17 +28,17 @@ def additions(body: Mapping[str, Any]) -> list[Addition]:
     ours: dict[str, Any] = {}
     for entry in field_ownership.entries(body, ours=True):
         ours = field_ownership.merged(ours, entry["fieldsV1"])
-    found: dict[str, Addition] = {}
+    by_path: dict[str, Addition] = {}
     for entry in field_ownership.entries(body, ours=False):
         fields = entry["fieldsV1"].get("f:spec")
         if fields:
             for path in _foreign(fields, ours.get("f:spec", {}), body.get("spec"), "/spec"):
-                found.setdefault(path, Addition(entry["manager"], path))
-    return sorted(found.values(), key=lambda addition: _order(addition.path), reverse=True)
+                by_path.setdefault(path, Addition(entry["manager"], path))
+    return sorted(by_path.values(), key=lambda addition: _order(addition.path), reverse=True)
 
 
 def removal(body: Mapping[str, Any], unwanted: list[Addition]) -> list[dict[str, Any]]:
-    """The JSON patch (RFC 6902) that removes them from this very version of the object; any other one answers 409."""
+    """The JSON patch (RFC 6902) that removes them from this version of the object; for any other version the answer is 409."""
     version = {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}
     return [version, *({"op": "remove", "path": addition.path} for addition in unwanted)]
 

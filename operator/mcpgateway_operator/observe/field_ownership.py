@@ -1,4 +1,4 @@
-"""Whose fields are whose: the field sets in `managedFields`, against the object that they are about. Pure.
+"""Which manager owns which field: the field sets of `managedFields`, resolved against their object. Pure.
 
 Source: Kubernetes "Server-Side Apply"; sigs.k8s.io/structured-merge-diff, the format of FieldsV1.
 """
@@ -23,7 +23,7 @@ def entries(body: Mapping[str, Any], *, ours: bool) -> Iterator[Mapping[str, Any
 
 
 def merged(first: Fields, second: Fields) -> dict[str, Any]:
-    """What either of them has."""
+    """The union of two field sets."""
     out = dict(first)
     for key, value in second.items():
         out[key] = merged(out[key], value) if key in out else value
@@ -34,8 +34,8 @@ def applied(body: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an object that we have applied, as it is now: what was taken from us or removed is not in it."""
     for entry in entries(body, ours=True):
         if entry.get("operation") == "Apply" and entry.get("manager") == MANAGER:
-            found = _part(entry["fieldsV1"], body)
-            return found if isinstance(found, dict) else {}
+            part = _part(entry["fieldsV1"], body)
+            return part if isinstance(part, dict) else {}
     return {}
 
 

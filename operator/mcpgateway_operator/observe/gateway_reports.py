@@ -1,4 +1,4 @@
-"""One long poll for each gateway pod: what its `/status` says, as soon as it changes."""
+"""One long poll for each gateway pod: its `/status`, as soon as it changes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..render.naming import INTERNAL_PORT
 from .child_state import Key, Pod
 
 _WAIT = 30  # seconds that the gateway may hold a poll
-_PATIENCE = 8  # seconds that it may take beyond that
-_RETRY = 1.0
+_GRACE = 8  # seconds that an answer may take beyond that
+_RETRY = 1.0  # seconds between attempts
 _MAX_REPORT = 1 << 20  # bytes; 64 servers need a tenth of it
 
 
-class Polls:
-    """Keeps one poll a pod. `on_change` gets the key whose reports have changed."""
+class GatewayReports:
+    """Keeps one poll a pod; implements `reconcile.ports.Reports`. `on_change` gets the key whose reports have changed."""
 
     def __init__(self, on_change: Callable[[Key], None]) -> None:
         self._on_change = on_change
         self._tasks: dict[Key, dict[str, asyncio.Task[None]]] = {}
         self._reports: dict[Key, dict[str, Mapping[str, Any]]] = {}
-        self._heard: set[str] = set()  # pods that have answered, or failed to, at least once
+        self._polled: set[str] = set()  # uids of pods that have answered, or failed to, at least once
         self._session: aiohttp.ClientSession | None = None
 
     def reports(self, key: Key) -> Mapping[str, Mapping[str, Any]]:
@@ -33,8 +33,8 @@ class Polls:
         return self._reports.get(key, {})
 
     def pending(self, key: Key) -> bool:
-        """Whether a pod has neither answered nor failed to answer yet: nothing can be said about it."""
-        return any(uid not in self._heard for uid in self._tasks.get(key, ()))
+        """Whether the first answer of a pod is still outstanding."""
+        return any(uid not in self._polled for uid in self._tasks.get(key, ()))
 
     def follow(self, key: Key, pods: list[Pod]) -> None:
         """Poll exactly these pods of a gateway."""
@@ -42,7 +42,7 @@ class Polls:
         tasks = self._tasks.setdefault(key, {})
         for uid in [uid for uid in tasks if uid not in wanted]:
             tasks.pop(uid).cancel()
-            self._heard.discard(uid)
+            self._polled.discard(uid)
             self._reports.get(key, {}).pop(uid, None)
         for uid, pod in wanted.items():
             if uid not in tasks:
@@ -62,13 +62,13 @@ class Polls:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{INTERNAL_PORT}/status"
         version, clock = "", asyncio.get_running_loop().time
-        answered = clock() - _PATIENCE  # a pod that never answered gets no patience
+        answered = clock() - _GRACE  # a pod that never answered gets no grace
         while True:
             try:
                 report = await self._ask(url, version)
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 version = ""
-                if clock() - answered >= _PATIENCE:
+                if clock() - answered >= _GRACE:
                     self._take(key, pod.uid, None)
                 await asyncio.sleep(_RETRY)
                 continue
@@ -78,7 +78,7 @@ class Polls:
     async def _ask(self, url: str, version: str) -> Mapping[str, Any]:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        timeout = aiohttp.ClientTimeout(total=_WAIT + _PATIENCE if version else _PATIENCE, connect=_PATIENCE)
+        timeout = aiohttp.ClientTimeout(total=_WAIT + _GRACE if version else _GRACE, connect=_GRACE)
         parameters = {"after": version, "wait": f"{_WAIT}s"}
         async with self._session.get(url, params=parameters, timeout=timeout, allow_redirects=False) as response:
             response.raise_for_status()
@@ -89,19 +89,19 @@ class Polls:
         return report
 
     def _take(self, key: Key, uid: str, report: Mapping[str, Any] | None) -> None:
-        known = self._reports.setdefault(key, {})
-        if uid in self._heard and known.get(uid) == report:
+        reports = self._reports.setdefault(key, {})
+        if uid in self._polled and reports.get(uid) == report:
             return
-        self._heard.add(uid)
+        self._polled.add(uid)
         if report is None:
-            known.pop(uid, None)
+            reports.pop(uid, None)
         else:
-            known[uid] = report
+            reports[uid] = report
         self._on_change(key)
 
 
 async def _bounded(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The body's chunks, up to a size that no honest report has."""
+    """The chunks of a body. Raises: ValueError beyond the largest size."""
     size = 0
     async for chunk in content.iter_any():
         size += len(chunk)

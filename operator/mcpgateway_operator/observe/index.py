@@ -1,7 +1,7 @@
-"""The children and pods that the watches have seen, as small values. Pure: events in, values out.
+"""The children and pods that the watches have reported, as small values. Pure: events in, values out.
 
-kopf has indices of its own, but each object that it lists then waits for all others, and each that is done wakes all that wait:
-a thousand gateways took seven minutes and 350 MiB that way (docs/decisions/0008).
+kopf's own indices make each object of the first list wait for all others, and each one that is done wakes all that wait: with a
+thousand gateways that took seven minutes and 350 MiB (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .child_state import Key, Owned, Pod
 V = TypeVar("V", Owned, Pod)
 
 
-class Shelf(Generic[V]):
+class OwnedStore(Generic[V]):
     """The values of some objects, by the gateway that they belong to."""
 
     def __init__(self) -> None:
@@ -22,14 +22,14 @@ class Shelf(Generic[V]):
         self._keys: dict[str, Key] = {}  # by uid
 
     def put(self, key: Key, value: V) -> None:
-        """What an object is now. It may have gone over to another gateway."""
+        """Store the current value of an object, which may have changed its gateway."""
         if self._keys.get(value.uid, key) != key:
             self.drop(value.uid)
         self._keys[value.uid] = key
         self._by_key.setdefault(key, {})[value.uid] = value
 
     def drop(self, uid: str) -> Key | None:
-        """An object that is gone. Returns: whose it was."""
+        """Remove a deleted object. Returns: the gateway that it belonged to."""
         key = self._keys.pop(uid, None)
         if key is not None:
             values = self._by_key[key]
@@ -39,17 +39,17 @@ class Shelf(Generic[V]):
         return key
 
     def of(self, key: Key) -> list[V]:
-        """All of one gateway."""
+        """The values of one gateway."""
         return list(self._by_key.get(key, {}).values())
 
 
 class Index:
-    """`reconcile.Index` and `resync.Known`."""
+    """Implements `reconcile.ports.Index` and `resync.Cache`."""
 
     def __init__(self) -> None:
-        self._children: Shelf[Owned] = Shelf()
-        self._pods: Shelf[Pod] = Shelf()
-        self._seen: dict[str, set[str]] = {}  # uids by kind, also of objects that belong to no gateway
+        self._children: OwnedStore[Owned] = OwnedStore()
+        self._pods: OwnedStore[Pod] = OwnedStore()
+        self._uids: dict[str, set[str]] = {}  # by kind, also of objects that belong to no gateway
 
     def children(self, key: Key) -> Iterable[Owned]:
         return self._children.of(key)
@@ -58,20 +58,20 @@ class Index:
         return self._pods.of(key)
 
     def put_child(self, key: Key, child: Owned) -> None:
-        """A child as it is now."""
+        """Store the current value of a child."""
         self._children.put(key, child)
 
     def put_pod(self, key: Key, pod: Pod) -> None:
-        """A pod as it is now."""
+        """Store the current value of a pod."""
         self._pods.put(key, pod)
 
-    def seen(self, kind: str, uid: str) -> None:
-        """An object is there, whosever it is."""
-        self._seen.setdefault(kind, set()).add(uid)
+    def add(self, kind: str, uid: str) -> None:
+        """An object exists, whether or not it belongs to a gateway."""
+        self._uids.setdefault(kind, set()).add(uid)
 
-    def known(self, kind: str) -> set[str]:
-        return set(self._seen.get(kind, ()))
+    def uids(self, kind: str) -> set[str]:
+        return set(self._uids.get(kind, ()))
 
     def drop(self, kind: str, uid: str) -> Key | None:
-        self._seen.get(kind, set()).discard(uid)
+        self._uids.get(kind, set()).discard(uid)
         return self._children.drop(uid) or self._pods.drop(uid)

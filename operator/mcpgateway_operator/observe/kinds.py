@@ -1,4 +1,4 @@
-"""The kinds of objects that a gateway consists of: where the API server has them, and which of them a cluster may lack."""
+"""The kinds of objects that a gateway consists of: their API paths, and which of them a cluster may lack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Resource:
     version: str
     plural: str
     option: str = ""
-    field: str = ""  # of the spec, that asks for it
+    field: str = ""  # of the spec, that makes the operator create one
 
     @property
     def path(self) -> str:
@@ -52,5 +52,5 @@ OPTIONS: Final = tuple(resource.option for resource in CHILDREN if resource.opti
 
 
 def managed(options: frozenset[str]) -> tuple[Resource, ...]:
-    """The kinds of children that the operator may have, with these options."""
+    """The kinds of children that the operator may manage with these options."""
     return tuple(resource for resource in CHILDREN if not resource.option or resource.option in options)

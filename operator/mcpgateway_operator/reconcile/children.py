@@ -1,234 +1,170 @@
-"""Brings the objects of one gateway into place: applies, prunes, undoes what others have added, and takes over nothing.
+"""Carries out a plan for the children of one gateway: applies, prunes, removes what others have added, takes over nothing.
 
-What cannot be done until somebody changes something becomes a finding, and the other objects go on.
+An object that is blocked becomes a finding; the other objects are written all the same.
 """
 
 from __future__ import annotations
 
-import base64
-import secrets
-from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import structlog
 
-from ..api.spec import API_VERSION, KIND
-from ..kube.client import ApiError, Cluster
+from ..api.spec import KIND
 from ..observe import child_state, drift, kinds
 from ..observe.child_state import Key, Owned
-from ..render import naming
-from ..render.render import Rendered
-from . import plan
-from .conditions import Finding
-from .plan import ObjectId, Settled, identity
-from .rollouts import Rollouts
+from ..observe.ports import ApiError
+from .finding import BlockedError, Finding, guarded
+from .keys import keys_secret
+from .memory import CONTEST_WINDOW, ChildRecords
+from .plan import Applied, ObjectId, Plan, identity, owner_of
+from .ports import Cluster
+from .reasons import Reason
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
-_CONTESTED = 3  # times that the same addition is undone
-_WITHIN = timedelta(minutes=10)
-_LATER = 30.0  # seconds until a refusal that a person has to mend is tried again
-_COLLECTED = 1.0  # seconds until the garbage collector may have done its work
+_RETRY_COLLECTION = 1.0  # seconds in which the garbage collector usually removes the objects of a deleted gateway
+_NAMED_ADDITIONS = 4  # in a message
 
 
-class _Blocked(Exception):
-    """An object could not be put in place, for a reason that belongs into a condition."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway whose children are written."""
 
-    def __init__(self, reason: str, message: str, retry: float = _LATER) -> None:
-        super().__init__(message)
-        self.finding, self.retry = Finding("False", reason, message), retry
-
-
-@dataclass
-class Memory:
-    """What is remembered of one gateway between reconciles; losing it costs reads, never writes."""
-
+    key: Key
     uid: str
-    generation: int = 0  # whose rules have been checked
-    settled: dict[ObjectId, Settled] = field(default_factory=dict)
-    undone: dict[str, deque[datetime]] = field(default_factory=dict)  # by object and path
-    keys_made: bool = False
-    ready: str = "Unknown"  # what status says
-    pokes: int = 0
+    existing: Mapping[ObjectId, Owned]
+    records: ChildRecords
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far it went."""
+    """The result of carrying out a plan."""
 
-    pending: bool = False  # objects of an older shape still wait to be pruned
+    pending: bool = False  # objects of an older shape wait until they can be pruned
     failure: Finding | None = None
-    queued: Finding | None = None  # an operator's upgrade that waits for its turn
     retry: float | None = None  # seconds
 
 
-class Objects:
-    """The objects of all gateways, in one cluster. `options` are the chart's, of optional kinds."""
+class Children:
+    """The children of all gateways. `options` are the optional APIs that the chart has enabled."""
 
-    def __init__(self, cluster: Cluster, options: frozenset[str], rollouts: Rollouts) -> None:
-        self._cluster, self._rollouts = cluster, rollouts
+    def __init__(self, cluster: Cluster, options: frozenset[str]) -> None:
+        self._cluster = cluster
         self._managed = {resource.kind for resource in kinds.managed(options)}
 
-    async def put_in_place(
-        self, key: Key, memory: Memory, rendered: Rendered, existing: Mapping[ObjectId, Owned], now: datetime, *, edited: bool
-    ) -> Outcome:
-        """Apply and prune; `edited`: somebody has changed the resource. Raises: ApiError for what is to be tried again."""
-        blocked: list[_Blocked] = []
-        await self._make_keys(key, memory, blocked)
-        gateway = existing.get(("Deployment", key[1]))
-        todo = plan.plan(
-            rendered.objects,
-            existing,
-            settled=memory.settled,
-            owner=memory.uid,
-            rolled_out=gateway is not None and gateway.complete,
-        )
-        queued = None
-        if not edited and plan.upgrades(todo, existing, memory.settled):
-            queued = self._rollouts.ask(key, ready=memory.ready == "True", now=now)
-        if queued is not None:
-            todo = plan.missing_only(todo, existing)
+    async def carry_out(self, target: Target, todo: Plan) -> Outcome:
+        """Apply and prune. Nothing is pruned while an object is blocked. Raises: ApiError if the queue is to retry."""
+        blocked: list[BlockedError] = []
+        try:
+            await self._create_keys(target)
+        except BlockedError as error:
+            blocked.append(error)
         for manifest in todo.apply:
             try:
-                await self._apply(key, memory, manifest, existing.get(identity(manifest)), now)
-            except _Blocked as error:
+                await self._apply(target, manifest)
+            except BlockedError as error:
                 blocked.append(error)
-        if not blocked:
-            for child in todo.prune:
-                await self._prune(key, memory, child, blocked)
-        if not blocked:
-            return Outcome(bool(todo.waiting), queued=queued)
-        first = blocked[0].finding
-        message = "; ".join(error.finding.message for error in blocked)
-        failure = Finding(first.status, first.reason, message)
-        return Outcome(bool(todo.waiting), failure, queued, min(error.retry for error in blocked))
-
-    async def _make_keys(self, key: Key, memory: Memory, blocked: list[_Blocked]) -> None:
-        if not memory.keys_made:
+        for child in () if blocked else todo.prune:
             try:
-                await _guarded(self._cluster.create(_keys_secret(key, memory.uid)), "create Secret")
-                memory.keys_made = True
-            except _Blocked as error:
+                await self._prune(target, child)
+            except BlockedError as error:
                 blocked.append(error)
+        if not blocked:
+            return Outcome(bool(todo.waiting))
+        failure = Finding("False", blocked[0].finding.reason, "; ".join(error.finding.message for error in blocked))
+        return Outcome(bool(todo.waiting), failure, min(error.retry for error in blocked))
 
-    async def _prune(self, key: Key, memory: Memory, child: Owned, blocked: list[_Blocked]) -> None:
-        try:
-            await _guarded(self._cluster.delete(child.kind, key[0], child.name, child.uid), f"delete {child.kind} {child.name}")
-        except _Blocked as error:
-            blocked.append(error)
-            return
-        memory.settled.pop((child.kind, child.name), None)
-        log.info("pruned", namespace=key[0], gateway=key[1], kind=child.kind, name=child.name)
+    async def _create_keys(self, target: Target) -> None:
+        if not target.records.keys_created:
+            await guarded(self._cluster.create(keys_secret(target.key, target.uid)), "create Secret")
+            target.records.keys_created = True
 
-    # --- one object -------------------------------------------------------------------------------------------------------
+    async def _prune(self, target: Target, child: Owned) -> None:
+        namespace, gateway = target.key
+        request = self._cluster.delete(child.kind, namespace, child.name, child.uid)
+        await guarded(request, f"delete {child.kind} {child.name}")
+        target.records.applied.pop((child.kind, child.name), None)
+        log.info("pruned", namespace=namespace, gateway=gateway, kind=child.kind, name=child.name)
 
-    async def _apply(self, key: Key, memory: Memory, manifest: dict[str, Any], child: Owned | None, now: datetime) -> None:
+    async def _apply(self, target: Target, manifest: dict[str, Any]) -> None:
+        namespace, gateway = target.key
         kind, name = identity(manifest)
-        self._demand(kind)
-        known = child is not None and child.owner in (memory.uid, plan.owner_of(manifest))
-        uid = child.uid if child is not None and known else await self._uid_of(key, memory, manifest)
+        self._require_managed(kind)
+        child = target.existing.get((kind, name))
+        uid = await self._uid(target, manifest, child)
         if child is not None and child.holds_replicas and "replicas" not in manifest["spec"]:
-            await self._cluster.keep_replicas(name, key[0], child.uid, child.replicas)
-        applied = await _applied(self._cluster.apply(manifest, uid=uid), kind, name)
+            await self._cluster.keep_replicas(name, namespace, child.uid, child.replicas)
+        live = await self._written(manifest, uid)
         if kind == "Deployment":
-            await self._undo_additions(key, memory, applied, now)
-        settled = Settled(wanted=child_state.digest(manifest), live=child_state.content_digest(applied))
-        if memory.settled.get((kind, name)) != settled:  # else a watch that lags, or drift that was undone
-            log.info("applied", namespace=key[0], gateway=key[1], kind=kind, name=name)
-        memory.settled[kind, name] = settled
+            await self._remove_additions(target, live)
+        applied = Applied(wanted=child_state.digest(manifest), live=child_state.content_digest(live))
+        if target.records.applied.get((kind, name)) != applied:  # equal if a watch lags, or if drift was undone
+            log.info("applied", namespace=namespace, gateway=gateway, kind=kind, name=name)
+        target.records.applied[kind, name] = applied
 
-    def _demand(self, kind: str) -> None:
-        """An optional kind needs the chart's leave."""
+    async def _written(self, manifest: dict[str, Any], uid: str | None) -> dict[str, Any]:
+        kind, name = identity(manifest)
+        try:
+            return await guarded(self._cluster.apply(manifest, uid=uid), f"patch {kind} {name}")
+        except ApiError as error:
+            resource = kinds.BY_KIND[kind]
+            if error.status != 404 or not resource.option:
+                raise
+            api = f"{resource.group}/{resource.version}"
+            message = f"{kind}: this cluster does not serve {api}: install its CRDs, or remove spec.{resource.field}"
+            raise BlockedError(Reason.API_NOT_INSTALLED, message) from error
+
+    def _require_managed(self, kind: str) -> None:
+        """An optional kind must be enabled in the chart."""
         if kind not in self._managed:
             resource = kinds.BY_KIND[kind]
-            raise _Blocked(
-                "APIDisabled",
+            raise BlockedError(
+                Reason.API_DISABLED,
                 f"{kind}: the operator may not manage {resource.plural}: install its chart with "
                 f"optionalAPIs.{resource.option}=true, or remove spec.{resource.field}",
             )
 
-    async def _uid_of(self, key: Key, memory: Memory, manifest: Mapping[str, Any]) -> str | None:
-        """The uid of an object that the index does not know; None if there is none. A foreign one is never taken over."""
+    async def _uid(self, target: Target, manifest: Mapping[str, Any], child: Owned | None) -> str | None:
+        """The uid of the object to apply to; None if it does not exist. A foreign object is never taken over."""
+        if child is not None and child.owner in (target.uid, owner_of(manifest)):
+            return child.uid
         kind, name = identity(manifest)
-        live = await _guarded(self._cluster.find(kind, key[0], name), f"list {kind}")
+        live = await guarded(self._cluster.find(kind, target.key[0], name), f"list {kind}")
         if live is None:
             return None
         owner = child_state.controller(live)
-        if owner is not None and owner["uid"] == memory.uid:
+        if owner is not None and owner["uid"] == target.uid:
             return str(live["metadata"]["uid"])
-        if owner is not None and owner.get("kind") == KIND and owner.get("name") == key[1]:
-            message = f"{kind} {name} belongs to a deleted MCPGateway of the same name and is being collected"
-            raise _Blocked("AwaitingDeletion", message, _COLLECTED)
-        if owner is None and kind == kinds.CLAIM and child_state.ours(live, key):
-            return str(live["metadata"]["uid"])  # it has outlived its gateway, to be found again
-        whose = f"controlled by {owner['kind']} {owner['name']}" if owner else "not controlled by anything"
-        raise _Blocked("Conflict", f"{kind} {name} exists already and is {whose}: delete it, or rename this MCPGateway")
+        if owner is not None and owner.get("kind") == KIND and owner.get("name") == target.key[1]:
+            message = f"{kind} {name} belongs to a deleted MCPGateway of the same name and is being garbage-collected"
+            raise BlockedError(Reason.AWAITING_DELETION, message, _RETRY_COLLECTION)
+        if owner is None and kind == kinds.CLAIM and child_state.ours(live, target.key):
+            return str(live["metadata"]["uid"])  # a retained claim of an earlier gateway of this name is adopted
+        controller = f"is controlled by {owner['kind']} {owner['name']}" if owner else "has no controller"
+        message = f"{kind} {name} already exists and {controller}: delete it, or rename this MCPGateway"
+        raise BlockedError(Reason.CONFLICT, message)
 
-    async def _undo_additions(self, key: Key, memory: Memory, body: Mapping[str, Any], now: datetime) -> None:
-        """Remove what others have added. Who adds it again and again is at odds with us, and a person has to decide."""
-        name = body["metadata"]["name"]
-        unwanted = drift.additions(body)
-        contested = [one for one in unwanted if _contested(memory.undone.get(f"{name}{one.path}", ()), now)]
-        todo = [one for one in unwanted if one not in contested]
-        if todo:
-            patch = drift.removal(body, todo)
-            await _guarded(self._cluster.patch("Deployment", key[0], name, patch), f"patch Deployment {name}")
-        for addition in todo:
-            memory.undone.setdefault(f"{name}{addition.path}", deque(maxlen=_CONTESTED)).append(now)
-            log.info("undone", namespace=key[0], gateway=key[1], name=name, path=addition.path, manager=addition.manager)
+    async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> None:
+        """Remove what other managers have added. One that adds it again each time is reported, and left alone for a while."""
+        namespace, gateway = target.key
+        name = live["metadata"]["name"]
+        unwanted = drift.additions(live)
+        contested = [a for a in unwanted if target.records.contested(f"{name}{a.path}", target.now)]
+        removed = [addition for addition in unwanted if addition not in contested]
+        if removed:
+            request = self._cluster.patch("Deployment", namespace, name, drift.removal(live, removed))
+            await guarded(request, f"patch Deployment {name}")
+        for addition in removed:
+            target.records.record_removal(f"{name}{addition.path}", target.now)
+            log.info("undone", namespace=namespace, gateway=gateway, name=name, path=addition.path, manager=addition.manager)
         if contested:
-            said = ", ".join(f"{addition.path} by {addition.manager}" for addition in contested[:4])
-            raise _Blocked(
-                "DriftContested",
-                f"Deployment {name}: {said}: added again each time it is undone; stop that manager, or set spec.paused",
-                _WITHIN.total_seconds(),
+            fields = ", ".join(f"{addition.path} by {addition.manager}" for addition in contested[:_NAMED_ADDITIONS])
+            raise BlockedError(
+                Reason.DRIFT_CONTESTED,
+                f"Deployment {name}: {fields}: added again each time it is undone; stop that manager, or set spec.paused",
+                CONTEST_WINDOW.total_seconds(),
             )
-
-
-def _contested(undone: Sequence[datetime], now: datetime) -> bool:
-    return len(undone) == _CONTESTED and now - undone[0] < _WITHIN
-
-
-async def _guarded(call: Awaitable[T], what: str) -> T:
-    """Turn a refusal that only a person can mend into a finding; the rest is for the queue to try again."""
-    try:
-        return await call
-    except ApiError as error:
-        if not error.terminal:
-            raise
-        reason = "Forbidden" if error.status == 403 else "Rejected"
-        raise _Blocked(reason, f"{what}: {error.message}") from error
-
-
-async def _applied(call: Awaitable[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    try:
-        return await _guarded(call, f"patch {kind} {name}")
-    except ApiError as error:
-        resource = kinds.BY_KIND[kind]
-        if error.status != 404 or not resource.option:
-            raise
-        raise _Blocked(
-            "APINotInstalled",
-            f"{kind}: this cluster has no {resource.group}/{resource.version}: install its CRDs, or remove spec.{resource.field}",
-        ) from error
-
-
-def _keys_secret(key: Key, uid: str) -> dict[str, Any]:
-    """The session signing key: made once for each life of a gateway, never read again."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": naming.keys_secret(key[1], uid),
-            "namespace": key[0],
-            "labels": naming.labels(key[1], "gateway"),
-            "ownerReferences": [{"apiVersion": API_VERSION, "kind": KIND, "name": key[1], "uid": uid, "controller": True}],
-        },
-        "immutable": True,
-        "type": "Opaque",
-        "data": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()},
-    }

@@ -1,7 +1,7 @@
-"""Sidecar mode: a server whose image cannot be had must not keep the others from serving.
+"""Sidecar mode: a server whose image cannot be pulled must not keep the others from serving.
 
-One container that cannot be created makes the whole pod unready, so the server is rendered without it, and tried again after a
-while or when the spec changes. What is remembered is in `status`, so that a restart of the operator forgets nothing. Pure.
+One container that cannot be created makes the whole pod unready. So the server is left out of the rendering, and tried again
+after a delay or when the spec changes. The state is kept in `status`, so that a restart of the operator does not lose it. Pure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IMAGE_REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A server held back: why, and since when."""
+    """A quarantined server: why, and since when (RFC 3339)."""
 
     reason: str
     message: str
@@ -36,27 +36,27 @@ class Held:
 
 
 def held_back(spec: Spec, *, pods: Iterable[Pod], status: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Held]:
-    """The servers to leave out of the next rendering."""
+    """The servers to leave out of the next rendering, by name."""
     if spec.mode != "Sidecar":
         return {}
-    wanted = {server.name: server.image for server in spec.enabled if server.hosted}
+    images = {server.name: server.image for server in spec.enabled if server.hosted}
     held = {}
     if status.get("observedGeneration") == generation:
-        held = {name: entry for name, entry in _remembered(status).items() if name in wanted and not _due(entry, now)}
+        held = {name: entry for name, entry in _stored(status).items() if name in images and not _due(entry, now)}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name, container in _failing(pods):
-        if name in wanted and name not in held and container.image in ("", wanted[name]):
-            held[name] = Held(reason=container.reason, message=container.message or f"image {wanted[name]}", since=stamp)
+        if name in images and name not in held and container.image in ("", images[name]):
+            held[name] = Held(reason=container.reason, message=container.message or f"image {images[name]}", since=stamp)
     return held
 
 
 def retry_in(held: Mapping[str, Held], now: datetime) -> float | None:
-    """Seconds until the next server is to be tried again."""
-    waits = [(_parse(entry.since) + RETRY_AFTER - now).total_seconds() for entry in held.values()]
-    return max(1.0, min(waits)) if waits else None
+    """Seconds until the next server is tried again."""
+    delays = [(_parse(entry.since) + RETRY_AFTER - now).total_seconds() for entry in held.values()]
+    return max(1.0, min(delays)) if delays else None
 
 
-def _remembered(status: Mapping[str, Any]) -> dict[str, Held]:
+def _stored(status: Mapping[str, Any]) -> dict[str, Held]:
     return {
         entry["name"]: Held(entry["lastError"]["reason"], entry["lastError"]["message"], entry["lastError"]["time"])
         for entry in status.get("servers") or ()

@@ -1,4 +1,4 @@
-"""Wanted objects and existing ones → what to apply, and what to prune. Pure."""
+"""Rendered and existing objects → what to apply, and what to prune. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ObjectId = tuple[str, str]  # kind and name
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What was applied last, and what the object looked like right after: both unchanged means that nothing is to be done."""
+class Applied:
+    """Digests of the last apply, and of the object right after it: if neither has changed, there is nothing to do."""
 
     wanted: str
     live: str
@@ -39,14 +39,14 @@ def plan(
     wanted: Iterable[dict[str, Any]],
     existing: Mapping[ObjectId, Owned],
     *,
-    settled: Mapping[ObjectId, Settled],
+    applied: Mapping[ObjectId, Applied],
     owner: str,
     rolled_out: bool,
 ) -> Plan:
-    """Compare. What an older ReplicaSet may still need goes only when no pod of it is left."""
+    """Compare. An object that an older ReplicaSet may still need is pruned only when none of its pods is left."""
     manifests = list(wanted)
     names = {identity(manifest) for manifest in manifests}
-    apply = tuple(m for m in manifests if not _in_place(m, existing.get(identity(m)), settled.get(identity(m))))
+    apply = tuple(m for m in manifests if not _in_place(m, existing.get(identity(m)), applied.get(identity(m))))
     surplus = tuple(
         child for key, child in sorted(existing.items()) if key not in names and child.owner == owner and child.kind != CLAIM
     )
@@ -55,16 +55,16 @@ def plan(
     return Plan(apply=apply, prune=(), waiting=surplus)
 
 
-def upgrades(todo: Plan, existing: Mapping[ObjectId, Owned], settled: Mapping[ObjectId, Settled]) -> bool:
-    """Whether a Deployment that this process has not written is to change: if nobody has edited it, that is our doing."""
+def upgrades(todo: Plan, existing: Mapping[ObjectId, Owned], applied: Mapping[ObjectId, Applied]) -> bool:
+    """Whether a Deployment that this process has not written is to change: then this operator renders it differently."""
     return any(
-        manifest["kind"] == "Deployment" and identity(manifest) in existing and identity(manifest) not in settled
+        manifest["kind"] == "Deployment" and identity(manifest) in existing and identity(manifest) not in applied
         for manifest in todo.apply
     )
 
 
 def missing_only(todo: Plan, existing: Mapping[ObjectId, Owned]) -> Plan:
-    """What can be done without a change of what runs."""
+    """The part of a plan that changes nothing that runs."""
     return Plan(
         apply=tuple(manifest for manifest in todo.apply if identity(manifest) not in existing),
         prune=(),
@@ -73,33 +73,33 @@ def missing_only(todo: Plan, existing: Mapping[ObjectId, Owned]) -> Plan:
 
 
 def owner_of(manifest: Mapping[str, Any]) -> str:
-    """The uid of a manifest's owner; empty for one that has none, since it is to outlive its gateway."""
+    """The uid of a manifest's owner; empty for a retained claim, which has none."""
     references = manifest["metadata"].get("ownerReferences") or [{"uid": ""}]
     return str(references[0]["uid"])
 
 
 def orphans(wanted: Iterable[dict[str, Any]], existing: Mapping[ObjectId, Owned]) -> tuple[str, ...]:
-    """The claims that no server has any more. No claim is ever pruned: what it holds cannot be made again."""
+    """The names of claims of no server. A claim is never pruned: its data cannot be restored."""
     names = {identity(manifest) for manifest in wanted}
     return tuple(name for kind, name in sorted(existing) if kind == CLAIM and (kind, name) not in names)
 
 
-def _in_place(manifest: dict[str, Any], child: Owned | None, settled: Settled | None) -> bool:
-    """By what we remember, or else, after a restart, by what the object says of itself."""
+def _in_place(manifest: dict[str, Any], child: Owned | None, applied: Applied | None) -> bool:
+    """By the record of the last apply; after a restart of the operator, by the object's managed fields."""
     if child is None or child.owner != owner_of(manifest):
         return False
-    if settled is None:
+    if applied is None:
         return child.applied == child_state.wanted_digest(manifest)
-    return settled == Settled(wanted=child_state.digest(manifest), live=child.digest)
+    return applied == Applied(wanted=child_state.digest(manifest), live=child.digest)
 
 
 def addresses(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:
-    """MultiPod: where each server's bridges are, the newest ready pod first. One that is not ready can still say why."""
-    found: dict[str, list[Pod]] = {}
+    """MultiPod: the addresses of each server's bridges, newest pod first; of unready pods only while none is ready."""
+    by_server: dict[str, list[Pod]] = {}
     for pod in pods:
         if pod.component == "server" and pod.ip and not pod.terminating and any(c.running for c in pod.containers):
-            found.setdefault(pod.server, []).append(pod)
-    return {server: _ordered(candidates, port) for server, candidates in sorted(found.items())}
+            by_server.setdefault(pod.server, []).append(pod)
+    return {server: _ordered(candidates, port) for server, candidates in sorted(by_server.items())}
 
 
 def _ordered(pods: list[Pod], port: int) -> tuple[str, ...]:

@@ -1,49 +1,43 @@
-"""One coroutine: key → snapshot → plan → apply → status. It never asks what happened, only what is.
+"""One pass over one gateway: observe, decide, act, report. It never asks what happened, only what is.
 
-A second run in an unchanged world makes no write.
+A second pass over an unchanged world makes no write.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any
 
 import structlog
 
-from ..api.spec import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
+from ..api.spec import KIND, InvalidSpecError, Spec, parse_spec
 from ..api.validation import check
-from ..kube.client import Cluster
 from ..observe.child_state import Key, Owned, Pod
-from ..observe.gateway_reports import Polls
 from ..render import naming
-from ..render.render import Context, render
-from . import conditions, image_pull_quarantine, plan
-from .children import Memory, Objects, Outcome
-from .conditions import Finding, Observation
+from ..render.render import Context, Rendered, render
+from . import conditions, events, image_pull_quarantine, plan, status
+from .children import Children, Outcome, Target
+from .finding import Finding
+from .image_pull_quarantine import Held
+from .memory import Memory
+from .observation import Observation
+from .plan import ObjectId, Plan
+from .ports import Clock, Cluster, Index, Reports
 from .rollouts import Rollouts
+from .server_status import significant
 
 log = structlog.get_logger()
 
-_POKE_AGAIN = 5.0  # seconds until a pod that has not taken its configuration is poked again
-
-
-class Index(Protocol):
-    """The children and pods that the watches have seen."""
-
-    def children(self, key: Key) -> Iterable[Owned]:
-        """The objects controlled by a gateway of that name."""
-
-    def pods(self, key: Key) -> Iterable[Pod]:
-        """The pods of a gateway and its servers."""
+_SYNC_AGAIN = 5.0  # seconds until a pod that has not loaded its configuration is annotated again
+_NOTHING = Plan(apply=(), prune=(), waiting=())
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator was told when it was installed."""
+    """The operator's own settings."""
 
     image: str  # of the gateway, where spec.image is absent
     options: frozenset[str] = frozenset()  # optional APIs that it may use
@@ -51,151 +45,218 @@ class Settings:
     cluster_cidrs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """The gateway of one pass."""
+
+    key: Key
+    metadata: Mapping[str, Any]
+    spec: Spec
+    status: Mapping[str, Any]  # that is stored
+    memory: Memory
+    now: datetime
+
+    @property
+    def edited(self) -> bool:
+        """Whether the spec has changed since the stored status."""
+        return bool(self.status.get("observedGeneration") != self.metadata["generation"])
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Observed: the objects and pods of a gateway."""
+
+    pods: list[Pod]
+    existing: dict[ObjectId, Owned]
+    held: Mapping[str, Held]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What is to be written. `queued`: why an upgrade waits; then only what is missing is written."""
+
+    rendered: Rendered
+    todo: Plan
+    queued: Finding | None = None
+
+
 class Reconciler:
     """Brings gateways to the state that their resources describe."""
 
     def __init__(
-        self,
-        *,
-        cluster: Cluster,
-        index: Index,
-        polls: Polls,
-        rollouts: Rollouts,
-        settings: Settings,
-        clock: Callable[[], datetime],
+        self, *, cluster: Cluster, index: Index, reports: Reports, rollouts: Rollouts, settings: Settings, clock: Clock
     ) -> None:
-        self._cluster, self._index, self._polls, self._settings, self._clock = cluster, index, polls, settings, clock
-        self._rollouts = rollouts
-        self._objects = Objects(cluster, settings.options, rollouts)
+        self._cluster, self._index, self._reports, self._rollouts = cluster, index, reports, rollouts
+        self._settings, self._clock = settings, clock
+        self._children = Children(cluster, settings.options)
         self._memory: dict[Key, Memory] = {}
 
     def ready(self) -> Counter[str]:
-        """How many gateways there are, by the status of their Ready condition."""
+        """The number of gateways by the status of their Ready condition."""
         return Counter(memory.ready for memory in self._memory.values())
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass over one gateway. Returns: seconds until it wants another, or None. Raises: ApiError to be retried."""
-        namespace, name = key
-        resource = await self._cluster.get(KIND, namespace, name)
+        """One pass over one gateway. Returns: seconds until the next one, or None. Raises: ApiError if the queue is to retry."""
+        resource = await self._cluster.get(KIND, *key)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
-            self._memory.pop(key, None)
-            self._rollouts.forget(key)
-            self._polls.follow(key, [])
+            self._forget(key)
             return None
-        memory = self._remembered(key, resource["metadata"]["uid"])
-        memory.ready = conditions.ready(resource.get("status") or {})
+        memory = self._remembered(key, resource)
         try:
-            spec = parse_spec(resource["spec"])
-            if memory.generation != resource["metadata"]["generation"]:
-                if not conditions.accepted(resource):
-                    check(spec)
-                memory.generation = resource["metadata"]["generation"]
+            spec = _validated(resource, memory)
         except InvalidSpecError as error:
-            self._rollouts.forget(key)
-            await self._write_status(resource, self._rejection(resource, str(error)))
+            await self._reject(key, resource, memory, str(error))
             return None
-        return await self._pursue(key, resource, spec, memory)
+        subject = _Subject(key, resource["metadata"], spec, resource.get("status") or {}, memory, self._clock())
+        world = self._observe(subject)
+        decision = self._decide(subject, world)
+        outcome = await self._act(subject, world, decision)
+        return await self._report(subject, world, decision, outcome)
 
-    def _remembered(self, key: Key, uid: str) -> Memory:
-        known = self._memory.get(key)
-        if known is None or known.uid != uid:
-            known = self._memory[key] = Memory(uid)
-        return known
+    def _forget(self, key: Key) -> None:
+        self._memory.pop(key, None)
+        self._rollouts.forget(key)
+        self._reports.follow(key, [])
 
-    async def _pursue(self, key: Key, resource: Mapping[str, Any], spec: Spec, memory: Memory) -> float | None:
-        metadata, known, now = resource["metadata"], resource.get("status") or {}, self._clock()
-        pods = list(self._index.pods(key))
-        held = image_pull_quarantine.held_back(spec, pods=pods, status=known, generation=metadata["generation"], now=now)
-        existing = {(child.kind, child.name): child for child in self._index.children(key)}
-        service = existing.get(("Service", key[1]))
-        rendered = render(
-            spec,
-            Context(
-                name=key[1],
-                namespace=key[0],
-                uid=memory.uid,
-                image=self._settings.image,
-                addresses=plan.addresses(pods, naming.BRIDGE_PORT),
-                quarantined=frozenset(held),
-                pins=naming.pins(metadata.get("annotations") or {}),
-                hosts=service.hosts if service else (),
-                operator_namespace=self._settings.namespace,
-                cluster_cidrs=self._settings.cluster_cidrs,
-            ),
+    def _remembered(self, key: Key, resource: Mapping[str, Any]) -> Memory:
+        uid = resource["metadata"]["uid"]
+        memory = self._memory.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memory[key] = Memory(uid)
+        memory.ready = conditions.condition_status(resource.get("status") or {}, "Ready")
+        return memory
+
+    async def _reject(self, key: Key, resource: Mapping[str, Any], memory: Memory, message: str) -> None:
+        self._rollouts.forget(key)
+        metadata, previous, now = resource["metadata"], resource.get("status") or {}, self._clock()
+        rejection = status.rejection(message, generation=metadata["generation"], previous=previous, now=_stamp(now))
+        await self._write_status(metadata, memory, previous, rejection, now)
+
+    # --- observe ----------------------------------------------------------------------------------------------------------
+
+    def _observe(self, subject: _Subject) -> _World:
+        pods = list(self._index.pods(subject.key))
+        held = image_pull_quarantine.held_back(
+            subject.spec, pods=pods, status=subject.status, generation=subject.metadata["generation"], now=subject.now
         )
+        return _World(pods, {(child.kind, child.name): child for child in self._index.children(subject.key)}, held)
+
+    # --- decide -----------------------------------------------------------------------------------------------------------
+
+    def _decide(self, subject: _Subject, world: _World) -> _Decision:
+        rendered = render(subject.spec, self._context(subject, world))
+        if subject.spec.paused:
+            return _Decision(rendered, _NOTHING)
+        gateway, applied = world.existing.get(("Deployment", subject.key[1])), subject.memory.children.applied
+        todo = plan.plan(
+            rendered.objects,
+            world.existing,
+            applied=applied,
+            owner=subject.memory.uid,
+            rolled_out=gateway is not None and gateway.complete,
+        )
+        if subject.edited or not plan.upgrades(todo, world.existing, applied):
+            return _Decision(rendered, todo)
+        queued = self._rollouts.ask(subject.key, ready=subject.memory.ready == "True", now=subject.now)
+        return _Decision(rendered, todo if queued is None else plan.missing_only(todo, world.existing), queued)
+
+    def _context(self, subject: _Subject, world: _World) -> Context:
+        service = world.existing.get(("Service", subject.key[1]))
+        return Context(
+            name=subject.key[1],
+            namespace=subject.key[0],
+            uid=subject.memory.uid,
+            image=self._settings.image,
+            addresses=plan.addresses(world.pods, naming.BRIDGE_PORT),
+            quarantined=frozenset(world.held),
+            pins=naming.pins(subject.metadata.get("annotations") or {}),
+            hosts=service.hosts if service else (),
+            operator_namespace=self._settings.namespace,
+            cluster_cidrs=self._settings.cluster_cidrs,
+        )
+
+    # --- act --------------------------------------------------------------------------------------------------------------
+
+    async def _act(self, subject: _Subject, world: _World, decision: _Decision) -> Outcome:
         outcome = Outcome()
-        if not spec.paused:
-            edited = known.get("observedGeneration") != metadata["generation"]
-            outcome = await self._objects.put_in_place(key, memory, rendered, existing, now, edited=edited)
-        changing = not spec.paused and outcome.queued is None
-        self._polls.follow(key, _reporting(pods))
-        reports = self._polls.reports(key)
-        retries = [image_pull_quarantine.retry_in(held, now), outcome.retry]
-        if changing:
-            retries.append(await self._poke(key, memory, pods, reports, rendered.config_digest))
-        observation = Observation(
-            name=key[1],
-            namespace=key[0],
-            generation=metadata["generation"],
-            pins=naming.pins(metadata.get("annotations") or {}),
-            spec=spec,
-            config_digest=rendered.config_digest,
-            gateway=existing.get(("Deployment", key[1])),
-            pods=pods,
-            deployments={name: child for (kind, name), child in existing.items() if kind == "Deployment"},
-            reports=reports,
-            held=held,
-            failure=outcome.failure,
-            queued=outcome.queued,
-            pending=outcome.pending,
-            service=service,
-            orphans=plan.orphans(rendered.objects, existing),
-        )
-        if outcome.failure is not None or not self._known_and_pending(key, known, metadata["generation"]):
-            known = conditions.build(observation, previous=known, now=_stamp(now))
-            await self._write_status(resource, known)
-        programmed, ready = (conditions.holds(known, condition) for condition in ("Programmed", "Ready"))
-        retries.append(self._rollouts.seen(key, programmed=programmed, ready=ready, now=now))
-        return min((delay for delay in retries if delay is not None), default=None)
+        if not subject.spec.paused:
+            target = Target(subject.key, subject.memory.uid, world.existing, subject.memory.children, subject.now)
+            outcome = await self._children.carry_out(target, decision.todo)
+        self._reports.follow(subject.key, _reporting(world.pods))
+        return outcome
 
-    async def _poke(
-        self, key: Key, memory: Memory, pods: list[Pod], reports: Mapping[str, Mapping[str, Any]], digest: str
-    ) -> float | None:
-        """A kubelet refreshes mounted ConfigMaps once a minute, but at once when the pod object changes."""
+    # --- report -----------------------------------------------------------------------------------------------------------
+
+    async def _report(self, subject: _Subject, world: _World, decision: _Decision, outcome: Outcome) -> float | None:
+        """Write the status. Returns: seconds until the next pass."""
+        delays = [image_pull_quarantine.retry_in(world.held, subject.now), outcome.retry]
+        if not subject.spec.paused and decision.queued is None:
+            delays.append(await self._sync_configuration(subject, world.pods, decision.rendered.config_digest))
+        written = subject.status
+        if outcome.failure is not None or subject.edited or not self._reports.pending(subject.key):
+            observation = self._observation(subject, world, decision, outcome)
+            written = status.build(observation, previous=subject.status, now=_stamp(subject.now))
+            await self._write_status(subject.metadata, subject.memory, subject.status, written, subject.now)
+        programmed, ready = (conditions.condition_status(written, kind) == "True" for kind in ("Programmed", "Ready"))
+        delays.append(self._rollouts.observe(subject.key, programmed=programmed, ready=ready, now=subject.now))
+        return min((delay for delay in delays if delay is not None), default=None)
+
+    def _observation(self, subject: _Subject, world: _World, decision: _Decision, outcome: Outcome) -> Observation:
+        return Observation(
+            name=subject.key[1],
+            namespace=subject.key[0],
+            generation=subject.metadata["generation"],
+            pins=naming.pins(subject.metadata.get("annotations") or {}),
+            spec=subject.spec,
+            config_digest=decision.rendered.config_digest,
+            gateway=world.existing.get(("Deployment", subject.key[1])),
+            pods=world.pods,
+            deployments={name: child for (kind, name), child in world.existing.items() if kind == "Deployment"},
+            reports=self._reports.reports(subject.key),
+            held=world.held,
+            failure=outcome.failure,
+            queued=decision.queued,
+            pending=outcome.pending,
+            service=world.existing.get(("Service", subject.key[1])),
+            orphans=plan.orphans(decision.rendered.objects, world.existing),
+        )
+
+    async def _sync_configuration(self, subject: _Subject, pods: list[Pod], digest: str) -> float | None:
+        """A kubelet refreshes mounted ConfigMaps once a minute, but at once when the pod object changes: annotate late pods."""
+        reports = self._reports.reports(subject.key)
         late = [pod for pod in pods if pod.uid in reports and reports[pod.uid].get("config") != digest]
         for pod in late:
-            memory.pokes += 1
-            await self._cluster.annotate("Pod", key[0], pod.name, {naming.POKE: f"{digest}-{memory.pokes}"})
-        return _POKE_AGAIN if late else None
+            subject.memory.config_syncs += 1
+            mark = f"{digest}-{subject.memory.config_syncs}"
+            await self._cluster.annotate("Pod", subject.key[0], pod.name, {naming.CONFIG_SYNC: mark})
+        return _SYNC_AGAIN if late else None
 
-    def _known_and_pending(self, key: Key, known: Mapping[str, Any], generation: int) -> bool:
-        """Whether what status says may still be true, and the pods that would know have only just been asked."""
-        return known.get("observedGeneration") == generation and self._polls.pending(key)
-
-    # --- status -----------------------------------------------------------------------------------------------------------
-
-    def _rejection(self, resource: Mapping[str, Any], message: str) -> dict[str, Any]:
-        generation, previous = resource["metadata"]["generation"], resource.get("status") or {}
-        findings = conditions.conditions(
-            conditions.rejected(message), generation=generation, previous=previous, now=_stamp(self._clock())
-        )
-        return {"observedGeneration": generation, "conditions": findings}
-
-    async def _write_status(self, resource: Mapping[str, Any], wanted: dict[str, Any]) -> None:
-        metadata, known = resource["metadata"], resource.get("status") or {}
-        self._memory[metadata["namespace"], metadata["name"]].ready = conditions.ready(wanted)
-        if conditions.significant(wanted) == conditions.significant(known):
+    async def _write_status(
+        self, metadata: Mapping[str, Any], memory: Memory, previous: Mapping[str, Any], wanted: dict[str, Any], now: datetime
+    ) -> None:
+        """Write a status that differs from the previous one, and the events about it."""
+        memory.ready = conditions.condition_status(wanted, "Ready")
+        if significant(wanted) == significant(previous):
             return
-        await self._cluster.apply_status(metadata["namespace"], metadata["name"], metadata["uid"], wanted)
-        for change in conditions.transitions(known, wanted):
-            log.info(
-                "status", namespace=metadata["namespace"], gateway=metadata["name"], reason=change.reason, message=change.message
-            )
-            await self._cluster.create(_event(metadata, change, self._clock()))
+        namespace, name = metadata["namespace"], metadata["name"]
+        await self._cluster.apply_status(namespace, name, metadata["uid"], wanted)
+        for change in events.transitions(previous, wanted):
+            log.info("status", namespace=namespace, gateway=name, reason=change.reason, message=change.message)
+            await self._cluster.create(events.event(metadata, change, now=_stamp(now)))
+
+
+def _validated(resource: Mapping[str, Any], memory: Memory) -> Spec:
+    """The spec, checked once for each generation. Raises: InvalidSpecError."""
+    spec, generation = parse_spec(resource["spec"]), resource["metadata"]["generation"]
+    if memory.validated_generation != generation:
+        if not conditions.accepted(resource):
+            check(spec)
+        memory.validated_generation = generation
+    return spec
 
 
 def _reporting(pods: Iterable[Pod]) -> list[Pod]:
-    """Gateway pods whose gateway container runs: also those that are not ready, to learn why."""
+    """Gateway pods whose gateway container is ready: also those that are not ready as a whole, to learn why."""
     out = []
     for pod in pods:
         container = pod.container("gateway")
@@ -204,33 +265,5 @@ def _reporting(pods: Iterable[Pod]) -> list[Pod]:
     return out
 
 
-def _event(metadata: Mapping[str, Any], change: Finding, now: datetime) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}", "namespace": metadata["namespace"]},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
-        },
-        "type": "Warning" if conditions.is_problem(change) else "Normal",
-        "reason": change.reason,
-        "message": change.message[:1024],
-        "source": {"component": naming.MANAGER},
-        "reportingComponent": naming.MANAGER,
-        "firstTimestamp": _stamp(now),
-        "lastTimestamp": _stamp(now),
-        "count": 1,
-    }
-
-
 def _stamp(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def utc_now() -> datetime:
-    """The clock outside tests."""
-    return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""Operator upgrades, a few gateways at a time, and no further than they go well. Pure but for the calls to `wake`.
+"""Upgrades by a new operator: a limited number of gateways at a time, halted after failures in a row. Pure but for `wake`.
 
-A template that changes though nobody has edited its gateway comes from a new operator. What is known here ends with the process,
-and is found again: who has been rolled has nothing to do any more.
+A Deployment that changes without an edit of its resource changes because a new operator renders it differently. The state is lost
+with the process and needs no store: a gateway that has been upgraded has nothing left to change.
 """
 
 from __future__ import annotations
@@ -11,82 +11,83 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..observe.child_state import Key
-from .conditions import Finding
+from .finding import Finding
+from .reasons import Reason
 
-PATIENCE = timedelta(minutes=10)  # as long as a Deployment's progressDeadlineSeconds
-STOP_AFTER = 3  # failures in a row
+DEADLINE = timedelta(minutes=10)  # the default of a Deployment's progressDeadlineSeconds
+HALT_AFTER = 3  # failures in a row
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
     since: datetime
-    was_ready: bool  # one that was not proves nothing by not becoming it
+    was_ready: bool  # a gateway that was not Ready before proves nothing by staying so
 
 
 class Rollouts:
-    """Whose turn it is. `wake` asks for a pass over a gateway that may have its turn now, or that has to be told otherwise."""
+    """The queue of upgrades. `wake` asks for a pass over a gateway whose turn may have come, or whose status changes."""
 
     def __init__(self, limit: int, wake: Callable[[Key], None]) -> None:
         self._limit, self._wake = limit, wake
-        self._at_it: dict[Key, _Turn] = {}
-        self._waiting: dict[Key, None] = {}  # in their order
+        self._active: dict[Key, _Turn] = {}
+        self._waiting: dict[Key, None] = {}  # in order of arrival
         self._failed: list[Key] = []  # in a row
 
     def ask(self, key: Key, *, ready: bool, now: datetime) -> Finding | None:
-        """What a gateway that an upgrade changes has to wait for; None: it is its turn."""
-        if key in self._at_it:
+        """Whether a gateway that an upgrade changes has to wait. Returns: why, or None if it may roll."""
+        if key in self._active:
             return None
-        if not self._halted and len(self._at_it) < self._limit:
+        if not self._halted and len(self._active) < self._limit:
             self._waiting.pop(key, None)
-            self._at_it[key] = _Turn(now, ready)
+            self._active[key] = _Turn(now, ready)
             return None
         self._waiting.setdefault(key)
         if self._halted:
             names = ", ".join("/".join(failed) for failed in self._failed)
-            message = f"gateways that an operator upgrade has left unready: {names}; mend them, or go back to the former version"
-            return Finding("False", "RolloutHalted", message)
-        return Finding("False", "RolloutQueued", f"an operator upgrade rolls {self._limit} gateways at a time; this one waits")
+            message = f"an operator upgrade left gateways unready: {names}; repair them, or go back to the previous version"
+            return Finding("False", Reason.ROLLOUT_HALTED, message)
+        message = f"an operator upgrade rolls {self._limit} gateways at a time; this one waits"
+        return Finding("False", Reason.ROLLOUT_QUEUED, message)
 
-    def seen(self, key: Key, *, programmed: bool, ready: bool, now: datetime) -> float | None:
-        """What a gateway is like after a pass. Returns: seconds until it has to be looked at again, if it is its turn."""
-        turn = self._at_it.get(key)
+    def observe(self, key: Key, *, programmed: bool, ready: bool, now: datetime) -> float | None:
+        """The state of a gateway after a pass. Returns: seconds until its turn runs out, if it has one."""
+        turn = self._active.get(key)
         if turn is None:
             if programmed and ready and key in self._failed:
                 self._failed.clear()
-            self._next()
+            self._wake_next()
             return None
-        left = (turn.since + PATIENCE - now).total_seconds()
-        well = programmed and (ready or not turn.was_ready)
-        if not well and left > 0:
+        left = (turn.since + DEADLINE - now).total_seconds()
+        succeeded = programmed and (ready or not turn.was_ready)
+        if not succeeded and left > 0:
             return left
-        del self._at_it[key]
-        if well:
-            self._failed.clear()
-        elif turn.was_ready:
-            self._failed.append(key)
-            self._tell()
-        self._next()
+        self._end(key, turn, succeeded=succeeded)
         return None
 
     def forget(self, key: Key) -> None:
-        """It is deleted."""
-        self._at_it.pop(key, None)
+        """The gateway is deleted."""
+        self._active.pop(key, None)
         self._waiting.pop(key, None)
         if key in self._failed:
             self._failed.remove(key)
-        self._next()
+        self._wake_next()
+
+    def _end(self, key: Key, turn: _Turn, *, succeeded: bool) -> None:
+        del self._active[key]
+        if succeeded:
+            self._failed.clear()
+        elif turn.was_ready:
+            self._failed.append(key)
+            for waiting in self._waiting if self._halted else ():
+                self._wake(waiting)
+        self._wake_next()
 
     @property
     def _halted(self) -> bool:
-        return len(self._failed) >= STOP_AFTER
+        return len(self._failed) >= HALT_AFTER
 
-    def _tell(self) -> None:
-        if self._halted:
-            for key in self._waiting:
-                self._wake(key)
-
-    def _next(self) -> None:
-        free = 0 if self._halted else self._limit - len(self._at_it)
+    def _wake_next(self) -> None:
+        free = 0 if self._halted else self._limit - len(self._active)
         for key in list(self._waiting)[: max(0, free)]:
             del self._waiting[key]
             self._wake(key)

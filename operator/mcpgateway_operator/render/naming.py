@@ -20,7 +20,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 SERVER = f"{GROUP}/server"
 PIN = f"tools.{GROUP}/"  # and the server's name: an annotation by which a person approves its tools
-POKE = f"{GROUP}/config-poke"
+CONFIG_SYNC = f"{GROUP}/config-sync"
 
 _MAX_CHILD = 52  # leaves room for a ReplicaSet's and a pod's suffixes within a label's 63 characters
 

@@ -1,6 +1,7 @@
 """The operator's own `/healthz`, `/readyz` and `/metrics`.
 
-Alive is who makes progress, not who has a task that answers; ready is who holds the Lease and knows all objects.
+Alive means that the queue makes progress, not that a task answers; ready means that the workers run: the Lease is held and the
+caches are synced.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-STUCK = 120.0  # seconds that one gateway may be worked on or wait: every request ends within 30
+STUCK = 120.0  # seconds for which one gateway may wait or be processed: every request ends within 30
 
 
 async def serve(url: str, *, age: Callable[[], float], ready: Callable[[], bool], metrics: Callable[[], bytes]) -> web.AppRunner:
-    """Answer at a URL; `age`: seconds that the oldest key has been waiting. Returns: what to clean up."""
+    """Serve at a URL; `age` is the age of the oldest key in seconds. Returns: the runner, to be cleaned up."""
 
     async def healthz(_: web.Request) -> web.Response:
         oldest = age()
         stuck = oldest > STUCK
-        words = f"a gateway has been waiting for {oldest:.0f} s" if stuck else "ok"
-        return web.Response(text=words + "\n", status=503 if stuck else 200)
+        text = f"a gateway has been waiting for {oldest:.0f} s" if stuck else "ok"
+        return web.Response(text=text + "\n", status=503 if stuck else 200)
 
     async def readyz(_: web.Request) -> web.Response:
         if ready():
             return web.Response(text="ok\n")
-        return web.Response(text="waits for the Lease, the CRD or all objects\n", status=503)
+        return web.Response(text="waiting for the lease, the CRD or the initial cache sync\n", status=503)
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})

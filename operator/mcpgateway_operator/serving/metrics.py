@@ -1,4 +1,4 @@
-"""What the operator counts, for Prometheus. Names follow the Prometheus naming practices; the manual: docs/operations.md."""
+"""The operator's metrics for Prometheus, named by its naming practices. The manual: docs/operations.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             f"{_PREFIX}_reconcile_seconds",
-            "How long a pass over a gateway took.",
+            "Duration of a pass over a gateway.",
             buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
             registry=self._registry,
         )
@@ -59,10 +59,12 @@ class Metrics:
             self._seconds.observe(time.monotonic() - start)
 
     def watch(self, *, depth: Callable[[], int], age: Callable[[], float], ready: Callable[[], Tally[str]]) -> None:
-        """Show what is asked for at each scrape: length and age of the queue, gateways by their Ready condition."""
-        waiting = Gauge(f"{_PREFIX}_queue_depth", "Gateways that wait for a pass or are in one.", registry=self._registry)
+        """Register the values that are read at each scrape: length and age of the queue, gateways by their Ready condition."""
+        waiting = Gauge(
+            f"{_PREFIX}_queue_depth", "Gateways that wait for a pass or are being processed.", registry=self._registry
+        )
         waiting.set_function(depth)
-        oldest = Gauge(f"{_PREFIX}_queue_oldest_seconds", "How long the oldest of them has waited.", registry=self._registry)
+        oldest = Gauge(f"{_PREFIX}_queue_oldest_seconds", "Age of the oldest gateway in the queue.", registry=self._registry)
         oldest.set_function(age)
         self._registry.register(_Gateways(ready))
 
@@ -72,7 +74,7 @@ class Metrics:
 
 
 class _Gateways:
-    """Gateways by their Ready condition; all three values are always there, so that an alert can rely on them."""
+    """Gateways by their Ready condition; all three values are always present, so that an alert can rely on them."""
 
     def __init__(self, ready: Callable[[], Tally[str]]) -> None:
         self._ready = ready

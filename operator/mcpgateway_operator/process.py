@@ -1,0 +1,175 @@
+"""The composition root: builds the parts, plugs `kube` and `serving` into them, leads, and stops.
+
+Order of the start: probes, leader election, discovery of the served kinds, watches and the initial cache sync, workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import kopf
+import structlog
+
+from . import __version__
+from .kube.client import KubernetesCluster
+from .kube.discovery import Definitions, Served
+from .kube.leader_election import Lease
+from .kube.restart import RestartRequired
+from .kube.transport import Transport
+from .kube.watches import registry, settings
+from .observe.child_state import Key
+from .observe.gateway_reports import GatewayReports
+from .observe.index import Index
+from .observe.kinds import POD, managed
+from .observe.resync import Resync
+from .reconcile.reconciler import Reconciler, Settings
+from .reconcile.rollouts import Rollouts
+from .reconcile.workqueue import WorkQueue
+from .render.naming import MANAGER
+from .serving import health
+from .serving.metrics import Metrics
+
+log = structlog.get_logger()
+
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    reconciler: Settings
+    namespaces: tuple[str, ...] = ()  # to watch; empty: all
+    max_concurrent_rollouts: int = 5
+    probes: str = "http://0.0.0.0:8080/healthz"
+
+
+class Operator:
+    """The parts of one run that need no leadership."""
+
+    def __init__(self, options: Options, transport: Transport, metrics: Metrics) -> None:
+        self._options, self._transport, self._metrics = options, transport, metrics
+        self._cluster = KubernetesCluster(transport)
+        self._index = Index()
+        self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, _log_retry)
+        self._reports = GatewayReports(on_change=self._queue.add)
+        self._reconciler = Reconciler(
+            cluster=self._cluster,
+            index=self._index,
+            reports=self._reports,
+            rollouts=Rollouts(options.max_concurrent_rollouts, wake=self._queue.add),
+            settings=options.reconciler,
+            clock=utc_now,
+        )
+        metrics.watch(depth=self._queue.depth, age=self._queue.age, ready=self._reconciler.ready)
+
+    async def run(self) -> None:
+        """Run until a signal. Raises: RestartRequired, or the error of a part that ended."""
+        queue, own_namespace = self._queue, self._options.reconciler.namespace
+        async with contextlib.AsyncExitStack() as stack:
+            probes = await health.serve(
+                self._options.probes, age=queue.age, ready=lambda: queue.running, metrics=self._metrics.text
+            )
+            stack.push_async_callback(probes.cleanup)
+            stack.push_async_callback(self._reports.close)
+            log.info("operator started", version=__version__, namespaces=list(self._options.namespaces) or "all")
+            required = []
+            if own_namespace:
+                identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+                lease = Lease(self._cluster, namespace=own_namespace, identity=identity)
+                required.append(await stack.enter_async_context(lease.held()))
+            await self._lead(required)
+        log.info("operator stopped")
+
+    async def _lead(self, required: list[asyncio.Task[None]]) -> None:
+        """Watch and work. `required` are tasks whose end ends the run."""
+        definitions = Definitions(self._transport, managed(self._options.reconciler.options))
+        served = await definitions.served()
+        resync = self._resync(served)
+        tasks = [
+            asyncio.create_task(self._work(resync), name="work"),
+            asyncio.create_task(definitions.guard(served), name="definitions"),
+            asyncio.create_task(resync.run(), name="resync"),
+            *required,
+        ]
+        handlers = registry(served.children, enqueue=self._queue.add, index=self._index, relisted=resync.soon)
+        try:
+            await _watch(self._options.namespaces, handlers, settings(served.children), tasks)
+        except RestartRequired:
+            raise
+        except Exception:
+            await definitions.check(served)  # its message says more than kopf's 404
+            raise
+
+    def _resync(self, served: Served) -> Resync:
+        kinds = [*(child.kind for child in served.children), POD.kind]
+        return Resync(self._cluster, self._index, kinds=kinds, namespaces=self._options.namespaces, enqueue=self._queue.add)
+
+    async def _work(self, resync: Resync) -> None:
+        await resync.complete()
+        log.info("caches synced")
+        await self._queue.run(_WORKERS)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        with self._metrics.reconcile():
+            return await self._reconciler.reconcile(key)
+
+
+async def run(options: Options) -> None:
+    """One run, from the connection to the API server to the stop. Raises: RestartRequired, or the error that ended it."""
+    metrics = Metrics()
+    transport = await Transport.connect(metrics.request)
+    try:
+        await Operator(options, transport, metrics).run()
+    finally:
+        await transport.close()
+
+
+def utc_now() -> datetime:
+    """The clock of the reconciler."""
+    return datetime.now(UTC)
+
+
+async def _watch(
+    namespaces: tuple[str, ...], handlers: kopf.OperatorRegistry, chosen: kopf.OperatorSettings, tasks: list[asyncio.Task[None]]
+) -> None:
+    """Watch until a signal, or until one of the tasks ends, whose error is raised. The first task, the workers, ends at once
+    with it.
+
+    The workers start before the watches: kopf cancels tasks that are younger than itself.
+    """
+    stop = asyncio.Event()
+    working = tasks[0]
+
+    def end(_: asyncio.Task[None]) -> None:
+        working.cancel()
+        stop.set()
+
+    for task in tasks:
+        task.add_done_callback(end)
+    try:
+        await kopf.operator(
+            registry=handlers,
+            settings=chosen,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop,
+            identity=cast("Any", MANAGER),  # else kopf looks up the name of the user id, which a container has not
+        )
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _log_retry(key: Key, error: Exception) -> None:
+    log.warning("will be retried", namespace=key[0], gateway=key[1], error=f"{type(error).__name__}: {error}")

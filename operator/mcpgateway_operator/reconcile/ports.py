@@ -1,0 +1,68 @@
+"""What a reconcile needs of the world, as Protocols. The composition root plugs in `kube` and `observe`; nothing here does I/O.
+
+Source of the verbs: Kubernetes API concepts, "Server-Side Apply". Every method of `Cluster` raises ApiError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from ..observe.child_state import Key, Owned, Pod
+
+Clock = Callable[[], datetime]  # aware, UTC
+
+
+class Cluster(Protocol):
+    """The API server."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """An object, or None."""
+
+    async def find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """An object, or None; by a list, which needs no permission beyond those of a watch."""
+
+    async def apply(self, manifest: Mapping[str, Any], *, uid: str | None) -> dict[str, Any]:
+        """Forced server-side apply; with `uid` only to the object of that uid. Returns: the object."""
+
+    async def keep_replicas(self, name: str, namespace: str, uid: str, replicas: int) -> None:
+        """Own the number of a Deployment's replicas by a second field manager, so that an apply without it does not reset it."""
+
+    async def patch(self, kind: str, namespace: str, name: str, operations: list[dict[str, Any]]) -> None:
+        """JSON patch (RFC 6902)."""
+
+    async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
+        """Forced server-side apply of the status subresource."""
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create. Returns: the object, or None if the name is taken."""
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete the object of that uid; its absence is no error."""
+
+    async def annotate(self, kind: str, namespace: str, name: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations by merge patch (RFC 7396); the object's absence is no error."""
+
+
+class Index(Protocol):
+    """The children and pods that the watches have reported."""
+
+    def children(self, key: Key) -> Iterable[Owned]:
+        """The objects controlled by a gateway of that name."""
+
+    def pods(self, key: Key) -> Iterable[Pod]:
+        """The pods of a gateway and its servers."""
+
+
+class Reports(Protocol):
+    """The gateways' own `/status`."""
+
+    def follow(self, key: Key, pods: list[Pod]) -> None:
+        """Poll exactly these pods of a gateway."""
+
+    def reports(self, key: Key) -> Mapping[str, Mapping[str, Any]]:
+        """The latest report by pod uid; a pod that does not answer has none."""
+
+    def pending(self, key: Key) -> bool:
+        """Whether the first answer of a pod is still outstanding."""

@@ -1,0 +1,58 @@
+"""An observation → the whole `status`. Pure: the clock is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import __version__
+from ..render import naming
+from . import conditions
+from .observation import Observation
+from .server_status import server_status
+
+
+def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The status of an accepted gateway. `previous` is the stored one; `now` is an RFC 3339 time."""
+    reports = seen.current_reports()
+    entries = {entry["name"]: entry for entry in previous.get("servers") or ()}
+    servers = [
+        server_status(server, seen, reports, previous=entries.get(server.name, {}), now=now) for server in seen.spec.enabled
+    ]
+    ready = sum(server["state"] == "Ready" for server in servers)
+    found = conditions.findings(seen, servers, reports)
+    return {
+        "observedGeneration": seen.generation,
+        "url": url(seen),
+        "replicas": sum(not pod.terminating for pod in seen.gateway_pods()),
+        "selector": ",".join(f"{k}={v}" for k, v in sorted(naming.selector(seen.name, "gateway").items())),
+        "readyServers": f"{ready}/{len(servers)}",
+        "toolCount": min((int(report.get("toolCount", 0)) for report in reports), default=0),
+        "version": __version__ if seen.queued is None else previous.get("version", __version__),
+        "conditions": conditions.conditions(found, generation=seen.generation, previous=previous, now=now),
+        "servers": servers,
+        **({"orphanedClaims": list(seen.orphans)} if seen.orphans else {}),
+    }
+
+
+def rejection(message: str, *, generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The status of a gateway whose spec cannot be used."""
+    found = conditions.rejected(message)
+    return {
+        "observedGeneration": generation,
+        "conditions": conditions.conditions(found, generation=generation, previous=previous, now=now),
+    }
+
+
+def url(seen: Observation) -> str:
+    """Where clients connect: by the route or Ingress, else by the load balancer, else inside the cluster."""
+    spec = seen.spec
+    if spec.http_route is not None and spec.http_route.hostnames:
+        parent = spec.http_route.parent_refs[0]
+        secure = parent.port == 443 or (parent.section_name or "").startswith("https")
+        return f"{'https' if secure else 'http'}://{spec.http_route.hostnames[0]}/mcp"
+    if spec.ingress is not None:
+        scheme = "https" if spec.ingress.tls_secret_name else "http"
+        return f"{scheme}://{spec.ingress.host}{spec.ingress.path.rstrip('/')}/mcp"
+    host = seen.service.hosts[0] if seen.service is not None and seen.service.hosts else f"{seen.name}.{seen.namespace}.svc"
+    return f"http://{f'[{host}]' if ':' in host else host}:{spec.service.port}/mcp"
