@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import string
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,37 @@ class TestSessions:
         here.end(found)
         assert here.issue(principal="a", version="2025-11-25", now=1000)
 
+    def test_only_the_issued_spelling_of_a_session_id_is_accepted(self) -> None:
+        sessions = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600)
+        token = sessions.issue(principal="a", version="2025-11-25", now=1000)
+        alphabet = string.ascii_letters + string.digits + "-_+/="
+        for at in range(len(token)):
+            for letter in alphabet:
+                spelled = token[:at] + letter + token[at + 1 :]
+                assert spelled == token or sessions.find(spelled, principal="a", now=1000) is None
+        for more in (token + "=", token + "==", token + ".", " " + token, token + "\n", token.replace(".", "..", 1)):
+            assert sessions.find(more, principal="a", now=1000) is None
+
+    def test_one_principal_cannot_use_the_share_of_another(self) -> None:
+        sessions = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600, limit=8, principals=2)
+        with contextlib.suppress(TooManySessionsError):
+            while True:
+                sessions.issue(principal="greedy", version="2025-11-25", now=1000)
+        assert sessions.count == 6, "its own share of 2, and the 4 that are for whoever comes first"
+        tokens = [sessions.issue(principal="modest", version="2025-11-25", now=1000) for _ in range(2)]
+        with pytest.raises(TooManySessionsError):
+            sessions.issue(principal="modest", version="2025-11-25", now=1000)
+        ended = sessions.find(tokens[0], principal="modest", now=1000)
+        assert ended is not None
+        sessions.end(ended)
+        with pytest.raises(TooManySessionsError):
+            sessions.issue(principal="greedy", version="2025-11-25", now=1000)
+        assert sessions.issue(principal="modest", version="2025-11-25", now=1000)
+
+    def test_a_principal_alone_can_use_all_sessions(self) -> None:
+        sessions = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600, limit=8)
+        assert len({sessions.issue(principal="a", version="2025-11-25", now=1000) for _ in range(8)}) == 8
+
     def test_rotated_keys_still_verify(self) -> None:
         old = Sessions(KeyRing({"k1": b"x" * 32}), ttl=3600)
         token = old.issue(principal="a", version="2025-11-25", now=1000)
@@ -123,6 +156,13 @@ class TestTokens:
         (b"", False),
         (b"gw.ns.svc.evil.com", False),
         (b"[::1", False),
+        (b"GW.ns.svc", True),
+        (b"evil\\@127.0.0.1", False),
+        (b"evil.com@127.0.0.1", False),
+        (b"localhost, evil.com", False),
+        (b"localhost:port", False),
+        (b"localhost/", False),
+        (b"localhost\x00", False),
     ],
 )
 def test_hosts(host: bytes, allowed: bool) -> None:
@@ -139,6 +179,10 @@ def test_hosts(host: bytes, allowed: bool) -> None:
         (b"null", False),
         (b"file://gw.ns.svc:8811", False),
         (b"http://[", False),
+        (b"http://evil.com\\@gw.ns.svc:8811", False),
+        (b"http://evil.com@gw.ns.svc:8811", False),
+        (b"http://gw.ns.svc:8811, https://evil.com", False),
+        (b"http://gw.ns.svc:8811/", False),
         (b"https://app.example.com.evil.com", False),
     ],
 )
@@ -227,7 +271,11 @@ class TestCatalog:
         assert (cursor, names) == (None, list(built.tools))
 
     @pytest.mark.parametrize(
-        "cursor", ["", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"]
+        "cursor",
+        [
+            *("", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"),
+            *("tools." + "9" * 5000 + ".x", "tools.\u0665\u0660\u0660.x", "tools"),
+        ],
     )
     def test_a_cursor_of_something_else_is_refused(self, cursor: str) -> None:
         listing = self.build(*(self.tool("x", f"t{n}") for n in range(model.PAGE + 1))).listings["tools"]

@@ -1,4 +1,4 @@
-"""Who may: host, origin, bearer token and session of a request, before any JSON-RPC."""
+"""Access checks of a request before any JSON-RPC: host, origin, bearer token and session."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from collections.abc import Mapping
 
 from ..config import Config
 from ..protocol import jsonrpc
-from ..requests.responder import Headers
 from .audit import Audit, Entry
-from .credentials import TokenTable, host_allowed, origin_allowed
+from .credentials import ANONYMOUS, TokenTable, host_allowed, host_name, origin_allowed
 from .keyring import KeyRing
 from .sessions import Session, Sessions, TooManySessionsError
 
 SESSION_HEADER = b"mcp-session-id"
-_ASKED = (b"host", b"origin", b"authorization")  # the headers that decide
+_DECISIVE = (b"host", b"origin", b"authorization")  # the headers that decide
 _MAX_ADMITTED = 1024
+
+ResponseHeaders = list[tuple[bytes, bytes]]
 
 
 class Denied(Exception):
     """An HTTP-level refusal, before any JSON-RPC."""
 
-    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: ResponseHeaders | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.headers = status, message, headers or []
 
 
 class Admission:
-    """Decides who may, by the configuration in force."""
+    """Decides which requests are served, by the configuration in force."""
 
     def __init__(self, config: Config, keys: KeyRing) -> None:
         self._config = config
         self.tokens = TokenTable(config.auth)
         self.sessions = Sessions(
-            keys, ttl=config.session_ttl, idle_timeout=config.session_idle_timeout, limit=config.max_sessions
+            keys,
+            ttl=config.session_ttl,
+            idle_timeout=config.session_idle_timeout,
+            limit=config.max_sessions,
+            principals=_principals(config),
         )
-        self.audit: Audit | None = None  # None: nobody wants to read it
-        self._admitted: dict[tuple[bytes | None, ...], str] = {}  # who may, by what they have said of themselves
+        self.audit: Audit | None = None  # None: disabled
+        self._admitted: dict[tuple[bytes | None, ...], str] = {}  # principals by the headers that decided
 
     def configure(self, config: Config) -> None:
         """Take a changed configuration."""
@@ -44,7 +49,7 @@ class Admission:
             self.tokens = TokenTable(config.auth)
         self._admitted.clear()
         self.sessions.ttl, self.sessions.idle_timeout = config.session_ttl, config.session_idle_timeout
-        self.sessions.limit = config.max_sessions
+        self.sessions.limit, self.sessions.principals = config.max_sessions, _principals(config)
         self._config = config
 
     def reload(self) -> None:
@@ -54,17 +59,19 @@ class Admission:
 
     def admit(self, headers: Mapping[bytes, bytes]) -> str:
         """The principal of a request that may proceed. Raises: Denied."""
-        said = tuple(map(headers.get, _ASKED))
-        principal = self._admitted.get(said)
+        decisive = tuple(map(headers.get, _DECISIVE))
+        principal = self._admitted.get(decisive)
         if principal is None:
             principal = self._judge(headers)
             if len(self._admitted) >= _MAX_ADMITTED:
                 self._admitted.clear()
-            self._admitted[said] = principal
+            self._admitted[decisive] = principal
         return principal
 
     def _judge(self, headers: Mapping[bytes, bytes]) -> str:
         host = headers.get(b"host", b"")
+        if host_name(host) is None:
+            raise Denied(400, f"the header Host is {host.decode('latin-1')[:80]!r}: it must be NAME or NAME:PORT")
         if not host_allowed(host, self._config.allowed_hosts):
             raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")
         origin = headers.get(b"origin")
@@ -76,26 +83,34 @@ class Admission:
         return principal
 
     def session(self, headers: Mapping[bytes, bytes], principal: str) -> Session:
-        """The session of a legacy request. Raises: Denied (400 without one, 404 for one that is not known)."""
+        """The session of a legacy request. Raises: Denied (400 without a session id, 404 for one that is not valid)."""
         token = headers.get(SESSION_HEADER, b"").decode("latin-1")
         if not token:
             raise Denied(400, "the header Mcp-Session-Id is missing: send initialize first")
         session = self.sessions.find(token, principal=principal, now=time.time())
         if session is None:
-            raise Denied(404, "this session is not known or has ended: send initialize again")
+            raise Denied(404, "this session does not exist or has ended: send initialize again")
         return session
 
     def new_session(self, principal: str, version: str, capabilities: bytes) -> str:
-        """The token of a session that begins. Raises: Denied (503 if there are too many)."""
+        """The token of a session that begins. Raises: Denied (503 if too many are in use, in total or by this principal)."""
         sessions = self.sessions
         try:
             return sessions.issue(principal=principal, version=version, now=time.time(), capabilities=capabilities)
         except TooManySessionsError:
-            message = f"{sessions.limit} sessions are in use (spec.limits.maxSessions): end one with DELETE, or come back later"
+            message = (
+                f"{sessions.count_of(principal)} sessions of this principal are in use, "
+                f"{sessions.count} of {sessions.limit} in all (spec.limits.maxSessions): end one with DELETE, or try again later"
+            )
             raise Denied(503, message, [(b"retry-after", b"30")]) from None
 
     def refusal(self, denied: Denied) -> bytes:
-        """What is said to somebody who may not; it is written down."""
+        """The body of a refusal, which is also audited."""
         if self.audit is not None:
             self.audit.add(Entry(time=time.time(), outcome="denied", code=denied.status, message=denied.message))
         return jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, denied.message)
+
+
+def _principals(config: Config) -> int:
+    """How many principals there can be."""
+    return len({token.name for token in config.auth.tokens} | ({ANONYMOUS} if config.auth.allow_unauthenticated else set()))

@@ -1,7 +1,7 @@
-"""Who asked for what, and what became of it: one JSON line a request on standard output (`spec.audit`).
+"""The audit log: one JSON line for each request, with principal, method and outcome, on standard output (`spec.audit`).
 
-Lines leave in batches by a thread of their own: whoever reads them slowly, or not at all, may not hold up a call. What he has
-not taken in time is dropped, and counted.
+A thread of its own writes the lines in batches, so that a slow reader of the log delays no request. What is not read in time is
+dropped, and counted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +22,12 @@ import msgspec
 _INTERVAL: Final = 0.1  # seconds between batches
 _MAX_BATCH: Final = 10_000  # entries
 _MAX_WAITING: Final = 32  # batches
-_PATIENCE: Final = 2.0  # seconds for the last ones
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for the last batches
 
 Outcome = Literal["ok", "error", "cancelled", "denied"]
+
+_OPAQUE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # a URI without an authority
+_QUERY: Final = re.compile(r"[?#]")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,10 +37,10 @@ class Entry(msgspec.Struct, omit_defaults=True, tag_field="log", tag="audit", gc
 
     time: float | str  # Unix seconds; when it is written, as RFC 3339 says
     outcome: Outcome
-    principal: str = ""  # absent: not known, for it was denied
+    principal: str = ""  # absent if the request was denied
     session: str = ""  # of a legacy client; not the token, which is a secret
     method: str = ""
-    name: str = ""  # of the tool or prompt as the client knows it, or the resource's URI
+    name: str = ""  # of the tool or prompt as clients see it, or the resource's URI without what may be secret in it
     server: str = ""
     code: int = 0  # of an error: JSON-RPC's; of what was denied: HTTP's
     message: str = ""  # of what was denied
@@ -80,12 +84,12 @@ class Audit:
             self._on_dropped(len(entries))
 
     def close(self) -> None:
-        """Write what is left, if somebody takes it."""
+        """Write what is left, if it is read in time."""
         self._hand_over()
         if self._thread is not None:
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _CLOSE_TIMEOUT
             try:
-                self._batches.put(None, timeout=_PATIENCE)
+                self._batches.put(None, timeout=_CLOSE_TIMEOUT)
             except queue.Full:
                 return
             self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -104,6 +108,7 @@ class Audit:
 
 def line(entry: Entry) -> bytes:
     """An entry as it is written."""
+    entry.name = without_secrets(entry.name)
     if isinstance(entry.time, float):
         entry.time = f"{_second(int(entry.time))}.{int(entry.time % 1 * 1000):03d}Z"
     return _encode(entry) + b"\n"
@@ -112,3 +117,13 @@ def line(entry: Entry) -> bytes:
 @lru_cache(maxsize=4)
 def _second(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).isoformat()[:19]
+
+
+def without_secrets(name: str) -> str:
+    """A URI without user information, query and fragment (RFC 3986 section 3), where secrets are; any other name as it is."""
+    scheme, mark, rest = name.partition("://")
+    if not mark:
+        return _QUERY.split(name, maxsplit=1)[0] if _OPAQUE.match(name) else name
+    rest = _QUERY.split(rest, maxsplit=1)[0]
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -1,21 +1,26 @@
-"""Who is asking: bearer tokens from mounted files, and the Host and Origin of a request.
+"""The principal of a request from its bearer token, and the checks of its Host and Origin.
 
-Source: RFC 6750; MCP specification, "Streamable HTTP", security warning (Origin must be checked, DNS rebinding).
+Source: RFC 6750; RFC 9110 section 7.2; RFC 6454. MCP specification, "Streamable HTTP", security warning.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
 
 from ..config import Auth
 
 ANONYMOUS = "anonymous"
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# An IPv6 address in brackets, or a name or IPv4 address, and a port. Anything else, user information above all, is refused:
+# different readers would take different parts of it for the host.
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,255}))(?::[0-9]{0,5})?")
+_ORIGIN: Final = re.compile(r"https?://(.*)", re.IGNORECASE)
 
 
 class TokenTable:
@@ -45,44 +50,41 @@ class TokenTable:
     def principal(self, authorization: bytes) -> str | None:
         """The name behind an Authorization header; None is 401."""
         scheme, _, value = authorization.partition(b" ")
-        found = None
+        principal = None
         if scheme.lower() == b"bearer":
-            # by digest: what the look-up compares, and how long it takes, says nothing about a token
-            found = self._digests.get(hashlib.sha256(value.strip()).digest())
-        if found is None and self._auth.allow_unauthenticated:
+            # by digest: what the look-up compares, and how long it takes, reveals nothing about a token
+            principal = self._digests.get(hashlib.sha256(value.strip()).digest())
+        if principal is None and self._auth.allow_unauthenticated:
             return ANONYMOUS
-        return found
+        return principal
 
 
 @lru_cache(maxsize=256)
 def host_allowed(host: bytes, allowed: tuple[str, ...]) -> bool:
-    """Whether a Host header names us. An address cannot be rebound by DNS, a foreign name can."""
-    name = _host_name(host)
+    """Whether a Host header names this gateway. An address cannot be rebound by DNS, another name can."""
+    name = host_name(host)
     if name is None:
         return False
     return name in _LOOPBACK_NAMES or name in allowed or _is_address(name)
 
 
 def origin_allowed(origin: bytes, host: bytes, allowed: Collection[str]) -> bool:
-    """Whether a browser's page may talk to us: same host, or named."""
+    """Whether a browser's page may send requests: it has the same host, or is listed."""
     text = origin.decode("latin-1")
     if text in allowed:
         return True
-    try:
-        split = urlsplit(text)
-        name = split.hostname
-    except ValueError:
+    match = _ORIGIN.fullmatch(text)
+    name = host_name(match[1].encode("latin-1")) if match else None
+    if match is None or name is None:
         return False
-    if split.scheme not in ("http", "https") or not name:
-        return False
-    return split.netloc.encode("latin-1") == host or (name in _LOOPBACK_NAMES and _host_name(host) in _LOOPBACK_NAMES)
+    same = match[1].lower() == host.decode("latin-1").lower()
+    return same or (name in _LOOPBACK_NAMES and host_name(host) in _LOOPBACK_NAMES)
 
 
-def _host_name(host: bytes) -> str | None:
-    try:
-        return urlsplit("//" + host.decode("latin-1")).hostname
-    except ValueError:
-        return None
+def host_name(host: bytes) -> str | None:
+    """The name or address in a Host header, in lower case and without brackets; None if it is malformed."""
+    match = _HOST.fullmatch(host.decode("latin-1"))
+    return (match[1] or match[2]).lower() if match else None
 
 
 def _is_address(name: str) -> bool:
@@ -91,11 +93,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that is repeated is joined by a comma, as RFC 9110 section 5.3 says."""
-    out: dict[bytes, bytes] = {}
-    for name, value in headers:
-        out[name] = out[name] + b", " + value if name in out else value
-    return out

@@ -1,4 +1,4 @@
-"""Signatures of what clients carry for us: session ids, request states, names of tasks. Keys can be rotated."""
+"""Signatures of what clients carry for the gateway: session ids, request states, names of tasks. Keys can be rotated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import base64
 import hmac
 import secrets
 from pathlib import Path
+from typing import Final
+
+_MAX_TOKEN: Final = 1024  # characters
 
 
 class KeyRing:
@@ -23,19 +26,27 @@ class KeyRing:
 
     def sign(self, payload: bytes, purpose: bytes) -> str:
         """`<key id>.<payload>.<signature>`, each of visible ASCII; good for one purpose only."""
-        return ".".join((self._current, _b64(payload), _b64(self._mac(self._current, payload, purpose))))
+        return self._token(self._current, payload, purpose)
 
     def verify(self, token: str, purpose: bytes) -> bytes | None:
-        """The payload of a token that one of our keys signed for this purpose, else None."""
+        """The payload of a token that one of these keys signed for this purpose, else None.
+
+        Only the spelling that was issued is accepted: base64 has several for the same bytes (RFC 4648 section 3.5), and with
+        them one session would have several ids.
+        """
+        if len(token) > _MAX_TOKEN or not token.isascii():
+            return None
         key, _, rest = token.partition(".")
-        body, _, signature = rest.partition(".")
-        if key not in self._keys or len(token) > 1024:
+        if key not in self._keys:
             return None
         try:
-            payload, mac = _unb64(body), _unb64(signature)
+            payload = _unb64(rest.partition(".")[0])
         except ValueError:
             return None
-        return payload if hmac.compare_digest(mac, self._mac(key, payload, purpose)) else None
+        return payload if hmac.compare_digest(token, self._token(key, payload, purpose)) else None
+
+    def _token(self, key: str, payload: bytes, purpose: bytes) -> str:
+        return ".".join((key, _b64(payload), _b64(self._mac(key, payload, purpose))))
 
     def _mac(self, key: str, payload: bytes, purpose: bytes) -> bytes:
         return hmac.digest(self._keys[key], purpose + b"\0" + payload, "sha256")

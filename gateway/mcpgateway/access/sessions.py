@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -46,16 +46,21 @@ class TooManySessionsError(Exception):
 
 
 class Sessions:
-    """Issues and recognises sessions, and knows those that are in use at this gateway.
+    """Issues and recognises sessions, and counts those that are in use at this gateway.
 
-    What is not known here is not lost: another replica, or this one before it was restarted, has issued it.
+    One that is not counted here is still valid: another replica, or this one before it was restarted, has issued it.
+    Half of the limit is for whoever comes first; of the other half each principal has a share that others cannot use.
     """
 
-    def __init__(self, ring: KeyRing, *, ttl: float, idle_timeout: float = 1800.0, limit: int = 10_000) -> None:
+    def __init__(
+        self, ring: KeyRing, *, ttl: float, idle_timeout: float = 1800.0, limit: int = 10_000, principals: int = 1
+    ) -> None:
         self._ring = ring
         self.ttl, self.idle_timeout = ttl, idle_timeout  # seconds from a session's beginning, and from its last use
         self.limit = limit  # sessions in use at once
-        self._live: dict[str, _Live] = {}  # by token; its signature has been seen to be good
+        self.principals = principals  # how many there can be
+        self._live: dict[str, _Live] = {}  # by token; its signature has been verified
+        self._counts: Counter[str] = Counter()  # by principal
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -63,17 +68,29 @@ class Sessions:
         """How many are in use here."""
         return len(self._live)
 
+    def count_of(self, principal: str) -> int:
+        """How many of a principal's are in use here."""
+        return self._counts[principal]
+
+    def _has_room(self, principal: str) -> bool:
+        """Whether one more of a principal's can begin without using another one's share."""
+        share = self.limit // (2 * max(1, self.principals))
+        if self.full or self._counts[principal] < share:
+            return not self.full
+        beyond = sum(max(0, count - share) for count in self._counts.values())
+        return beyond < self.limit - share * self.principals
+
     @property
     def full(self) -> bool:
         """Whether no further one can begin."""
         return len(self._live) >= self.limit
 
     def issue(self, *, principal: str, version: str, now: float, capabilities: bytes = b"{}") -> str:
-        """A new session's token. Capabilities that would make it too long are left out: then nobody makes use of them.
+        """A new session's token. Capabilities that would make it too long are left out: then they are not used.
 
         Raises: TooManySessionsError.
         """
-        if self.full:
+        if not self._has_room(principal):
             raise TooManySessionsError
         payload = _HEAD.pack(secrets.token_bytes(16), _digest(principal), int(now), version.encode())
         token = self._ring.sign(payload + (capabilities if len(capabilities) <= _MAX_CAPABILITIES else b"{}"), _PURPOSE)
@@ -83,7 +100,7 @@ class Sessions:
     def find(self, token: str, *, principal: str, now: float) -> Session | None:
         """The session of a token; None if it is foreign, forged, expired, ended or another principal's.
 
-        One that has been idle for too long is found until it is ended: `over` knows what else is use than this.
+        One that has been idle for too long is returned until it is ended: `over` also considers other uses than this.
         """
         live = self._live.get(token) or self._adopt(token, principal, now)
         if live is None or live.session.principal != principal or now - live.issued > self.ttl:
@@ -92,7 +109,7 @@ class Sessions:
         return live.session
 
     def _adopt(self, token: str, principal: str, now: float) -> _Live | None:
-        """A session that is seen for the first time here; None if it is not this principal's, or none at all."""
+        """Count a session that is used for the first time here; None if it is not this principal's, or not valid."""
         payload = self._ring.verify(token, _PURPOSE)
         if payload is None or len(payload) < _HEAD.size:
             return None
@@ -102,24 +119,33 @@ class Sessions:
             return None
         capabilities = payload[_HEAD.size :] or b"{}"
         session = Session(id=id, principal=principal, version=version.decode(), capabilities=capabilities, token=token)
-        if self.full:  # it goes on: only new ones are refused, and who is forgotten is seen again
-            del self._live[next(iter(self._live))]
+        if self.full:  # it continues: only new ones are refused, and one that is not counted any more can return
+            self._discard(next(iter(self._live)))
         live = self._live[token] = _Live(session, issued, now)
+        self._counts[principal] += 1
         return live
 
+    def _discard(self, token: str) -> None:
+        live = self._live.pop(token, None)
+        if live is not None:
+            principal = live.session.principal
+            self._counts[principal] -= 1
+            if not self._counts[principal]:
+                del self._counts[principal]
+
     def over(self, *, now: float, busy: Container[str]) -> list[Session]:
-        """The sessions whose time is up; those with the ids that are `busy` are in use, even if their clients say nothing."""
-        found = []
+        """The sessions whose time is up; those with the ids that are `busy` are in use, even if their clients send nothing."""
+        over = []
         for live in self._live.values():
             if live.session.id in busy:
                 live.used = now
             if now - live.used > self.idle_timeout or now - live.issued > self.ttl:
-                found.append(live.session)
-        return found
+                over.append(live.session)
+        return over
 
     def end(self, session: Session) -> None:
         """Remember that a session was ended, by its client or because its time was up."""
-        self._live.pop(session.token, None)
+        self._discard(session.token)
         self._ended[session.id] = None
         if len(self._ended) > _MAX_ENDED:
             self._ended.popitem(last=False)

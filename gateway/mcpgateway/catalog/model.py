@@ -25,6 +25,7 @@ from ..protocol import jsonrpc, request_meta
 PAGE: Final = 500  # items; many clients never ask for a second page
 MAX_NAME = 64
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
+_OFFSET = re.compile(r"[1-9][0-9]{0,8}")  # of a cursor
 
 KindName = Literal["tools", "prompts", "resources", "resourceTemplates"]
 
@@ -96,18 +97,22 @@ class Listing:
         end = start + PAGE
         more = b""
         if end < len(self.rows):
-            more = b',"nextCursor":' + jsonrpc.dump(f"{self.kind.name}.{end}.{self._mark()}")
+            more = b',"nextCursor":' + jsonrpc.dump(self._cursor(end))
         rows = b",".join(self.rows[start:end])
         return b'{"' + self.kind.name.encode() + b'":[' + rows + b"]" + more + (self.tail if modern else b"") + b"}"
 
     def _start(self, cursor: str) -> int:
-        kind, _, rest = cursor.partition(".")
-        offset, _, mark = rest.partition(".")
-        if kind != self.kind.name or not offset.isdecimal() or not 0 < int(offset) < len(self.rows) or mark != self._mark():
+        """The offset of a cursor; only the spelling that was issued is accepted."""
+        digits = cursor.split(".", 2)[1:2]
+        offset = int(digits[0]) if digits and _OFFSET.fullmatch(digits[0]) else 0
+        if not 0 < offset < len(self.rows) or cursor != self._cursor(offset):
             raise jsonrpc.ProtocolError(
                 jsonrpc.INVALID_PARAMS, "params.cursor is not of this list, or the list has changed: start without a cursor"
             )
-        return int(offset)
+        return offset
+
+    def _cursor(self, offset: int) -> str:
+        return f"{self.kind.name}.{offset}.{self._mark()}"
 
     def _mark(self) -> str:
         return hashlib.sha256(b"\n".join(self.rows)).hexdigest()[:12]
