@@ -30,7 +30,7 @@ run: tools bridge ## Run the quick start without a cluster: http://127.0.0.1:881
 .PHONY: test
 test: tools bridge ## Run all tests; on Debian as root this includes a real one-node cluster
 	python -m tests.support.prepare
-	$(PYTEST) tests
+	python -m tests.support.run
 
 ##@ Develop
 
@@ -51,7 +51,7 @@ format: tools ## Format the Python and Go sources
 
 .PHONY: unit
 unit: tools bridge ## Run the tests that need no cluster (some minutes)
-	$(PYTEST) tests/unit tests/golden tests/scanners tests/property tests/bridge tests/gateway tests/conformance tests/cli
+	python -m tests.support.run --without-cluster
 
 .PHONY: soak
 soak: tools bridge ## Run the long experiments at their full size (an hour)

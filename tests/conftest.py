@@ -10,6 +10,7 @@ import pytest
 from tests.support import tools
 from tests.support.paths import BUILD
 
+pytest_plugins = ["tests.support.levels"]
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 
 

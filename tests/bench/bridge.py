@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import tools
-from tests.support.bridges import Bridge, Connection, bridge, free_port, until
+from tests.support.bridges import Bridge, Connection, bridge, until
+from tests.support.locks import free_port
 
 ROUNDS = 7
 SECONDS = 0.5

@@ -19,8 +19,9 @@ import uvloop
 
 from mcpgateway import config as gateway_config
 from tests.support import pypi, tools
-from tests.support.bridges import bridge, free_port
+from tests.support.bridges import bridge
 from tests.support.gateways import TOKEN, configuration, gateway
+from tests.support.locks import free_port
 from tests.support.paths import ROOT
 from tests.support.remotes import serving
 

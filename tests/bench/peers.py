@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import npm, pypi
-from tests.support.bridges import free_port
+from tests.support.locks import free_port
 from tests.support.remotes import serving
 
 PEERS = ("mcp-proxy", "fastmcp", "supergateway")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.conftest import ATTACH, CAT, DIRECT, WATCH, Start
-from tests.support.bridges import Connection, free_port, until
+from tests.support.bridges import Connection, until
+from tests.support.locks import free_port
 
 
 def test_sigterm_ends_processes_and_exits_with_0(start: Start) -> None:

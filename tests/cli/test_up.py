@@ -19,7 +19,8 @@ import httpx2
 import pytest
 import yaml
 
-from tests.support.bridges import ECHO, free_port, until
+from tests.support.bridges import ECHO, until
+from tests.support.locks import free_port
 from tests.support.paths import ROOT
 from tests.support.remotes import everything
 

@@ -13,8 +13,9 @@ import yaml
 from mcpgateway import config as gateway_config
 from tests.cli.test_up import up
 from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
-from tests.support.bridges import bridge, free_port
+from tests.support.bridges import bridge
 from tests.support.gateways import configuration, gateway
+from tests.support.locks import free_port
 from tests.support.remotes import FIXTURE
 
 

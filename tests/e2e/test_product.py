@@ -17,9 +17,9 @@ from tests.api.conftest import Space
 from tests.conformance import suite
 from tests.conformance.suite import Report
 from tests.e2e.conftest import CLIENT, TOKEN, await_ready, await_server
-from tests.support.bridges import free_port
 from tests.support.cluster import SYSTEM
 from tests.support.kubectl import eventually
+from tests.support.locks import free_port
 from tests.support.metrics import samples
 from tests.support.paths import ROOT
 

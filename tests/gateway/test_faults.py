@@ -19,8 +19,9 @@ import pytest
 
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
-from tests.support.bridges import ECHO, Bridge, bridge, free_port, until
+from tests.support.bridges import ECHO, Bridge, bridge, until
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
+from tests.support.locks import free_port
 
 
 class Lab:

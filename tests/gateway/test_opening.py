@@ -16,8 +16,9 @@ import pytest
 
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
-from tests.support.bridges import ECHO, Bridge, bridge, free_port, until
+from tests.support.bridges import ECHO, Bridge, bridge, until
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+from tests.support.locks import free_port
 from tests.support.metrics import samples
 
 

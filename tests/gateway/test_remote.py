@@ -15,8 +15,9 @@ from typing import Any, cast
 import pytest
 
 from mcpgateway import config as gateway_config
-from tests.support.bridges import free_port, until
+from tests.support.bridges import until
 from tests.support.gateways import Gateway, configuration, gateway
+from tests.support.locks import free_port
 from tests.support.remotes import everything, fixture
 
 TOOL = {"name": "t", "inputSchema": {"type": "object", "properties": {"zone": {"type": "string", "x-mcp-header": "Zone"}}}}

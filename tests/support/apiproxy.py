@@ -14,8 +14,8 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from .bridges import free_port
 from .controlplane import ControlPlane
+from .locks import free_port
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import struct
@@ -18,23 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .locks import free_port
 from .processes import end
 
 MAGIC = b"MCP-BRIDGE/1 "
 ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
-
-
-# Below the range that the kernel takes outgoing ports from: tests make thousands of connections meanwhile.
-_ports = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000), 12_000))
-
-
-def free_port() -> int:
-    """A port that is free, and that no other test gets soon."""
-    while True:
-        port = next(_ports)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Connection:

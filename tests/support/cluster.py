@@ -17,6 +17,7 @@ from . import images, tools
 from .kubectl import Kubectl, eventually
 from .node import Node
 from .paths import CLUSTER, ROOT
+from .progress import Step
 
 SYSTEM = "mcpgateway-system"
 CHART = ROOT / "charts" / "mcpgateway-operator"
@@ -32,8 +33,9 @@ class Cluster:
     def load(self, archives: list[Path]) -> None:
         """Bring images to the nodes; a given cluster has them already (kind load)."""
         if self.node is not None:
-            for archive in archives:
-                self.node.load(archive)
+            with Step("loading the images into the node"):
+                for archive in archives:
+                    self.node.load(archive)
 
     def install_operator(self, *values: str, release: str = "mcpgateway", namespace: str = SYSTEM) -> None:
         """The chart, by a real Helm, into a namespace that enforces Pod Security `restricted`."""
@@ -72,16 +74,17 @@ def running() -> Cluster | None:
 
 
 def up() -> Cluster:
-    """Our own node, started if need be. Raises: CannotRunError."""
+    """Our own node, started unless it runs. Raises: CannotRunError."""
     found = running()
     if found is not None:
         return found
     tools.debian_packages()
+    tools.module("coredns")
     node = Node(CLUSTER)
     node.stop()  # what an earlier run may have left half started
-    tools.say("starting a one-node cluster")
     try:
-        node.start()
+        with Step("starting a one-node cluster"):
+            node.start()
     except BaseException:
         node.stop()
         raise
@@ -100,8 +103,8 @@ def cluster() -> Iterator[Cluster]:
         yield ours
     finally:
         assert ours.node is not None
-        tools.say("stopping the one-node cluster")
-        ours.node.stop()
+        with Step("stopping the one-node cluster"):
+            ours.node.stop()
 
 
 def main(command: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from . import tools
 from .certificates import self_signed
 from .kubectl import Kubectl
+from .locks import free_port
 from .processes import Processes, wait_for
 
 SERVICES = "198.19.0.0/16"  # the benchmarking range (RFC 2544): never a real host, never leaves this machine
@@ -35,11 +35,8 @@ class Addresses:
 
     @classmethod
     def free(cls) -> Addresses:
-        """Ports that nobody uses now."""
-        with socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", 0))
-            b.bind(("127.0.0.1", 0))
-            return cls(etcd=a.getsockname()[1], api=b.getsockname()[1])
+        """Ports that are not in use."""
+        return cls(etcd=free_port(), api=free_port())
 
 
 class ControlPlane:

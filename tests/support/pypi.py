@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from . import tools
+from .locks import exclusive
 from .paths import CACHE, ROOT
+from .progress import Step
 
 SOURCES = ROOT / "tests" / "python"
 USED = ("servers", "legacy", "scanners", "ingress")  # by the tests; the others by the benchmarks alone
@@ -20,14 +22,15 @@ def python(name: str, lock: Path | None = None) -> Path:
     mark = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = CACHE / "python" / f"{name}-{mark}"
     program = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        tools.say(f"installing the packages of {lock.relative_to(ROOT)} from PyPI, once")
-        shutil.rmtree(folder, ignore_errors=True)
-        uv = str(Path(sys.executable).with_name("uv"))
-        tools.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode"]
-        tools.run([*install, "--python", str(program), "-r", str(lock)])
-        (folder / "complete").touch()
+    with exclusive(f"python-{name}"):
+        if not (folder / "complete").exists():
+            with Step(f"installing the packages of {lock.relative_to(ROOT)} from PyPI, once"):
+                shutil.rmtree(folder, ignore_errors=True)
+                uv = str(Path(sys.executable).with_name("uv"))
+                tools.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+                install = [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode"]
+                tools.run([*install, "--python", str(program), "-r", str(lock)])
+                (folder / "complete").touch()
     return program
 
 

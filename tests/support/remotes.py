@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import npm
-from .bridges import free_port, until
+from .bridges import until
+from .locks import free_port
 from .processes import end
 
 FIXTURE = Path(__file__).parent.parent / "conformance" / "fixture.py"

@@ -5,18 +5,22 @@ Order for the Kubernetes components: KUBEBUILDER_ASSETS, the cache, a build (abo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn, cast
 
 import pytest
 
+from .locks import exclusive
 from .paths import BUILD, CACHE, ROOT
+from .progress import Step
 
 KUBERNETES = "1.37.2"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
@@ -66,11 +70,6 @@ def cannot_run(level: str, error: CannotRunError) -> NoReturn:
     pytest.skip(message)
 
 
-def say(text: str) -> None:
-    """Progress, for whoever waits."""
-    print(f"[test-cluster] {text}", file=sys.stderr, flush=True)
-
-
 def go() -> str:
     """The Go tool: the one that `make tools` took from PyPI because the machine's is missing or old, else the machine's."""
     found = shutil.which("go", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -89,20 +88,19 @@ def kubernetes() -> Path:
     """The cache's folder with all components, built if need be. Raises: CannotRunError."""
     mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))).hexdigest()[:12]
     folder = CACHE / "bin" / f"kubernetes-{KUBERNETES}-{mark}"
-    if not (folder / "kubectl").exists():
-        _build_kubernetes(folder)
+    with exclusive("kubernetes"):
+        if not (folder / "kubectl").exists():
+            _build_kubernetes(folder)
     return folder
 
 
 def _build_kubernetes(folder: Path) -> None:
-    say(f"building Kubernetes {KUBERNETES} from its Go modules, once: about 10 minutes on two cores")
     folder.mkdir(parents=True, exist_ok=True)
     version = "k8s.io/component-base/version"
     major, minor, _ = KUBERNETES.split(".")
     flags = f"-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    run_go(
-        ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."], _SOURCES
-    )
+    args = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."]
+    compile_go(f"building Kubernetes {KUBERNETES} from its Go modules, once, about 10 minutes on two cores", args, _SOURCES)
     for component in COMPONENTS:
         link = folder / component
         link.unlink(missing_ok=True)
@@ -113,10 +111,10 @@ def module(name: str) -> Path:
     """A program from its Go module, by the name in MODULES."""
     source = MODULES[name]
     folder = CACHE / "bin" / source.rsplit("/", 1)[-1].replace("@", "-")
-    if not (folder / name).exists():
-        say(f"building {source}")
-        folder.mkdir(parents=True, exist_ok=True)
-        run_go(["install", source], folder, GOBIN=str(folder))
+    with exclusive(name):
+        if not (folder / name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            compile_go(f"building {source}, once", ["install", source], folder, GOBIN=str(folder))
     return folder / name
 
 
@@ -128,11 +126,33 @@ def sources(module: str) -> Path:
 
 def run_go(args: list[str], cwd: Path, **env: str) -> str:
     """Run the Go tool. Returns: what it printed. Raises: CannotRunError with its last lines."""
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", **env}
-    done = subprocess.run([go(), *args], cwd=cwd, env=environment, text=True, capture_output=True, check=False)
+    done = subprocess.run([go(), *args], cwd=cwd, env=_go_environment(env), text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise CannotRunError(f"go {args[0]} failed: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def compile_go(what: str, args: list[str], cwd: Path, **env: str) -> None:
+    """Run `go build` or `go install` as a step that counts modules and packages. Raises: CannotRunError with its last lines."""
+    command, *rest = args
+    downloaded = compiled = 0
+    last: deque[str] = deque(maxlen=20)
+    with Step(what) as step:
+        running = subprocess.Popen(
+            [go(), command, "-v", *rest], cwd=cwd, env=_go_environment(env), text=True, stderr=subprocess.PIPE
+        )
+        with running, contextlib.closing(cast("IO[str]", running.stderr)) as lines:
+            for line in lines:
+                last.append(line)
+                downloaded += line.startswith("go: downloading")
+                compiled += " " not in line  # -v names each package when its compilation begins
+                step.detail = f"{downloaded} modules downloaded, {compiled} packages compiled"
+        if running.returncode != 0:
+            raise CannotRunError(f"go {command} failed: {''.join(last)[-2000:]}")
+
+
+def _go_environment(more: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", **more}
 
 
 def run(command: list[str]) -> None:
@@ -144,19 +164,23 @@ def run(command: list[str]) -> None:
 
 def debian_packages(wanted: dict[str, str] | None = None) -> None:
     """Install what is missing of Debian's packages, those of a node if no others are named. Raises: CannotRunError."""
-    missing = [package for program, package in (wanted or DEBIAN).items() if not _there(program)]
-    if not missing:
-        return
+    with exclusive("debian"):
+        missing = [package for program, package in (wanted or DEBIAN).items() if not _there(program)]
+        if missing:
+            _install(missing)
+
+
+def _install(missing: list[str]) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise CannotRunError(
             f"this needs root on Debian, or USE_EXISTING_CLUSTER=true for a cluster; missing: {' '.join(missing)}"
         )
-    say(f"installing {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *missing]):
-        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
-        if done.returncode != 0:
-            raise CannotRunError(f"{' '.join(command[:2])} failed: {done.stderr[-1000:]}")
+    with Step(f"installing {' '.join(missing)}"):
+        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *missing]):
+            done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+            if done.returncode != 0:
+                raise CannotRunError(f"{' '.join(command[:2])} failed: {done.stderr[-1000:]}")
 
 
 def require(level: str, packages: dict[str, str]) -> None:
@@ -173,12 +197,15 @@ def _there(program: str) -> bool:
 
 def bridge() -> Path:
     """The project's own bridge, as `make bridge` builds it."""
-    subprocess.run(["make", "-s", "bridge"], cwd=ROOT, check=True)
+    with exclusive("bridge"):
+        subprocess.run(["make", "-s", "bridge"], cwd=ROOT, check=True)
     return BUILD / "mcp-bridge"
 
 
 def race_bridge() -> Path:
     """The bridge with Go's race detector, which needs a C compiler (COMPILERS). Raises: CannotRunError."""
-    program = BUILD / "mcp-bridge-race"
-    run_go(["build", "-race", "-o", str(program), "."], ROOT / "gateway" / "bridge", CGO_ENABLED="1")
+    program, fresh = BUILD / "mcp-bridge-race", BUILD / "mcp-bridge-race.new"
+    with exclusive("bridge-race"):
+        run_go(["build", "-race", "-o", str(fresh), "."], ROOT / "gateway" / "bridge", CGO_ENABLED="1")
+        fresh.replace(program)  # another process may be running the previous one
     return program

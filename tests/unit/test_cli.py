@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner, Result
 
 from mcpgateway_operator.api import crd, spec
-from mcpgateway_operator.cli import local
+from mcpgateway_operator.cli import app, local
 from mcpgateway_operator.cli.documents import BadInputError, read
 from tests.support.paths import ROOT
 from tests.support.resources import WRONG
@@ -40,9 +40,12 @@ def changed(**spec: Any) -> dict[str, Any]:
     return {**GOOD, "spec": {**GOOD["spec"], **spec}}
 
 
-def mcpgw(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).parent / "mcpgw"
-    return subprocess.run([program, *args], capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env})
+def mcpgw(*args: str, **env: str) -> Result:
+    """The command in this process; an exception that would be a traceback to the user fails the test."""
+    done = CliRunner().invoke(app, args, env=env)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 def write(folder: Path, *documents: Any) -> Path:
@@ -74,7 +77,7 @@ def write(folder: Path, *documents: Any) -> Path:
 )
 def test_a_bad_file_gets_one_line_that_names_the_place(tmp_path: Path, document: Any, message: str) -> None:
     done = mcpgw("validate", str(write(tmp_path, document)))
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
@@ -82,7 +85,7 @@ def test_a_bad_file_gets_one_line_that_names_the_place(tmp_path: Path, document:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = mcpgw("validate", str(tmp_path / "none.yaml"))
-    assert (done.returncode, "none.yaml: cannot be read: No such file or directory" in done.stderr) == (1, True)
+    assert (done.exit_code, "none.yaml: cannot be read: No such file or directory" in done.stderr) == (1, True)
 
 
 def test_the_samples_are_valid_and_render() -> None:
@@ -113,6 +116,13 @@ def test_references_come_from_the_files_or_the_environment(tmp_path: Path, monke
 def test_help_and_version() -> None:
     assert "Run an MCPGateway on this machine" in mcpgw("up", "--help", COLUMNS="200").stdout
     assert mcpgw("version").stdout.startswith("mcpgw ")
+
+
+def test_the_console_script_answers_as_the_command_in_this_process_does(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "mcpgw"
+    for args in (["version"], ["validate", str(tmp_path / "none.yaml")]):
+        done, here = subprocess.run([program, *args], capture_output=True, text=True, check=False, timeout=60), mcpgw(*args)
+        assert (done.returncode, done.stdout, done.stderr) == (here.exit_code, here.stdout, here.stderr)
 
 
 @pytest.mark.parametrize(("resource", "message"), WRONG)

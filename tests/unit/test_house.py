@@ -53,3 +53,77 @@ def test_every_reason_has_an_anchor_in_the_manual() -> None:
     reasons = {str(reason) for reason in ({*OperatorReason} - _OF_TRUE_CONDITIONS) | {*GatewayReason}}
     headings = set(re.findall(r"^### (\w+)", (ROOT / "docs/conditions.md").read_text(), re.MULTILINE))
     assert sorted(reasons - headings) == []
+
+
+# What a newcomer has in mind, in the words of MCP and Kubernetes → where it is.
+CONCEPTS = {
+    "gateway/mcpgateway": {
+        "audit": "access/audit",
+        "config": "config",
+        "credentials": "access/credentials",
+        "deadline": "runtime/deadlines",
+        "discovery": "upstream/discovery",
+        "errors": "protocol/errors",
+        "heartbeat": "upstream/heartbeat",
+        "http sse": "edge/http_sse",
+        "input required": "requests/input_required",
+        "jsonrpc": "protocol/jsonrpc",
+        "keyring": "access/keyring",
+        "listen": "streams/listen",
+        "metrics": "runtime/metrics",
+        "replay": "streams/replay",
+        "request meta": "protocol/request_meta",
+        "resource subscription": "streams/resource_subscriptions",
+        "route": "edge/routes",
+        "router": "requests/router",
+        "server message": "streams/server_messages",
+        "session": "access/sessions",
+        "sse event": "protocol/sse_events",
+        "task": "requests/tasks",
+        "translation": "protocol/translation",
+        "version": "protocol/versions",
+    },
+    "operator/mcpgateway_operator": {
+        "bridge flag": "render/bridge_flags",
+        "condition": "reconcile/conditions",
+        "crd": "api/crd",
+        "drift": "observe/drift",
+        "field ownership": "observe/field_ownership",
+        "gateway config": "render/gateway_config",
+        "health": "serving/health",
+        "image pull quarantine": "reconcile/image_pull_quarantine",
+        "leader election": "kube/leader_election",
+        "metrics": "serving/metrics",
+        "mount": "render/mounts",
+        "naming": "render/naming",
+        "network policy": "render/network_policies",
+        "reconciler": "reconcile/reconciler",
+        "rollout": "reconcile/rollouts",
+        "spec": "api/spec",
+        "tool pin": "reconcile/tool_pins",
+        "validation": "api/validation",
+        "watch": "kube/watches",
+        "workqueue": "reconcile/workqueue",
+    },
+}
+
+
+def _singular(word: str) -> str:
+    for plural, ending in (("ies", "y"), ("ches", "ch"), ("s", "")):
+        if word.endswith(plural):
+            return word.removesuffix(plural) + ending
+    return word
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_singular(word) for word in re.split(r"[ _]", name))
+
+
+@pytest.mark.parametrize(
+    ("tree", "concept", "room"), [(tree, *entry) for tree, concepts in CONCEPTS.items() for entry in concepts.items()]
+)
+def test_a_concept_is_the_name_of_one_module(tree: str, concept: str, room: str) -> None:
+    """`ls -R` answers where a concept is: one module or package has its name."""
+    paths = [path.relative_to(ROOT / tree).with_suffix("") for path in (ROOT / tree).rglob("*.py")]
+    modules = {str(path.parent if path.name == "__init__" else path) for path in paths}
+    assert {module for module in modules if _words(module.rsplit("/", 1)[-1]) == _words(concept)} == {room}

@@ -37,13 +37,15 @@ def test_an_archive_is_a_whole_oci_image(tmp_path: Path) -> None:
 
 
 def test_processes_are_found_again_and_stopped_with_their_children(tmp_path: Path) -> None:
-    Processes(tmp_path).start("job", ["sh", "-c", "echo hello; sleep 1000 & wait"])
+    starter = Processes(tmp_path)
+    starter.start("job", ["sh", "-c", "echo hello; sleep 1000 & wait"])
     found = Processes(tmp_path)
     assert found.alive("job")
     wait_for("the output", lambda: "hello" in found.tails(), found)
     group = int((tmp_path / "job.pid").read_text())
     found.stop("job")
     assert not found.alive("job")
+    until("the parent to reap it", lambda: not starter.alive("job"))
     until("the group to be empty", lambda: not _members(group))
 
 
