@@ -34,6 +34,7 @@ from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
 from .upstream.bridge.transport import BridgeTransport
+from .upstream.reports import Reports
 from .upstream.transport import Transport
 
 log = structlog.get_logger()
@@ -137,14 +138,21 @@ class Gateway:
             if known is None:
                 peer = self.router.server_messages
                 reach = _reach(server, addresses, gateway=self.config.gateway)
-                on_invalid = self.metrics.upstream_invalid_messages.labels(name).inc
+                reports = self._reports(name)
                 current[name] = Backend(
-                    server, reach, gateway=self.config.gateway, on_change=self.changed, on_invalid=on_invalid, peer=peer
+                    server, reach, gateway=self.config.gateway, on_change=self.changed, reports=reports, peer=peer
                 )
             else:
                 known.update(server, addresses)
         self.router.visible.backends = {name: current[name] for name in wanted}
         self.changed()
+
+    def _reports(self, server: str) -> Reports:
+        def on_internal_error(boundary: str, error: Exception) -> None:
+            self.metrics.internal_errors.labels(boundary).inc()
+            log.error("internal error", boundary=boundary, server=server, exc_info=error)
+
+        return Reports(invalid=self.metrics.upstream_invalid_messages.labels(server).inc, internal_error=on_internal_error)
 
     def _retire(self, backend: Backend) -> None:
         self._closing.start(backend.close())
@@ -160,7 +168,7 @@ class Gateway:
     def _on_change(self) -> None:
         self._publish_soon = False
         self.router.rebuild()
-        if all(backend.known for backend in self.router.backends.values()):
+        if all(backend.decided for backend in self.router.backends.values()):
             self.router.startup.end()
         else:
             self.router.startup.advance()

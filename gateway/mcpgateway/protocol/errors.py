@@ -103,3 +103,8 @@ def draining(server: str) -> Failure:
 def silent(server: str, seconds: float) -> Failure:
     """The failure of a bridge that has sent nothing for so many seconds."""
     return Failure(server, Reason.UNREACHABLE, f"its bridge has been silent for {seconds:g} s")
+
+
+def internal(server: str, error: Exception) -> Failure:
+    """The failure of the gateway itself while it serves a server; the traceback is in its log."""
+    return Failure(server, Reason.INTERNAL_ERROR, f"the gateway failed on it: {type(error).__name__}; its log has the traceback")

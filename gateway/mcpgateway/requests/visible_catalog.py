@@ -79,7 +79,7 @@ class VisibleCatalog:
     def own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
         """The connections to a caller's own processes, of those servers that have a capability."""
         having = [b for b in self.backends.values() if capability is None or capability in b.capabilities]
-        return [link for backend in having if (link := backend.own_connection(caller)) is not None]
+        return [process.connection for backend in having if (process := backend.own_process(caller)) is not None]
 
     def initialized(self, version: str) -> bytes:
         """The result of `initialize`."""
@@ -135,5 +135,5 @@ def _offered(offer: Offer, server: Server) -> Offer:
 
 def _own_offer(caller: Caller, backend: Backend) -> Offer:
     """What a caller's own process offers, if it has said that its lists change; nobody else may keep those."""
-    link = backend.own_connection(caller)
-    return backend.snapshot.offer if link is None or link.offer is None else Offer(link.offer.items)
+    process = backend.own_process(caller)
+    return backend.snapshot.offer if process is None or process.offer is None else Offer(process.offer.items)

@@ -78,6 +78,12 @@ class Metrics(Collector):
             ["server"],
             registry=self.registry,
         )
+        self.internal_errors = Counter(
+            "mcpgateway_internal_errors",
+            "Exceptions that a boundary of the gateway has caught; the log has their tracebacks.",
+            ["boundary"],
+            registry=self.registry,
+        )
         self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)  # by method and outcome
         self._calls: defaultdict[str, _Durations] = defaultdict(_Durations)  # by server
         self.registry.register(self)

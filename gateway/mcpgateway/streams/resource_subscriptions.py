@@ -64,9 +64,9 @@ class ResourceSubscriptions:
 
         async def later() -> None:
             try:
-                connection = await backend.connection(caller)
+                subscription = await backend.subscription_for(caller)
             except UpstreamError:
                 return  # the server is away: its own state says so
-            change(backend.subscription_of(connection))
+            change(subscription)
 
         self._tasks.start(later())

@@ -10,16 +10,14 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, Raw, UnsetType
 
+from ..catalog.model import Item
 from ..protocol import jsonrpc
-from ..protocol.errors import Failure, Reason, UpstreamError
-
-if TYPE_CHECKING:
-    from ..catalog.model import Item, Offer
-    from .subscription import Subscription
+from ..protocol.errors import Failure, Reason, UpstreamError, internal
+from .reports import Reports
 
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | Failure"], None]
@@ -36,12 +34,10 @@ class Connection(ABC):
         self.closed: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
-        self.key = ""  # whose process it is; empty where it is everybody's
-        self.subscription: Subscription | None = None  # of a process that is somebody's
-        self.offer: Offer | None = None  # what that process offers, if it has said that this changes
+        self.key = ""  # whose process it is; empty for a process that all callers share
         self.version = ""  # legacy, as agreed
         self.introduced = False  # an earlier connection has shaken hands with this very process
-        self.on_invalid: Callable[[], None] = lambda: None  # for each message that is not valid, or answers no open request
+        self.reports = Reports()
         self._level = b""
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
@@ -179,11 +175,27 @@ class Connection(ABC):
     # --- from the server --------------------------------------------------------------------------------------------------
 
     def _on_message(self, line: bytes) -> None:
+        """Take one message. Nothing in it, and no fault in what is done with it, ends the connection."""
         try:
             message = jsonrpc.decode(line)
-        except jsonrpc.ProtocolError:
-            self.on_invalid()
+        except jsonrpc.ProtocolError as error:
+            self._on_undecodable(line, error)
             return
+        try:
+            self._dispatch(message)
+        except jsonrpc.ProtocolError:
+            self.reports.invalid()
+        except Exception as error:
+            self.reports.internal_error("message", error)
+
+    def _on_undecodable(self, line: bytes, error: jsonrpc.ProtocolError) -> None:
+        """A call whose answer cannot be used fails at once, where the answer's id can be seen."""
+        key = jsonrpc.salvage_id(line, self._pending)
+        if key is not None:
+            self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
+        self.reports.invalid()
+
+    def _dispatch(self, message: jsonrpc.Envelope) -> None:
         if message.method is not UNSET:
             if message.id is UNSET:
                 self._on_notification(message.method, message.params)
@@ -207,10 +219,27 @@ class Connection(ABC):
         if self._progress:
             self._progress.pop(key, None)
         if on_reply is None:
-            self.on_invalid()
+            self.reports.invalid()
         else:
-            on_reply(outcome, value)
+            self._reply(on_reply, outcome, value)
         self._close_if_done()
+
+    def _reply(self, on_reply: OnReply, outcome: Outcome, value: Raw | Failure) -> None:
+        """Pass a reply on. One that cannot be translated fails its call: no caller waits for a reply that has come."""
+        try:
+            on_reply(outcome, value)
+        except jsonrpc.ProtocolError as error:
+            self.reports.invalid()
+            self._refuse_reply(on_reply, self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
+        except Exception as error:
+            self.reports.internal_error("reply", error)
+            self._refuse_reply(on_reply, internal(self.server, error))
+
+    def _refuse_reply(self, on_reply: OnReply, failure: Failure) -> None:
+        try:
+            on_reply("lost", failure)
+        except Exception as error:
+            self.reports.internal_error("reply", error)
 
     def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
         if method != "notifications/progress":
@@ -222,7 +251,7 @@ class Connection(ABC):
             token = None
         on_progress = self._progress.get(bytes(token)) if token is not None else None
         if on_progress is None or params is UNSET:  # of nobody, or of a request that is over
-            self.on_invalid()
+            self.reports.invalid()
         else:
             on_progress(params)
 
@@ -255,7 +284,7 @@ class Connection(ABC):
         self._standing.clear()
         pending, self._pending = self._pending, {}
         for on_reply in pending.values():
-            on_reply("lost", error)
+            self._reply(on_reply, "lost", error)
         self.close()
 
 

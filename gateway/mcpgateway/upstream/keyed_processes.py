@@ -11,17 +11,18 @@ from operator import methodcaller
 
 from ..protocol.errors import Failure, Reason, UpstreamError
 from .connection import Connection
+from .own_process import OwnProcess
 
 _MAX_WAITING = 100  # callers that wait for a process to end; more are refused at once
 
-Open = Callable[[], Awaitable[Connection]]
+Open = Callable[[], Awaitable[OwnProcess]]
 
 
 @dataclass(slots=True)
 class _Held:
-    """A connection to a process, or the attempt to open it."""
+    """A process, or the attempt to open the connection to it."""
 
-    opening: asyncio.Task[Connection]
+    opening: asyncio.Task[OwnProcess]
     used: float
 
 
@@ -39,17 +40,17 @@ class KeyedProcesses:
         """Calls that wait for an answer."""
         return sum(_in_flight(held) for held in self._held.values())
 
-    def find(self, key: str) -> Connection | None:
-        """The open connection of a key, if there is one now."""
+    def find(self, key: str) -> OwnProcess | None:
+        """The process of a key, if there is an open connection to it now."""
         held = self._held.get(key)
-        connection = None if held is None else _connection(held.opening)
-        if held is None or connection is None or connection.closed.done():
+        process = None if held is None else _process(held.opening)
+        if held is None or process is None or process.closed:
             return None
         held.used = asyncio.get_running_loop().time()
-        return connection
+        return process
 
-    async def get(self, key: str, open: Open) -> Connection:
-        """The connection of a key, opened if need be. Raises: UpstreamError."""
+    async def get(self, key: str, open: Open) -> OwnProcess:
+        """The process of a key, opened if there is none. Raises: UpstreamError."""
         while True:
             held = self._held.get(key)
             if held is None:
@@ -57,13 +58,13 @@ class KeyedProcesses:
                 held = self._held.get(key) or self._start(key, open)
             try:
                 # shielded: the first caller may go away while others wait for the same process
-                connection = await asyncio.shield(held.opening)
+                process = await asyncio.shield(held.opening)
             except UpstreamError as error:
                 self._drop(key, held)
                 raise UpstreamError(error.failure) from None  # the attempt's own is shared by all that wait for it
-            if not connection.closed.done():
+            if not process.closed:
                 held.used = asyncio.get_running_loop().time()
-                return connection
+                return process
             self._drop(key, held)
 
     def _start(self, key: str, open: Open) -> _Held:
@@ -72,12 +73,12 @@ class KeyedProcesses:
         held.opening.add_done_callback(lambda task: self._on_opened(key, held, task))
         return held
 
-    def _on_opened(self, key: str, held: _Held, task: asyncio.Task[Connection]) -> None:
-        connection = _connection(task)
-        if connection is None:
+    def _on_opened(self, key: str, held: _Held, task: asyncio.Task[OwnProcess]) -> None:
+        process = _process(task)
+        if process is None:
             self._drop(key, held)
         else:
-            connection.closed.add_done_callback(lambda lost: self._drop(key, held))
+            process.connection.closed.add_done_callback(lambda closed: self._drop(key, held))
 
     async def _await_room(self) -> None:
         while len(self._held) >= self.limit:
@@ -137,11 +138,11 @@ class KeyedProcesses:
             self.end(key)
 
 
-async def _opened(open: Open) -> Connection:
+async def _opened(open: Open) -> OwnProcess:
     return await open()
 
 
-def _connection(opening: asyncio.Task[Connection]) -> Connection | None:
+def _process(opening: asyncio.Task[OwnProcess]) -> OwnProcess | None:
     """What an attempt has opened; None if it has not yet, or could not."""
     if not opening.done() or opening.cancelled() or opening.exception() is not None:
         return None
@@ -153,11 +154,11 @@ def _busy(held: _Held) -> bool:
 
 
 def _in_flight(held: _Held) -> int:
-    connection = _connection(held.opening)
-    return 0 if connection is None else connection.in_flight
+    process = _process(held.opening)
+    return 0 if process is None else process.connection.in_flight
 
 
-def _once_open(how: Callable[[Connection], object], task: asyncio.Task[Connection]) -> None:
-    connection = _connection(task)
-    if connection is not None:
-        how(connection)
+def _once_open(how: Callable[[Connection], object], task: asyncio.Task[OwnProcess]) -> None:
+    process = _process(task)
+    if process is not None:
+        how(process.connection)

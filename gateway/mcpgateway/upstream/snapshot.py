@@ -1,9 +1,14 @@
-"""What is known of a server, who a request to it is for, and who listens to it."""
+"""What is known of one server at one moment, and how each event changes it: immutable values and pure transitions.
+
+Connecting -> Ready <-> Unresponsive
+Ready, Unresponsive -> Restarting -> Ready     its life has ended; the next one begins at once
+Connecting, Restarting -> Failed -> Ready      the next life has not begun well
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
 
 from msgspec import Raw, UnsetType
 
@@ -14,23 +19,46 @@ from .connection import Connection
 from .discovery import Profile
 
 # Where a pod has just started, or is being replaced.
-_COMING = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVED, Reason.DRAINING})
-_PASSING = _COMING | {Reason.REFERENCES_CHANGED, Reason.MISSING_REFERENCE, Reason.UNRESPONSIVE}
+_ARRIVING: Final = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVED, Reason.DRAINING})
+_TRANSIENT: Final = _ARRIVING | {Reason.REFERENCES_CHANGED, Reason.MISSING_REFERENCE, Reason.UNRESPONSIVE}
+_NO_OFFER: Final = Offer()
 
 State = Literal["Connecting", "Ready", "Unresponsive", "Restarting", "Failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Discovered:
+    """What a server has answered to discovery, and how its processes are shared because of it."""
+
+    profile: Profile
+    isolation: Isolation  # never Auto
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known about a server now."""
+    """What is known about a server now. `discovered` is the latest answer, also while the server is away."""
 
     state: State = "Connecting"
-    profile: Profile | None = None
-    isolation: Isolation = "Shared"
-    offer: Offer = field(default_factory=Offer)  # the last known one, also while the server is away
+    discovered: Discovered | None = None
     processes: int = 0
     restarts: int = 0
     last_error: Failure | None = None
+
+    @property
+    def profile(self) -> Profile | None:
+        """What the server is; None before its first answer."""
+        return None if self.discovered is None else self.discovered.profile
+
+    @property
+    def isolation(self) -> Isolation:
+        """How its processes are shared; Shared before its first answer."""
+        return "Shared" if self.discovered is None else self.discovered.isolation
+
+    @property
+    def offer(self) -> Offer:
+        """What it offers; nothing before its first answer."""
+        return _NO_OFFER if self.discovered is None else self.discovered.offer
 
     @property
     def available(self) -> bool:
@@ -38,16 +66,58 @@ class Snapshot:
         return self.state in ("Ready", "Unresponsive", "Restarting")
 
     @property
-    def coming(self) -> bool:
-        """Whether nothing has been heard of it, and it may be about to start."""
+    def arriving(self) -> bool:
+        """Whether the server has never answered and may be about to start."""
         if self.state == "Failed":
-            return self.last_error is not None and self.last_error.reason in _COMING
+            return self.last_error is not None and self.last_error.reason in _ARRIVING
         return self.state == "Connecting"
 
+    # --- transitions ------------------------------------------------------------------------------------------------------
+
+    def ready(self, discovered: Discovered) -> Snapshot:
+        """Discovery has succeeded."""
+        return replace(self, state="Ready", discovered=discovered, last_error=self._lasting_error)
+
+    def relisted(self, offer: Offer) -> Snapshot:
+        """The server's lists have been read again."""
+        return self if self.discovered is None else replace(self, discovered=replace(self.discovered, offer=offer))
+
+    def blocked(self, failure: Failure) -> Snapshot:
+        """It cannot be started yet."""
+        return replace(self, state="Failed", last_error=failure)
+
+    def unresponsive(self, failure: Failure) -> Snapshot:
+        """It is there, and does not answer."""
+        return replace(self, state="Unresponsive", last_error=failure)
+
+    def responsive(self) -> Snapshot:
+        """It answers again."""
+        return replace(self, state="Ready", last_error=self._lasting_error)
+
+    def running(self, processes: int) -> Snapshot:
+        """Its bridge has so many processes."""
+        return replace(self, processes=processes)
+
+    def lost(self, failure: Failure) -> Snapshot:
+        """Its life has ended. A server that was ready is restarted at once, and its tools stay listed for that moment."""
+        return replace(
+            self,
+            state="Restarting" if self.state in ("Ready", "Unresponsive") else "Failed",
+            restarts=self.restarts + (failure.reason == Reason.EXITED),
+            last_error=failure,
+            processes=0 if failure.reason == Reason.UNREACHABLE else self.processes,
+        )
+
+    def process_lost(self, failure: Failure) -> Snapshot:
+        """One of several processes has ended; an orderly exit of a caller's own process is no restart."""
+        if failure.reason != Reason.EXITED or (failure.exit is not None and failure.exit.code == 0):
+            return self
+        return replace(self, restarts=self.restarts + 1, last_error=failure)
+
     @property
-    def lasting_error(self) -> Failure | None:
-        """What is still worth knowing once a server answers: not that it took a moment to come."""
-        return None if self.last_error is None or self.last_error.reason in _PASSING else self.last_error
+    def _lasting_error(self) -> Failure | None:
+        """The error that is still shown once a server answers: not that it took a moment to start."""
+        return None if self.last_error is None or self.last_error.reason in _TRANSIENT else self.last_error
 
 
 @dataclass(frozen=True, slots=True)

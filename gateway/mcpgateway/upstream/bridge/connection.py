@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 import msgspec
 
+from ...catalog.model import Item
 from ...protocol import jsonrpc
 from ...protocol.decoder import Decoder
 from ...protocol.errors import Exit, Failure, Reason, UpstreamError, exited
 from ...protocol.limits import LineTooLong
 from ..connection import Connection
 from .framing import LineSplitter
-
-if TYPE_CHECKING:
-    from ...catalog.model import Item
 
 MAGIC = b"MCP-BRIDGE/1 "
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -143,7 +141,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         if line.startswith(b"{"):
             self._on_message(line)
         elif line.strip():
-            self.on_invalid()
+            self.reports.invalid()
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc else ""
@@ -153,7 +151,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         try:
             control = _decoder.decode(body)
         except jsonrpc.ProtocolError:
-            self.on_invalid()
+            self.reports.invalid()
             return
         if control.error:
             self._lose(refused(self.server, control))

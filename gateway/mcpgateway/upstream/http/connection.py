@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 from msgspec import UNSET, Raw
 from yarl import URL
 
+from ...catalog.model import Item
 from ...config import Header
 from ...protocol import headers as mcp_headers
 from ...protocol import jsonrpc, versions
@@ -25,9 +26,6 @@ from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
 from ..connection import Connection
 from .responses import AWAY, error_of, is_stream, place, read_body, read_events, read_headers, redirection, unreachable
-
-if TYPE_CHECKING:
-    from ...catalog.model import Item
 
 FAREWELL_TIMEOUT: Final = 2.0  # seconds for the end of a session
 _TELL_TIMEOUT: Final = 10.0  # seconds for a notification

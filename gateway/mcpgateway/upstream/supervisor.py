@@ -1,0 +1,284 @@
+"""The life of one server: reach it, discover it, serve until something ends it, wait, and begin again.
+
+Nothing that a server does ends its supervision; only its removal from the configuration does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from ..config import Isolation, Server
+from ..protocol.errors import Failure, Reason, UpstreamError, draining, internal, silent
+from ..runtime.background import first
+from . import discovery, heartbeat
+from .bridge.connection import Control
+from .connection import Connection, closed_on_failure
+from .discovery import Profile
+from .keyed_processes import KeyedProcesses
+from .own_process import RELIST_INTERVAL
+from .reports import Reports
+from .shared_pool import SharedPool
+from .snapshot import Discovered, Peer, Snapshot
+from .transport import Transport, Watch
+
+_SILENCE: Final = 35.0  # seconds without a line from a watched bridge, which sends one every 10
+_DRAIN_PATIENCE: Final = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
+_RESTART_PATIENCE: Final = 20.0  # seconds that a call waits for a server that is being restarted
+_BACKOFF: Final = (0.1, 5.0)  # seconds: first and longest
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What one life consists of, from discovery to its end."""
+
+    watch: Watch
+    references: str  # the version of the Secrets and ConfigMaps that it began with
+    ends: tuple[asyncio.Future[Failure], ...]  # the first that is done ends it
+
+
+class Supervisor:
+    """Keeps `snapshot` accurate and says when calls can go out. `on_change` is called after every change of `snapshot`."""
+
+    def __init__(
+        self,
+        server: Server,
+        transport: Transport,
+        processes: KeyedProcesses,
+        *,
+        gateway: str,
+        peer: Peer,
+        reports: Reports,
+        on_change: Callable[[], object],
+    ) -> None:
+        self.snapshot = Snapshot()
+        self.pool = SharedPool(
+            server.name,
+            transport,
+            gateway=gateway,
+            peer=peer,
+            reports=reports,
+            on_list_changed=self._on_list_changed,
+            on_lost=self.process_lost,
+        )
+        self._server, self._transport, self._processes, self._gateway = server, transport, processes, gateway
+        self._reports, self._on_change = reports, on_change
+        self._serving = False  # discovered, and connected where processes are shared
+        self._settled = asyncio.Event()  # not in the middle of a restart
+        self._settled.set()
+        self._retry = asyncio.Event()
+        self._relist = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"supervisor {server.name}")
+
+    # --- for requests -----------------------------------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Whether a call can go out now."""
+        if self._serving and self.pool.lost:  # its process has ended in this very moment, before the supervisor's task runs
+            self._serving = False
+            self._settled.clear()
+        return self._serving
+
+    async def await_usable(self) -> Discovered:
+        """Wait while the server restarts. Returns: what it is. Raises: UpstreamError, if it does not come back in time."""
+        if not self.usable:
+            try:
+                async with asyncio.timeout(_RESTART_PATIENCE):
+                    await self._settled.wait()
+            except TimeoutError:
+                raise UpstreamError(self.absence) from None
+        if not self._serving or self.snapshot.discovered is None:
+            raise UpstreamError(self.absence)
+        return self.snapshot.discovered
+
+    @property
+    def absence(self) -> Failure:
+        """Why the server cannot be used."""
+        return self.snapshot.last_error or Failure(self._server.name, Reason.CONNECTING, "it has not answered yet")
+
+    # --- for the configuration --------------------------------------------------------------------------------------------
+
+    def update(self, server: Server) -> None:
+        """Take a changed configuration; the connection stays if its address does."""
+        self._server = server
+        self._spread()
+        self._retry.set()
+
+    async def stop(self) -> None:
+        """End supervision; connections are closed by their owners."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self.pool.close()
+
+    def process_lost(self, failure: Failure) -> None:
+        """One of several processes has ended."""
+        self._note(self.snapshot.process_lost(failure))
+
+    # --- the loop ---------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        delay = _BACKOFF[0]
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            failure = await self._live()
+            self._transport.missed(failure)
+            self._note(self.snapshot.lost(failure))
+            if loop.time() - began > 2 * _BACKOFF[1]:
+                delay = _BACKOFF[0]  # it had been well for a while
+            self._retry.clear()
+            try:
+                async with asyncio.timeout(delay * random.uniform(0.7, 1.3)):  # noqa: S311 - jitter, not a secret
+                    await self._retry.wait()
+            except TimeoutError:
+                delay = min(delay * 2, _BACKOFF[1])
+
+    async def _live(self) -> Failure:
+        """One life. Returns: why it ended. This is the boundary: no exception of it passes to another server."""
+        try:
+            return await self._serve()
+        except UpstreamError as error:
+            return error.failure
+        except Exception as error:
+            self._reports.internal_error("supervision", error)
+            return internal(self._server.name, error)
+
+    async def _serve(self) -> Failure:
+        watch = await self._transport.watch()
+        async with AsyncExitStack() as stack:
+            stack.callback(watch.close)
+            await self._await_references(watch)
+            references = watch.control.references
+            connection, discovered = await self._discover()
+            stack.callback(self._leave)
+            ends = [watch.closed]
+            if discovered.isolation == "Shared":
+                ends += [connection.closed, *self._attend(connection, discovered.profile, stack)]
+            return await self._hold(_Life(watch, references, tuple(ends)))
+
+    def _leave(self) -> None:
+        self._serving = False
+        self.pool.retire()
+
+    def _attend(self, connection: Connection, profile: Profile, stack: AsyncExitStack) -> list[asyncio.Future[Failure]]:
+        """What is done beside the calls of a shared connection; each ends with the reason for which the life ends."""
+        works = [self._keep_lists(connection, profile)]
+        if not self._server.url:  # a remote server's operators restart it
+            works.append(heartbeat.watch_answers(connection, profile, gateway=self._gateway, on_change=self._on_heartbeat))
+        tasks: list[asyncio.Future[Failure]] = [asyncio.ensure_future(work) for work in works]
+        for task in tasks:
+            stack.callback(task.cancel)
+        return tasks
+
+    # --- before it serves -------------------------------------------------------------------------------------------------
+
+    async def _await_references(self, watch: Watch) -> None:
+        while watch.control.missing:
+            words = f"not there: {', '.join(watch.control.missing)}"
+            self._note(self.snapshot.blocked(Failure(self._server.name, Reason.MISSING_REFERENCE, words)))
+            watch.news.clear()
+            await first([watch.news], [watch.closed], _SILENCE)
+            if watch.closed.done():
+                raise UpstreamError(watch.closed.result())
+            if not watch.news.is_set():
+                raise UpstreamError(silent(self._server.name, _SILENCE))
+
+    async def _discover(self) -> tuple[Connection, Discovered]:
+        connection = await self.pool.open()
+        with closed_on_failure(connection):
+            profile = await discovery.probe(connection, gateway=self._gateway)
+            offer = await discovery.list_all(connection, profile, gateway=self._gateway)
+        discovered = Discovered(profile, _isolation(self._server, profile), offer)
+        if discovered.isolation == "Shared":
+            self.pool.adopt(connection, profile)
+        else:  # listing needs no process from here on: the catalog has the list
+            connection.close()
+        self._relist.clear()
+        self._serving = True
+        self._note(self.snapshot.ready(discovered))
+        self._spread()
+        return connection, discovered
+
+    def _spread(self) -> None:
+        """Use all places of a shared server, with so many processes at each."""
+        discovered = self.snapshot.discovered
+        if self._serving and discovered is not None and discovered.isolation == "Shared":
+            self.pool.spread(self._server.pool * self._transport.places - 1, discovered.profile)
+
+    # --- while it serves --------------------------------------------------------------------------------------------------
+
+    async def _hold(self, life: _Life) -> Failure:
+        """Serve until something ends this life: process, bridge, drain, changed references, changed address."""
+        loop = asyncio.get_running_loop()
+        leave: float | None = None  # when a bridge that is shutting down is left, even if there is no other
+        while True:
+            patience = _SILENCE if leave is None else max(0.0, leave - loop.time())
+            woken = await first((life.watch.news, self._retry), life.ends, patience)
+            for end in life.ends:
+                if end.done():
+                    return end.result()
+            self._processes.evict()
+            if not woken:
+                return draining(self._server.name) if leave is not None else silent(self._server.name, _SILENCE)
+            if life.watch.news.is_set():
+                life.watch.news.clear()
+                if (ended := self._on_news(life.watch.control, life.references)) is not None:
+                    return ended
+                if life.watch.control.draining and leave is None:
+                    leave = loop.time() + _DRAIN_PATIENCE
+            if self._retry.is_set():
+                self._retry.clear()
+                if self._transport.moved:
+                    return Failure(self._server.name, Reason.MOVED, "it has another address now")
+
+    def _on_news(self, control: Control, references: str) -> Failure | None:
+        """What the bridge says of itself. Returns: why the life ends, if it does."""
+        if control.draining and self._transport.elsewhere:
+            return draining(self._server.name)
+        if control.references != references:
+            self._processes.end_all()
+            return Failure(self._server.name, Reason.REFERENCES_CHANGED, "a Secret or ConfigMap that it uses has changed")
+        self._note(self.snapshot.running(control.processes))
+        return None
+
+    async def _keep_lists(self, connection: Connection, profile: Profile) -> Failure:
+        """Read the lists again when the server says that they have changed, at most once an interval."""
+        while True:
+            await self._relist.wait()
+            self._relist.clear()
+            try:
+                offer = await discovery.list_all(connection, profile, gateway=self._gateway)
+            except UpstreamError as error:
+                return error.failure
+            self._note(self.snapshot.relisted(offer))
+            await asyncio.sleep(RELIST_INTERVAL)
+
+    def _on_list_changed(self) -> None:
+        self._relist.set()
+
+    def _on_heartbeat(self, answers: bool) -> None:
+        words = f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs"
+        failure = Failure(self._server.name, Reason.UNRESPONSIVE, words)
+        self._note(self.snapshot.responsive() if answers else self.snapshot.unresponsive(failure))
+
+    # --- bookkeeping ------------------------------------------------------------------------------------------------------
+
+    def _note(self, snapshot: Snapshot) -> None:
+        if snapshot != self.snapshot:
+            self.snapshot = snapshot
+            if snapshot.state == "Restarting":
+                self._settled.clear()
+            else:
+                self._settled.set()
+            self._on_change()
+
+
+def _isolation(server: Server, profile: Profile) -> Isolation:
+    if server.isolation != "Auto":
+        return server.isolation
+    return "Shared" if profile.era == "modern" else "Session"
