@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from mcpgateway_operator.api.spec import parse_spec
-from mcpgateway_operator.render.render import Context, render
+from mcpgateway_operator.render.context import Context
+from mcpgateway_operator.render.render import render
 from tests.support import cluster as clusters
 from tests.support import images
 from tests.support.cluster import Cluster

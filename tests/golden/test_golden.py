@@ -11,7 +11,8 @@ import yaml
 from mcpgateway_operator.api.spec import parse_spec
 from mcpgateway_operator.api.validation import check
 from mcpgateway_operator.cli.manifests import to_yaml
-from mcpgateway_operator.render.render import Context, render
+from mcpgateway_operator.render.context import Context
+from mcpgateway_operator.render.render import render
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/in.yaml"))
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mcpgateway_operator.api import servers as server_models
 from mcpgateway_operator.api.spec import InvalidSpecError, Spec, parse_spec
 from mcpgateway_operator.render import naming
-from mcpgateway_operator.render.render import Context, render
+from mcpgateway_operator.render.context import Context
+from mcpgateway_operator.render.render import render
 from tests.support.paths import ROOT
 
 letters = "abcdefghijklmnopqrstuvwxyz"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway_operator.render import yaml_text
-from mcpgateway_operator.render.render import encode
+from mcpgateway_operator.render.templating import encode
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*/out.yaml"))
 VALUES = st.recursive(

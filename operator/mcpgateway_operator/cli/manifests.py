@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from ..render.render import Context, render
+from ..render.context import Context
+from ..render.render import render
 from .documents import Documents
 
 

@@ -17,7 +17,8 @@ from ..api.spec import KIND, InvalidSpecError, Spec, parse_spec
 from ..api.validation import check
 from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
-from ..render.render import Context, Rendered, render
+from ..render.context import Context
+from ..render.render import Rendered, render
 from . import conditions, events, image_pull_quarantine, plan, status
 from .children import Children, Outcome, Target
 from .finding import Finding

@@ -6,7 +6,7 @@ from ..api.servers import Server
 from .gateway_config import origin
 from .mounts import REFS, stored
 
-_PROCESSES = 256  # that a bridge holds without being told
+_PROCESSES = 256  # the bridge's default for --max-processes
 
 
 def bridge_environment(server: Server) -> list[str]:
@@ -27,13 +27,13 @@ def bridge_environment(server: Server) -> list[str]:
 
 
 def bridge_processes(server: Server) -> list[str]:
-    """The flags for how many processes it holds: also the sessions of a gateway that has just died count there."""
+    """The flags for the number of processes. The bridge also counts the sessions of a gateway that has just ended."""
     most = 2 * server.max_processes + server.pool + server.warm
     flags = [f"--warm={server.warm}"] if server.warm else []
     return [*flags, f"--max-processes={most}"] if most > _PROCESSES else flags
 
 
 def bridge_needs(server: Server) -> list[str]:
-    """The flags for mounted Secrets and ConfigMaps: without them nothing starts, and a change starts processes anew."""
-    shown = [(stored(storage), storage.mount_path) for storage in server.storage]
-    return [f"--need={'/'.join(reference)}={path}" for reference, path in shown if reference is not None]
+    """The flags for mounted Secrets and ConfigMaps: no process starts without them, and a change restarts the processes."""
+    folders = [(stored(storage), storage.mount_path) for storage in server.storage]
+    return [f"--need={'/'.join(reference)}={path}" for reference, path in folders if reference is not None]

@@ -1,4 +1,4 @@
-"""spec → what the gateway is told: the one contract between the two, the same in the cluster and with `mcpgw up`. Pure."""
+"""spec → the gateway's configuration, `mcpgateway.config`: the same in the cluster and with `mcpgw up`. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mcpgateway import config as gateway_config
 from ..api.servers import EnvVarSource, Header, Server
 from ..api.spec import Limits, Spec, seconds, size
 
-REMOTE_SESSIONS = 10_000  # at one remote server
+REMOTE_SESSIONS = 10_000  # most sessions at one remote server
 
-File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → where its value is
+File = Callable[[str, str, str], str]  # (secrets | configmaps, name, key) → path of the file with its value
 
 
 def server_config(
@@ -23,7 +23,7 @@ def server_config(
     fallback: str = "",
     pin: str | None = None,
 ) -> gateway_config.Server:
-    """What the gateway has to know of a server."""
+    """The configuration of one server."""
     return gateway_config.Server(
         name=server.name,
         url=server.url or "",
@@ -55,15 +55,15 @@ def _header(header: Header, file: File) -> gateway_config.Header:
 
 
 def origin(source: EnvVarSource) -> tuple[str, str, str]:
-    """What a valueFrom refers to: secrets or configmaps, name, key."""
+    """The reference of a valueFrom: secrets or configmaps, name, key."""
     if source.secret_key_ref:
         return "secrets", source.secret_key_ref.name, source.secret_key_ref.key
-    assert source.config_map_key_ref is not None  # noqa: S101 - the schema wants exactly one
+    assert source.config_map_key_ref is not None  # noqa: S101 - the schema requires exactly one
     return "configmaps", source.config_map_key_ref.name, source.config_map_key_ref.key
 
 
 def pin_of(spec: Spec, pins: Mapping[str, str], server: str) -> str | None:
-    """The digest that somebody has approved, empty if there is none; None where no approval is needed."""
+    """The approved digest, empty if there is none; None if no approval is needed."""
     return pins.get(server, "") if spec.tool_pinning == "Enforce" else None
 
 
@@ -75,7 +75,7 @@ def hot_config(
     auth: gateway_config.Auth,
     hosts: Sequence[str] = (),
 ) -> gateway_config.Config:
-    """The hot part of the configuration; `hosts` are the gateway's own names."""
+    """The configuration that is reloaded without a restart; `hosts` are the gateway's own host names."""
     return gateway_config.Config(
         gateway=gateway,
         servers=tuple(servers),
@@ -92,7 +92,7 @@ def hot_config(
 
 
 def gateway_auth(spec: Spec, *, file: File) -> gateway_config.Auth:
-    """The auth part of the configuration; `file` says where a Secret's key is mounted."""
+    """The auth part of the configuration; `file` gives the path of a Secret's key."""
     return gateway_config.Auth(
         allow_unauthenticated=spec.auth.allow_unauthenticated,
         tokens=tuple(

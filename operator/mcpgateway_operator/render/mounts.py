@@ -1,6 +1,6 @@
-"""What servers and the gateway take from Secrets and ConfigMaps, and where it is mounted. Pure.
+"""References to Secrets and ConfigMaps, and the volumes of servers and the gateway. Pure.
 
-References are optional projected volumes: an absent one is reported by whoever reads it, and holds up no pod.
+References are optional projected volumes: an absent object does not delay the pod; the bridge or the gateway reports it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from . import naming
 from .gateway_config import origin
 
 REFS = "/run/mcpgateway/refs"
-TOKENS = "/etc/mcpgateway/tokens"  # and secret headers: all values that the gateway itself needs
+TOKENS = "/etc/mcpgateway/tokens"  # and values of headers: all references of the gateway itself
 
 References = dict[tuple[str, str], set[str] | None]  # (secrets | configmaps, name) → keys, None for all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A volume and where a container finds it."""
+    """A volume and its path in a container."""
 
     volume: str
     path: str
@@ -33,7 +33,7 @@ class Mount:
 
 
 def references(server: Server) -> References:
-    """What a server's environment refers to."""
+    """The references of a server's environment."""
     whole = [
         *(("secrets", source.secret_ref.name, None) for source in server.env_from if source.secret_ref),
         *(("configmaps", source.config_map_ref.name, None) for source in server.env_from if source.config_map_ref),
@@ -42,19 +42,19 @@ def references(server: Server) -> References:
 
 
 def header_references(servers: Iterable[Server]) -> References:
-    """What the headers for remote servers refer to."""
+    """The references of headers for remote servers."""
     return _collected(_header_keys(servers))
 
 
 def stored(storage: Storage) -> tuple[str, str] | None:
-    """The Secret or ConfigMap that a folder shows: its kind (secrets | configmaps) and name."""
+    """The Secret or ConfigMap of a folder: its kind (secrets | configmaps) and name."""
     if storage.secret is not None:
         return "secrets", storage.secret.name
     return ("configmaps", storage.config_map.name) if storage.config_map is not None else None
 
 
 def server_mounts(gateway: str, server: Server) -> list[Mount]:
-    """All that a server's container finds beside /tmp and the bridge."""
+    """The mounts of a server's container beside /tmp and the bridge."""
     return [
         *(_reference("ref", server.name, kind, name, keys, REFS) for (kind, name), keys in references(server).items()),
         *(_folder(gateway, server, storage) for storage in server.storage),
@@ -69,16 +69,16 @@ def gateway_mounts(spec: Spec, servers: Iterable[Server]) -> list[Mount]:
 
 
 def mounted(kind: str, name: str, key: str) -> str:
-    """Where the gateway finds a key."""
+    """The path of a key in the gateway's container."""
     return f"{TOKENS}/{kind}/{name}/{key}"
 
 
 def _collected(wanted: Iterable[tuple[str, str, str | None]]) -> References:
-    found: References = {}
+    references: References = {}
     for kind, name, key in wanted:
-        known = found.get((kind, name), set())
-        found[kind, name] = None if key is None or known is None else known | {key}
-    return dict(sorted(found.items()))
+        keys = references.get((kind, name), set())
+        references[kind, name] = None if key is None or keys is None else keys | {key}
+    return dict(sorted(references.items()))
 
 
 def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
@@ -99,9 +99,9 @@ def _optional(kind: str, name: str, keys: set[str] | None) -> dict[str, Any]:
 
 def _folder(gateway: str, server: Server, storage: Storage) -> Mount:
     volume, path = naming.volume("data", server.name, storage.mount_path), storage.mount_path
-    shown = stored(storage)
-    if shown is not None:
-        return Mount(volume, path, "projected", _optional(*shown, None))
+    reference = stored(storage)
+    if reference is not None:
+        return Mount(volume, path, "projected", _optional(*reference, None))
     if storage.empty_dir is not None:
         return Mount(volume, path, "emptyDir", {"sizeLimit": storage.empty_dir.size_limit}, read_only=False)
     claim = storage.claim_name or naming.claim(gateway, server.name, path)

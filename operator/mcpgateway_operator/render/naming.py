@@ -1,4 +1,4 @@
-"""Names, labels, selectors and ports. Labels tell gateways apart, never names."""
+"""Names, labels, selectors and ports. Objects are told apart by labels, never by their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..api.spec import GROUP
 
 MANAGER = "mcpgateway-operator"
-HANDOVER = f"{MANAGER}-handover"  # keeps a Deployment's replicas while their owner changes
+HANDOVER = f"{MANAGER}-handover"  # field manager that keeps a Deployment's replicas while their owner changes
 CLIENT_PORT = 8811
 INTERNAL_PORT = 8812
 BRIDGE_PORT = 4444
@@ -19,8 +19,8 @@ INSTANCE = "app.kubernetes.io/instance"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 SERVER = f"{GROUP}/server"
-PIN = f"tools.{GROUP}/"  # and the server's name: an annotation by which a person approves its tools
-CONFIG_SYNC = f"{GROUP}/config-sync"
+PIN = f"tools.{GROUP}/"  # and the server's name: the annotation that approves its tools
+CONFIG_SYNC = f"{GROUP}/config-sync"  # an annotation of pods whose change makes the kubelet refresh their volumes
 
 _MAX_CHILD = 52  # leaves room for a ReplicaSet's and a pod's suffixes within a label's 63 characters
 
@@ -35,12 +35,22 @@ def child(gateway: str, part: str) -> str:
 
 
 def claim(gateway: str, server: str, path: str) -> str:
-    """The name of a server's claim for storage, the same for the same folder in every life of a gateway."""
+    """The name of a server's claim for storage, the same for each gateway and server of the same names and the same folder."""
     return child(gateway, f"{server}-{hashlib.sha256(path.encode()).hexdigest()[:8]}")
 
 
+def config_map(gateway: str) -> str:
+    """The ConfigMap with the gateway's configuration."""
+    return f"{gateway}-config"
+
+
+def server_container(server: str) -> str:
+    """The container of a server, in either mode."""
+    return f"mcp-{server}"
+
+
 def keys_secret(gateway: str, uid: str) -> str:
-    """The Secret with the session signing key: one for each life of a gateway."""
+    """The Secret with the gateway's keys: another one for each uid."""
     return f"{gateway}-keys-{uid[:8]}"
 
 
@@ -51,7 +61,7 @@ def volume(kind: str, server: str, target: str) -> str:
 
 
 def selector(gateway: str, component: str) -> dict[str, str]:
-    """What never changes: selectors are immutable."""
+    """The labels of a selector, which is immutable."""
     return {NAME: "mcpgateway", INSTANCE: gateway, COMPONENT: component}
 
 
@@ -71,6 +81,6 @@ def pins(annotations: Mapping[str, str]) -> dict[str, str]:
 
 
 def service_hosts(gateway: str, namespace: str) -> tuple[str, ...]:
-    """The names that a Service has inside a cluster (the cluster domain is not known, so its usual value is taken)."""
+    """The names of a Service inside a cluster; the cluster domain is assumed to be the usual cluster.local."""
     qualified = f"{gateway}.{namespace}"
     return (gateway, qualified, f"{qualified}.svc", f"{qualified}.svc.cluster.local")

@@ -1,6 +1,6 @@
-"""Who may talk to whom: the rules of NetworkPolicies. Pure.
+"""The rules of NetworkPolicies. Pure.
 
-A policy is about connections as they arrive after a Service's translation: pods' addresses and ports, never a Service's.
+A policy applies after a Service's address translation: to addresses and ports of pods, never of a Service.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..api.servers import Server
 from ..api.workload import EgressRule
 from . import naming
 
-# What is not public: IANA's special-purpose registries (RFC 6890), and what maps to it (RFC 6052).
+# Address ranges that are not public: IANA's special-purpose registries (RFC 6890), and those mapped to them (RFC 6052).
 _PRIVATE_V4 = (
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -34,7 +34,7 @@ DNS: Rule = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol":
 
 
 def public(cluster_cidrs: Iterable[str]) -> Rule:
-    """All addresses but private ones and the cluster's own."""
+    """To all addresses except private ones and the cluster's own."""
     own = [str(ipaddress.ip_network(cidr, strict=False)) for cidr in cluster_cidrs]
     v4 = (*_PRIVATE_V4, *(cidr for cidr in own if ":" not in cidr and cidr not in _PRIVATE_V4))
     v6 = (*_PRIVATE_V6, *(cidr for cidr in own if ":" in cidr and cidr not in _PRIVATE_V6))
@@ -42,7 +42,7 @@ def public(cluster_cidrs: Iterable[str]) -> Rule:
 
 
 def server_egress(servers: Iterable[Server], cluster_cidrs: Iterable[str]) -> list[Rule]:
-    """What these servers may reach together, DNS included."""
+    """The union of what these servers may connect to, DNS included."""
     rules: list[Rule] = [DNS]
     for server in servers:
         wanted = [public(cluster_cidrs)] if server.egress is None else [_allowed(rule) for rule in server.egress.allow]
@@ -62,19 +62,19 @@ def to_bridges(gateway: str) -> Rule:
 
 
 def from_gateway(gateway: str) -> Rule:
-    """Whoever reaches a bridge owns the server behind it: only this gateway may."""
+    """From the gateway to a bridge: nothing else may use the server behind it."""
     pods = {"podSelector": {"matchLabels": naming.selector(gateway, "gateway")}}
     return {"from": [pods], "ports": [{"port": naming.BRIDGE_PORT, "protocol": "TCP"}]}
 
 
 def from_clients(peers: Sequence[Peer]) -> Rule:
-    """To the gateway's port; from everybody where nobody is named."""
+    """To the gateway's port; from everywhere if there are no peers."""
     ports: Rule = {"ports": [{"port": naming.CLIENT_PORT, "protocol": "TCP"}]}
     return ports | {"from": [_peer(peer) for peer in peers]} if peers else ports
 
 
 def from_observers(operator_namespace: str, scrapers: Sequence[Peer]) -> list[Rule]:
-    """To the port with status and metrics: the operator, if it runs in the cluster, and who reads metrics."""
+    """To the port with status and metrics: from the operator, if it runs in the cluster, and from scrapers."""
     peers = [_peer(peer) for peer in scrapers]
     if operator_namespace:
         namespace = {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}

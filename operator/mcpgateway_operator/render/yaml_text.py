@@ -1,7 +1,7 @@
-"""A rendered manifest as data.
+"""The text of a rendered manifest → data.
 
-PyYAML parses quickly and constructs slowly: with thousands of gateways that was much of the time that a new operator needs.
-Templates make use of little: here is that much of YAML 1.1, and everything else is an error.
+PyYAML parses quickly and constructs slowly: with thousands of gateways that was much of the start time of an operator. This
+module constructs the part of YAML 1.1 that the templates use; everything else is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 _BOOLEANS: Final = {"true": True, "false": False}
 _SCALARS: Final[Mapping[str, Callable[[str], Any]]] = {
     "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:int": lambda text: int(text, 0),  # base 0: an old octal number is no other number, but an error
+    "tag:yaml.org,2002:int": lambda text: int(text, 0),  # base 0: an octal number of YAML 1.1 is an error
     "tag:yaml.org,2002:float": float,
     "tag:yaml.org,2002:bool": _BOOLEANS.__getitem__,
     "tag:yaml.org,2002:null": lambda text: None,

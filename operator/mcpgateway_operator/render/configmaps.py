@@ -1,0 +1,87 @@
+"""The ConfigMaps of a gateway: the configuration that it reloads, and in Sidecar mode the binding of one pod template. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mcpgateway import config as gateway_config
+
+from ..api.servers import Server
+from ..api.spec import Spec
+from . import naming
+from .context import Gateway
+from .gateway_config import gateway_auth, hot_config, pin_of, server_config
+from .mounts import mounted
+from .templating import View, gateway_meta, manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView(View):
+    """The reloaded configuration: `config` is its JSON."""
+
+    template: ClassVar[str] = "config"
+    config: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindingView(View):
+    """The addresses of the servers in a Sidecar pod: `binding` is their JSON."""
+
+    template: ClassVar[str] = "binding"
+    binding: str
+
+
+def config_map(gateway: Gateway, config: str) -> dict[str, Any]:
+    """The ConfigMap with the gateway's configuration."""
+    return manifest(ConfigView(gateway_meta(gateway, naming.config_map(gateway.name)), config))
+
+
+def binding_map(gateway: Gateway) -> dict[str, Any]:
+    """The immutable ConfigMap with the binding."""
+    return manifest(BindingView(gateway_meta(gateway, binding_name(gateway)), _binding(gateway)))
+
+
+def binding_name(gateway: Gateway) -> str:
+    """The name of the binding's ConfigMap, which changes with its content."""
+    return f"{naming.config_map(gateway.name)}-{gateway_config.digest(_binding(gateway))[:8]}"
+
+
+def config(gateway: Gateway) -> str:
+    """The JSON of the gateway's configuration."""
+    spec, context = gateway.spec, gateway.context
+    return gateway_config.encode(
+        hot_config(
+            spec,
+            gateway=gateway.name,
+            servers=[_server(gateway, server) for server in gateway.servers],
+            auth=gateway_auth(spec, file=mounted),
+            hosts=(*naming.service_hosts(gateway.name, context.namespace), *_route_hosts(spec), *context.hosts),
+        )
+    )
+
+
+def _binding(gateway: Gateway) -> str:
+    addresses = {server.name: f"127.0.0.1:{naming.BRIDGE_PORT + index}" for index, server in enumerate(gateway.hosted)}
+    return gateway_config.encode(gateway_config.Binding(mode="Sidecar", addresses=addresses))
+
+
+def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
+    context = gateway.context
+    service = f"{naming.child(gateway.name, server.name)}.{context.namespace}.svc:{naming.BRIDGE_PORT}"
+    return server_config(
+        server,
+        limits=gateway.spec.limits,
+        file=mounted,
+        pin=pin_of(gateway.spec, context.pins, server.name),
+        addresses=() if gateway.sidecar else context.addresses.get(server.name, ()),
+        fallback=service if server.hosted and not gateway.sidecar else "",
+    )
+
+
+def _route_hosts(spec: Spec) -> Iterator[str]:
+    """The host names of the Ingress and the route, each once."""
+    hosts = [spec.ingress.host] if spec.ingress else []
+    hosts += spec.http_route.hostnames if spec.http_route else ()
+    yield from dict.fromkeys(hosts)

@@ -1,0 +1,58 @@
+"""The input of a rendering: a spec, and what it depends on beside the spec. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..api.servers import Server
+from ..api.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rendering depends on beside the spec."""
+
+    name: str
+    namespace: str
+    uid: str
+    image: str  # the operator's default for spec.image
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: HOST:PORT of the pods, by server
+    quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be pulled
+    pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of tools, by server
+    hosts: tuple[str, ...] = ()  # host names of the Service's load balancer
+    operator_namespace: str = ""  # of the operator's pod; empty: not in the cluster
+    cluster_cidrs: tuple[str, ...] = ()  # address ranges of the cluster outside of the private ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One gateway to render."""
+
+    spec: Spec
+    context: Context
+
+    @property
+    def name(self) -> str:
+        """The name of the MCPGateway, and of the gateway's own objects."""
+        return self.context.name
+
+    @property
+    def sidecar(self) -> bool:
+        """Whether the servers run in the gateway's pod."""
+        return self.spec.mode == "Sidecar"
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The servers that are rendered, in the order of their names."""
+        return tuple(s for s in self.spec.enabled if not (self.sidecar and s.name in self.context.quarantined))
+
+    @property
+    def hosted(self) -> tuple[Server, ...]:
+        """Those that run in a container."""
+        return tuple(server for server in self.servers if server.hosted)
+
+    @property
+    def image(self) -> str:
+        """The image of the gateway and the bridge."""
+        return self.spec.image or self.context.image
