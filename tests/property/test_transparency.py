@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from mcpgateway import config
-from mcpgateway.catalog import model
+from mcpgateway.catalog import merge, model, pages
 from mcpgateway.protocol import jsonrpc, request_meta, translation, versions
 
 ERAS = st.sampled_from(["legacy", "modern"])
@@ -94,8 +94,8 @@ def test_results_reach_the_client_as_the_server_wrote_them(
 def test_a_tool_is_listed_as_its_server_describes_it(members: dict[str, str], space: str, prefix: config.PrefixPolicy) -> None:
     raw = Raw(_object({"name": '"t"', **members}, space).encode())
     offer = model.Offer((model.Item("tools", "s", "t", raw),))
-    built = model.build([offer], naming=config.ToolNames(prefix=prefix), gateway="g")
-    page = jsonrpc.members(Raw(built.listings["tools"].page(None, modern=True)))
+    built = merge.build([offer], merge.Merging(naming=config.ToolNames(prefix=prefix), gateway="g"))
+    page = jsonrpc.members(Raw(pages.page(built.listings["tools"], None, modern=True)))
     (listed,) = jsonrpc.items(page["tools"])
     arrived = {key: flat(value) for key, value in jsonrpc.members(listed).items()}
     assert arrived.pop("name") == (b'"s_t"' if prefix == "Always" else b'"t"')

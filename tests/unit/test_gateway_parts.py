@@ -1,23 +1,18 @@
-"""The gateway's small pure modules: sessions, tokens, hosts, catalog, configuration."""
+"""The gateway's small pure modules: sessions, tokens, hosts, configuration."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import string
 from pathlib import Path
 
 import pytest
-from msgspec import Raw
 
 from mcpgateway import config
 from mcpgateway.access import credentials
 from mcpgateway.access.keyring import KeyRing
 from mcpgateway.access.sessions import Sessions, TooManySessionsError
-from mcpgateway.catalog import model
-from mcpgateway.catalog.model import Item, KindName
 from mcpgateway.edge.internal import parse_wait
-from mcpgateway.protocol import jsonrpc
 
 
 class TestSessions:
@@ -192,155 +187,6 @@ def test_origins(origin: bytes, allowed: bool) -> None:
 
 def test_a_local_page_may_reach_a_local_gateway() -> None:
     assert credentials.origin_allowed(b"http://localhost:3000", b"127.0.0.1:8811", ())
-
-
-class TestCatalog:
-    def item(self, kind: KindName, server: str, name: str, **more: object) -> Item:
-        raw = {model.KINDS[kind].key: name, **more}
-        return Item(kind=kind, server=server, name=name, raw=Raw(json.dumps(raw).encode()))
-
-    def tool(self, server: str, name: str, **more: object) -> Item:
-        return self.item("tools", server, name, **more)
-
-    def build(self, *items: Item, prefix: config.PrefixPolicy = "Always", absent: tuple[str, ...] = ()) -> model.Catalog:
-        return model.build([model.Offer(items)], naming=config.ToolNames(prefix=prefix), gateway="gw", absent=absent)
-
-    def names(self, prefix: config.PrefixPolicy, *tools: Item, absent: tuple[str, ...] = ()) -> list[str]:
-        built = self.build(*tools, prefix=prefix, absent=absent)
-        listed = [tool["name"] for tool in json.loads(built.listings["tools"].page(None, modern=False))["tools"]]
-        assert listed == list(built.tools)
-        assert json.loads(built.listings["tools"].page(None, modern=True))["resultType"] == "complete"
-        return listed
-
-    def test_prefixes(self) -> None:
-        a, b, c = self.tool("x", "get"), self.tool("y", "get"), self.tool("y", "put")
-        assert self.names("Always", a, b, c) == ["x_get", "y_get", "y_put"]
-        assert self.names("OnConflict", a, b, c) == ["x_get", "y_get", "put"]
-        assert self.names("Never", a, b, c) == ["get", "put"]
-
-    def test_a_hidden_tool_is_reported(self) -> None:
-        built = self.build(self.tool("x", "get"), self.tool("y", "get"), prefix="Never")
-        assert built.listings["tools"].hidden == ("y/get",)
-
-    def test_a_server_that_is_away_keeps_its_names_but_offers_nothing(self) -> None:
-        built = self.build(self.tool("x", "get"), self.tool("y", "get"), prefix="OnConflict", absent=("x",))
-        assert list(built.tools) == ["y_get"]
-        assert built.listings["tools"].away == {"x_get": "x"}
-
-    def test_everything_but_the_name_is_the_servers_own(self) -> None:
-        big, vendor = 2**70, {"deep": [1.50, "ü", None]}
-        built = self.build(self.tool("x", "get", vendor=vendor, big=big))
-        listed = json.loads(built.listings["tools"].page(None, modern=False))
-        assert listed == {"tools": [{"name": "x_get", "vendor": vendor, "big": big}]}
-
-    def test_prompts_are_named_like_tools_and_beside_them(self) -> None:
-        built = self.build(self.tool("x", "get"), self.item("prompts", "x", "get"), self.item("prompts", "y", "get"))
-        assert list(built.listings["prompts"].items) == ["x_get", "y_get"]
-        assert list(built.tools) == ["x_get"]
-
-    def test_a_uri_stays_as_it_is_and_belongs_to_the_first_who_lists_it(self) -> None:
-        built = self.build(self.item("resources", "x", "file:///a"), self.item("resources", "y", "file:///a"))
-        assert json.loads(built.listings["resources"].page(None, modern=False)) == {"resources": [{"uri": "file:///a"}]}
-        assert built.listings["resources"].hidden == ("y/file:///a",)
-        assert built.owner("file:///a") == "x"
-
-    @pytest.mark.parametrize(
-        ("template", "uri", "matches"),
-        [
-            ("notes://{id}", "notes://7", True),
-            ("notes://{id}", "notes://7/body", False),
-            ("notes://{id}/body", "notes://7/body", True),
-            ("file:///{+path}", "file:///a/b/c", True),
-            ("http://h/s{?q,lang}", "http://h/s?q=1&lang=de", True),
-            ("http://h/s{?q}", "http://h/other", False),
-            ("a.c://{x}", "abc://1", False),
-        ],
-    )
-    def test_a_uri_that_a_template_makes_belongs_to_its_server(self, template: str, uri: str, matches: bool) -> None:
-        built = self.build(self.item("resourceTemplates", "x", template))
-        assert built.owner(uri) == ("x" if matches else None)
-
-    def test_long_lists_come_in_pages_that_make_the_whole(self) -> None:
-        built = self.build(*(self.tool("x", f"t{n}") for n in range(2 * model.PAGE + 1)))
-        listing, cursor, names = built.listings["tools"], None, []
-        for size in (model.PAGE, model.PAGE, 1):
-            page = json.loads(listing.page(cursor, modern=True))
-            assert len(page["tools"]) == size
-            names += [tool["name"] for tool in page["tools"]]
-            cursor = page.get("nextCursor")
-        assert (cursor, names) == (None, list(built.tools))
-
-    @pytest.mark.parametrize(
-        "cursor",
-        [
-            *("", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"),
-            *("tools." + "9" * 5000 + ".x", "tools.\u0665\u0660\u0660.x", "tools"),
-        ],
-    )
-    def test_a_cursor_of_something_else_is_refused(self, cursor: str) -> None:
-        listing = self.build(*(self.tool("x", f"t{n}") for n in range(model.PAGE + 1))).listings["tools"]
-        with pytest.raises(jsonrpc.ProtocolError, match="start without a cursor"):
-            listing.page(cursor, modern=False)
-
-    def test_rules_choose_rename_and_describe_tools(self) -> None:
-        rules = config.ToolRules(
-            allow=("get_*", "put"),
-            deny=("*_secret",),
-            overrides=(
-                config.ToolOverride(name="put", rename="store", description="ü"),
-                config.ToolOverride(name="absent"),
-            ),
-        )
-        tools = tuple(self.tool("x", name, description="d") for name in ("get_a", "get_secret", "put", "other"))
-        offer = model.shaped(model.Offer((*tools, self.item("prompts", "x", "other"))), rules)
-        built = model.build([offer], naming=config.ToolNames(), gateway="gw")
-        listed = json.loads(built.listings["tools"].page(None, modern=False))["tools"]
-        assert listed == [{"name": "x_get_a", "description": "d"}, {"name": "x_store", "description": "ü"}]
-        assert built.tools["x_store"].name == "put"
-        assert list(built.listings["prompts"].items) == ["x_other"]
-
-    def test_the_strictest_server_says_how_long_a_list_may_be_kept(self) -> None:
-        def page(*hints: model.Hint | None) -> tuple[int, str]:
-            offers = [
-                model.Offer((self.tool(f"s{n}", "t"),), {} if hint is None else {"tools": hint}) for n, hint in enumerate(hints)
-            ]
-            listing = model.build(offers, naming=config.ToolNames(), gateway="gw").listings["tools"]
-            found = json.loads(listing.page(None, modern=True))
-            return found["ttlMs"], found["cacheScope"]
-
-        kept, longer, private = model.Hint(100, True), model.Hint(200, True), model.Hint(300, False)
-        assert page(kept, longer) == (100, "public")
-        assert page(longer, private) == (200, "private")
-        assert page(longer, None) == (0, "private")
-        assert page() == (0, "private")
-
-    def test_hints_that_make_no_sense_mean_not_at_all(self) -> None:
-        for raw in (b"{}", b'{"ttlMs":-1}', b'{"ttlMs":"5"}', b'{"ttlMs":1.5,"cacheScope":7}', b'{"ttlMs":99999999999999}'):
-            assert model.parse_hint(Raw(raw)) == model.Hint()
-        assert model.parse_hint(Raw(b'{"ttlMs":5,"cacheScope":"public"}')) == model.Hint(5, True)
-
-    def test_a_digest_is_of_what_a_tool_says_and_not_of_how_it_is_written(self) -> None:
-        def digest(raw: bytes) -> str:
-            return model.digest(Item("tools", "x", "t", Raw(raw)))
-
-        assert digest(b'{"name":"t","n":1}') == digest(b'{ "n" : 1, "name":"t"}') != digest(b'{"name":"t","n":2}')
-        a, b = self.tool("x", "a"), self.tool("x", "b")
-        of = model.server_digest
-        assert of(model.Offer((a, b))) == of(model.Offer((b, a))) != of(model.Offer((a,)))
-        assert of(model.Offer()) == ""
-
-    def test_what_has_changed_is_said_by_capability(self) -> None:
-        tool, prompt, resource = self.tool("x", "t"), self.item("prompts", "x", "p"), self.item("resources", "x", "u:1")
-        before = self.build(tool, prompt)
-        assert self.build(tool, prompt).changed_since(before) == []
-        assert self.build(tool, prompt, resource).changed_since(before) == ["resources"]
-        assert self.build(prompt, resource).changed_since(before) == ["tools", "resources"]
-
-    def test_names_fit_and_stay_apart(self) -> None:
-        long = [model.fit("a" * 70 + tail) for tail in ("1", "2")]
-        assert all(len(name) <= 64 for name in long)
-        assert long[0] != long[1]
-        assert model.fit("with.dot") != model.fit("with_dot")
 
 
 class TestConfig:

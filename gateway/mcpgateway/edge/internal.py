@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..catalog.model import Catalog, approved, server_digest
+from ..catalog.model import Catalog
+from ..catalog.tool_rules import approved
 from ..protocol.errors import Failure, Reason
 from ..upstream.backend import Backend
 
@@ -54,10 +55,12 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     known = backend.snapshot
     state: str = known.state
     error = None if known.last_error is None else _row(known.last_error)
-    digest = server_digest(known.offer)
+    digest = known.offer.digest
     if state == "Ready" and not approved(known.offer, backend.server.pin):
         pending = Failure(backend.server.name, Reason.TOOLS_PENDING, f"its tools, {digest}, are not approved")
         state, error = "Pending", _row(pending)
+    elif error is None and known.offer.shortfall:
+        error = _row(Failure(backend.server.name, Reason.ITEMS_HIDDEN, known.offer.shortfall))
     return ServerStatus(
         name=backend.server.name,
         state=state,

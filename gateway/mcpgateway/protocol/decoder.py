@@ -77,6 +77,11 @@ class StandIn:
         backslash, surrogate = next(free, ""), next(free, "")
         return cls(body, backslash=backslash, surrogate=surrogate) if surrogate else None
 
+    def repaired(self) -> bytes:
+        """The text with U+FFFD for each unpaired surrogate (Unicode 16.0, section 3.9, D93b)."""
+        repaired = re.sub(re.escape(_escape(self._surrogate)) + b"....", rb"\\ufffd", self.text)
+        return repaired.replace(_escape(self._backslash), b"\\\\")
+
     def restored(self, value: Any) -> Any:
         """A decoded value with the text as it was in what is still raw. Raises: DecodeError for a surrogate in what is not."""
         if isinstance(value, Raw):

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
     INVALID_ADDRESS = "InvalidAddress"
     INVALID_HEADER = "InvalidHeader"
+    ITEMS_HIDDEN = "ItemsHidden"
     MISSING_REFERENCE = "MissingReference"
     MOVED = "Moved"
     NO_ADDRESS = "NoAddress"

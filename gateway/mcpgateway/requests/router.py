@@ -15,8 +15,8 @@ from msgspec import UNSET, Raw
 from ..access.admission import SESSION_HEADER, Admission, Denied
 from ..access.keyring import KeyRing
 from ..access.sessions import Session
-from ..catalog import model as catalogs
-from ..catalog.model import Item, KindName, Listing
+from ..catalog.model import KINDS, Item, KindName, Listing
+from ..catalog.pages import page
 from ..config import Config
 from ..protocol import headers as mcp_headers
 from ..protocol import jsonrpc, request_meta, translation, versions
@@ -246,7 +246,7 @@ class Router:
         if text is None and cursor is not UNSET and bytes(cursor) != b"null":
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.cursor must be a string")
         listing = self.visible.of(request.caller).listings[kind]
-        request.answer.succeed(listing.page(text, modern=request.answer.era == "modern"))
+        request.answer.succeed(page(listing, text, modern=request.answer.era == "modern"))
 
     def _call_tool(self, request: Request) -> None:
         self._by_name(request, self.visible.of(request.caller).listings["tools"], "tool")
@@ -377,7 +377,7 @@ def _lister(kind: KindName) -> _Handler:
 
 
 _SHARED: Mapping[str, _Handler] = {
-    **{kind.method: _lister(kind.name) for kind in catalogs.KINDS.values()},
+    **{kind.method: _lister(kind.name) for kind in KINDS.values()},
     "tools/call": Router._call_tool,
     "prompts/get": Router._get_prompt,
     "resources/read": Router._read_resource,
@@ -399,6 +399,6 @@ _METHODS: Mapping[Era, Mapping[str, _Handler]] = {
     },
 }
 # What is answered from all servers at once. (`initialize` is, too.)
-_WHOLE = frozenset({"server/discover", "subscriptions/listen", *(kind.method for kind in catalogs.KINDS.values())})
+_WHOLE = frozenset({"server/discover", "subscriptions/listen", *(kind.method for kind in KINDS.values())})
 # What one era has and the other has not is unknown there, not somebody else's.
 _OURS = frozenset({"initialize", *_METHODS["legacy"], *_METHODS["modern"]})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..catalog import model as catalogs
+from ..catalog.merge import Merging, build
 from ..catalog.model import Catalog, Offer
+from ..catalog.tool_rules import shaped, unpinned
 from ..config import Config, Server
 from ..protocol import jsonrpc, request_meta, versions
 from ..protocol.versions import Era
@@ -18,19 +20,36 @@ from ..upstream.snapshot import Caller
 _MAX_OWN = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """What a server's offer has become by its configuration."""
+
+    offer: Offer
+    server: Server
+    result: Offer
+
+
 class VisibleCatalog:
     """Holds the configured servers, and the catalogs that are made of what they offer."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.backends: dict[str, Backend] = {}
-        self.catalog = catalogs.build([], naming=config.tool_names, gateway=config.gateway)
+        self._merged_by = self._merging()
+        self._shaped: dict[str, _Shaped] = {}  # by server: what the catalog is made of
+        self.catalog = build([], self._merged_by)
         self._own: dict[str, Catalog | None] = {}  # by the key of a process that says that its lists change; None: stale
 
     def rebuild(self) -> list[str]:
-        """Make a new catalog from what the backends know. Returns: the capabilities whose lists have changed."""
-        fresh = self._merged(lambda backend: backend.snapshot.offer)
-        self._own = dict.fromkeys(self._own)  # stale: made anew when they are asked for
+        """Make a new catalog if what is offered has changed. Returns: the capabilities whose lists have changed."""
+        shaped = {name: self._offered(name, backend) for name, backend in self.backends.items()}
+        merging = self._merging()
+        same = list(shaped) == list(self._shaped) and all(shaped[name] is self._shaped[name] for name in shaped)
+        if same and merging == self._merged_by:
+            return []
+        self._shaped, self._merged_by = shaped, merging
+        fresh = build([entry.result for entry in shaped.values()], merging, before=self.catalog)
+        self._own = dict.fromkeys(self._own)  # stale: made again when they are asked for
         if fresh == self.catalog:
             return []
         changed = fresh.changed_since(self.catalog)
@@ -61,12 +80,24 @@ class VisibleCatalog:
 
     def _merged(self, offer: Callable[[Backend], Offer]) -> Catalog:
         """The catalog of all servers, of each of which `offer` says what it offers."""
-        return catalogs.build(
-            [_offered(offer(backend), backend.server) for backend in self.backends.values()],
+        offers = [_by_rules(offer(backend), backend.server) for backend in self.backends.values()]
+        return build(offers, self._merging(), before=self.catalog)
+
+    def _merging(self) -> Merging:
+        return Merging(
             naming=self.config.tool_names,
             gateway=self.config.gateway,
-            absent={name for name, backend in self.backends.items() if not backend.snapshot.available},
+            servers=frozenset(server.name for server in self.config.servers),
+            absent=frozenset(name for name, backend in self.backends.items() if not backend.snapshot.available),
         )
+
+    def _offered(self, name: str, backend: Backend) -> _Shaped:
+        """A server's offer by its configuration: the same object as long as both are."""
+        offer, server = backend.snapshot.offer, backend.server
+        earlier = self._shaped.get(name)
+        if earlier is not None and earlier.offer is offer and earlier.server is server:
+            return earlier
+        return _Shaped(offer, server, _by_rules(offer, server))
 
     def owner(self, uri: str, caller: Caller) -> Backend | None:
         """Who may know a URI. One that nobody lists may come from a link: then the only server with resources has it."""
@@ -128,9 +159,9 @@ class VisibleCatalog:
         return {"instructions": "\n\n".join(words if alone else f"{name}: {words}" for name, words in said.items())}
 
 
-def _offered(offer: Offer, server: Server) -> Offer:
+def _by_rules(offer: Offer, server: Server) -> Offer:
     """What is left of a server's offer by its configuration; approval is about its own words."""
-    return catalogs.shaped(catalogs.unpinned(offer, server.pin), server.tools)
+    return shaped(unpinned(offer, server.pin), server.tools)
 
 
 def _own_offer(caller: Caller, backend: Backend) -> Offer:

@@ -5,12 +5,14 @@ Source: MCP specification 2026-07-28, "Versioning": probe with server/discover; 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import UNSET, Raw
 
-from ..catalog.model import KINDS, Hint, Item, Kind, KindName, Offer, parse_hint, parse_page
+from ..catalog.intake import Intake
+from ..catalog.model import KINDS, Kind, Offer
 from ..protocol import jsonrpc, request_meta, translation, versions
 from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.versions import Era
@@ -19,7 +21,6 @@ from .connection import Connection
 PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have it
 INITIALIZE_TIMEOUT = 30.0
 LIST_TIMEOUT = 30.0
-_MAX_PAGES = 100
 _MAX_INSTRUCTIONS = 16 << 10  # characters
 
 
@@ -104,37 +105,29 @@ def _flags(raw: Raw) -> list[str]:
 
 
 async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> Offer:
-    """Everything that a server offers. Raises: UpstreamError."""
-    items: list[Item] = []
-    hints: dict[KindName, Hint] = {}
+    """Everything that a server offers, within the bounds of `Intake`. Raises: UpstreamError."""
+    intake = Intake(connection.server)
     for kind in KINDS.values():
         if kind.capability in profile.capabilities:
-            found, hints[kind.name] = await _list(connection, profile, kind, gateway=gateway)
-            items += found
-    return Offer(tuple(items), hints)
+            await _list(connection, profile, kind, intake, gateway=gateway)
+    return intake.offer()
 
 
-async def _list(connection: Connection, profile: Profile, kind: Kind, *, gateway: str) -> tuple[list[Item], Hint]:
+async def _list(connection: Connection, profile: Profile, kind: Kind, intake: Intake, *, gateway: str) -> None:
     """All pages of one list; what the last one says of keeping goes for all."""
-    items: list[Item] = []
-    seen: set[bytes] = set()
     cursor: Raw | None = None
-    hint = Hint()
-    for _ in range(_MAX_PAGES):
+    while True:
         try:
             page = await connection.call(kind.method, _page_params(profile, cursor, gateway), timeout=LIST_TIMEOUT)
-            items += parse_page(connection.server, kind, page)
-            hint = parse_hint(page)
+            for _ in intake.read(kind, page):
+                await asyncio.sleep(0)
+            cursor = intake.following(kind, page)
         except jsonrpc.ProtocolError as error:
             if error.code == jsonrpc.METHOD_NOT_FOUND and kind.name == "resourceTemplates":
-                return [], Hint()  # many servers with resources have no templates, and say it this way
+                return  # many servers with resources have no templates, and say it this way
             raise UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, f"{kind.method} failed: {error}")) from error
-        following = jsonrpc.members(page).get("nextCursor")
-        if following is None or bytes(following) == b"null" or bytes(following) in seen:
-            break
-        seen.add(bytes(following))
-        cursor = following
-    return items, hint
+        if cursor is None:
+            return
 
 
 def _page_params(profile: Profile, cursor: Raw | None, gateway: str) -> bytes:

@@ -1,0 +1,162 @@
+"""What clients would refuse in an item of a server's list, put right or refused: one bad item makes some refuse the whole list.
+
+Put right: members that are null or of another type than the specification's, numbers beyond a double's range (RFC 8259 section
+6), unpaired surrogates, hidden characters (visible_text), and schemas that say too little (no `type`, boolean properties).
+Refused: what is too large or too deep, has no usable key, or a schema that no arguments can fit.
+Source: MCP specification 2025-11-25, schema: Tool, Prompt, Resource, ResourceTemplate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import UNSET, Raw
+
+from ..protocol import decoder, jsonrpc
+from ..protocol.visible_text import visible, visible_json
+from .model import Kind
+from .uri_templates import MAX_URI
+
+MAX_ITEM: Final = 256 << 10  # bytes of one item, its schemas included
+MAX_NESTING: Final = 60  # levels of one item: some clients read at most 64, of which the message around it takes 3
+MAX_KEY: Final = MAX_URI  # characters of a name, URI or URI template
+
+_TYPES: Final[Mapping[str, bytes]] = {  # first bytes of the JSON that a member may have
+    "title": b'"',
+    "description": b'"',
+    "mimeType": b'"',
+    "annotations": b"{",
+    "execution": b"{",
+    "_meta": b"{",
+    "icons": b"[",
+    "arguments": b"[",
+    "size": b"-0123456789",
+}
+_SCHEMAS: Final = frozenset({"inputSchema", "outputSchema"})
+_HINTS: Final = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})
+_BOOLEANS: Final = (b"true", b"false")
+_BOOLEAN_SCHEMAS: Final[Mapping[bytes, Raw]] = {b"true": Raw(b"{}"), b"null": Raw(b"{}"), b"false": Raw(b'{"not":{}}')}
+
+_LARGE_NUMBER: Final = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|(-?)[0-9][0-9.]*+(?:[eE][+-]?+[0-9]++)?+', re.DOTALL)
+_LARGEST: Final = b"1.7976931348623157e308"
+
+
+class UnusableItemError(Exception):
+    """An item that cannot be offered; the message says why, in words for `status`."""
+
+
+def key_of(kind: Kind, fields: Mapping[str, Raw]) -> str:
+    """The name, URI or URI template that an item is asked for by. Raises: UnusableItemError."""
+    key = jsonrpc.text(fields.get(kind.key, UNSET))
+    if not key:
+        raise UnusableItemError(f"its {kind.key} is missing, empty or no text")
+    if len(key) > MAX_KEY:
+        raise UnusableItemError(f"its {kind.key} has over {MAX_KEY} characters")
+    if not kind.renamed and visible(key) != key:
+        raise UnusableItemError(f"its {kind.key} has control or invisible characters, which a URI cannot have (RFC 3986)")
+    return key
+
+
+def members_of(raw: Raw) -> dict[str, Raw]:
+    """The members of an item within the bounds. Raises: UnusableItemError."""
+    body = bytes(raw)
+    if len(body) > MAX_ITEM:
+        raise UnusableItemError(f"it has over {MAX_ITEM >> 10} KiB")
+    if decoder.nesting(body) > MAX_NESTING:
+        raise UnusableItemError(f"it is nested over {MAX_NESTING} levels deep")
+    fields = jsonrpc.members_or_none(raw)
+    if fields is None:
+        raise UnusableItemError("it is not an object, or the name of a member is not valid")
+    return fields
+
+
+def repaired(kind: Kind, raw: Raw, fields: Mapping[str, Raw]) -> Raw:
+    """An item as every client takes it; its own bytes on one line where nothing is wrong. Raises: UnusableItemError."""
+    right = {name: value for name, value in fields.items() if _has_type(name, value)}
+    if not kind.renamed and jsonrpc.text(right.get("name", UNSET)) is None:
+        right["name"] = right[kind.key]
+    if "annotations" in right:
+        right["annotations"] = _annotations(right["annotations"])
+    if kind.name == "tools":
+        right["inputSchema"] = _schema(right.get("inputSchema", Raw(b"{}")), what="inputSchema")
+        if "outputSchema" in right:
+            right["outputSchema"] = _schema(right["outputSchema"], what="outputSchema")
+    body = bytes(raw) if _same(right, fields) else jsonrpc.dump(right)
+    return Raw(jsonrpc.one_line(visible_json(_in_range(_paired(body)))))
+
+
+def _same(right: Mapping[str, Raw], fields: Mapping[str, Raw]) -> bool:
+    return right.keys() == fields.keys() and all(value is fields[name] for name, value in right.items())
+
+
+def _has_type(name: str, value: Raw) -> bool:
+    first = bytes(value)[:1]
+    return first in _TYPES[name] if name in _TYPES else name not in _SCHEMAS or first != b"n"
+
+
+def _annotations(raw: Raw) -> Raw:
+    """Hints are booleans, a title is text."""
+    fields = jsonrpc.members(raw)
+    right = {
+        name: value
+        for name, value in fields.items()
+        if _has_type(name, value) and (name not in _HINTS or bytes(value) in _BOOLEANS)
+    }
+    return raw if _same(right, fields) else Raw(jsonrpc.dump(right))
+
+
+def _schema(raw: Raw, *, what: str) -> Raw:
+    """A schema of an object: `type` says so, `properties` are schemas, `required` is a list of names."""
+    fields = jsonrpc.members_or_none(raw)
+    if fields is None:
+        raise UnusableItemError(f"its {what} is not an object")
+    right = {name: value for name, value in fields.items() if bytes(value)[:1] != b"n"}
+    kind = right.setdefault("type", Raw(b'"object"'))
+    if jsonrpc.text(kind) != "object":
+        raise UnusableItemError(f'the type in its {what} is not "object"')
+    if "required" in right and not _is_list_of_text(right["required"]):
+        del right["required"]
+    if "properties" in right:
+        right["properties"] = _properties(right["properties"], what=what)
+    return raw if _same(right, fields) else Raw(jsonrpc.dump(right))
+
+
+def _is_list_of_text(raw: Raw) -> bool:
+    return bytes(raw)[:1] == b"[" and all(bytes(item)[:1] == b'"' for item in jsonrpc.items(raw))
+
+
+def _properties(raw: Raw, *, what: str) -> Raw:
+    """Schemas by name; a boolean one is written as the object that means the same (JSON Schema 2020-12, section 4.3.2)."""
+    fields = jsonrpc.members_or_none(raw)
+    if fields is None:
+        raise UnusableItemError(f"the properties in its {what} are not an object")
+    right = {name: _property(value) for name, value in fields.items()}
+    if any(bytes(value)[:1] != b"{" for value in right.values()):
+        raise UnusableItemError(f"a property in its {what} is not a schema")
+    return raw if _same(right, fields) else Raw(jsonrpc.dump(right))
+
+
+def _property(raw: Raw) -> Raw:
+    return _BOOLEAN_SCHEMAS.get(bytes(raw), raw)
+
+
+def _paired(body: bytes) -> bytes:
+    stand_in = decoder.StandIn.of(body)
+    return body if stand_in is None else stand_in.repaired()
+
+
+def _in_range(body: bytes) -> bytes:
+    """Numbers that some decoders refuse become the nearest that a double holds."""
+    if not _LARGE_NUMBER.search(body):
+        return body
+    return _TOKEN.sub(_nearest, body)
+
+
+def _nearest(match: re.Match[bytes]) -> bytes:
+    token = match[0]
+    if token[:1] == b'"' or float(token) not in (float("inf"), float("-inf")):
+        return token
+    return match[1] + _LARGEST
