@@ -63,9 +63,6 @@ class Metrics(Collector):
         self.auth_failures = Counter(
             "mcpgateway_auth_failures", "Requests with missing or wrong credentials.", registry=self.registry
         )
-        self.internal_errors = Counter(
-            "mcpgateway_internal_errors", "Exceptions caught at a boundary.", ["boundary"], registry=self.registry
-        )
         self.memory_shedding = Gauge(
             "mcpgateway_memory_shedding", "1 while new requests are refused because memory is short.", registry=self.registry
         )
