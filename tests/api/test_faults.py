@@ -19,7 +19,7 @@ import httpx2
 import pytest
 import yaml
 
-from mcpgateway_operator.api.spec import CRD_NAME
+from mcpgateway_operator.api.group import CRD_NAME
 from mcpgateway_operator.render.naming import MANAGER
 from tests.api.conftest import Space
 from tests.conftest import Scale

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator.reconcile import status
+from mcpgateway_operator.reconcile import gateway_status
 from mcpgateway_operator.reconcile.finding import Finding
 from tests.api.conftest import Space
 from tests.support import tools
@@ -26,7 +26,7 @@ NOW = "2026-11-24T00:00:00Z"
 
 
 def rejected() -> dict[str, Any]:
-    return status.rejection("spec.x is wrong", generation=1, previous={}, now=NOW)
+    return gateway_status.rejection("spec.x is wrong", generation=1, previous={}, now=NOW)
 
 
 READY_STATUS = built(replace(READY, generation=1))

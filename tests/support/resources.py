@@ -51,7 +51,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway(LONG), "metadata.name must be a DNS-1035 label of at most 40 characters"),
     (
         gateway(auth={}),
-        "spec.auth needs tokens; to let in everybody who can reach the gateway, say allowUnauthenticated: true",
+        "spec.auth needs tokens; to admit every client that can reach the gateway, set allowUnauthenticated: true",
     ),
     (gateway(auth={"tokens": []}), "spec.auth needs tokens"),
     (
@@ -66,6 +66,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("demo", {"name": "a"}), "a server needs exactly one of image (a program in a container) and url"),
     (gateway("demo", server("a", url="https://example.com/mcp")), "a server needs exactly one of image"),
     (gateway("demo", remote(args=["x"])), "command, args, env and envFrom belong to a container"),
+    (
+        gateway("demo", remote(url="http://example.com:80443/mcp")),
+        "url must be http(s)://HOST[:PORT][/PATH] with a port from 1 to",
+    ),
+    (gateway("demo", remote(url="http://example.com:0/mcp")), "url must be http(s)://HOST[:PORT][/PATH]"),
+    (gateway("demo", remote(url=f"http://{'a' * 64}.example/mcp")), "a host name whose labels, between dots, have 1 to 63"),
+    (gateway("demo", remote(url="http://a..example/mcp")), "url must be http(s)://HOST[:PORT][/PATH]"),
+    (gateway(ingress={"host": f"{'a' * 64}.example"}), "spec.ingress.host in body should match"),
     (gateway("demo", remote(url="ftp://example.com")), "spec.servers[0].url in body should match"),
     (gateway("demo", remote(url="https://user:secret@example.com/mcp")), "spec.servers[0].url in body should match"),
     (gateway("demo", server("a", headers=[{"name": "X-A", "value": "1"}])), "headers belong to a remote server"),
@@ -76,7 +84,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("demo", remote(headers=[{"name": "X-A", "value": "x\r\nY: z"}])), "headers[0].value in body should match"),
     (gateway(podLabels={"app.kubernetes.io/name": "x"}), "podLabels may not set app.kubernetes.io or mcpgateway.dev keys"),
     (gateway(podLabels={"a": "b c"}), "spec.podLabels.a in body should match"),
-    (gateway(podAnnotations={"mcpgateway.dev/poke": "x"}), "podAnnotations may not set mcpgateway.dev keys"),
+    (gateway(podAnnotations={"mcpgateway.dev/config-sync": "x"}), "podAnnotations may not set mcpgateway.dev keys"),
     (
         gateway(podAnnotations={"container.apparmor.security.beta.kubernetes.io/gateway": "unconfined"}),
         "podAnnotations may not set mcpgateway.dev keys, nor kubernetes.io keys",

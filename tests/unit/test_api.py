@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator.api import crd, spec
+from mcpgateway_operator.api import crd, quantities, spec
 from tests.support.paths import ROOT
 
 
@@ -60,7 +60,7 @@ def test_the_committed_crd_is_fresh() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("1m30s", 90), ("500ms", 0.5), ("2h", 7200), ("1.5s", 1.5)])
 def test_durations(text: str, seconds: float) -> None:
-    assert spec.seconds(text) == seconds
+    assert quantities.seconds(text) == seconds
 
 
 def test_a_bad_spec_names_the_field_and_the_value() -> None:

@@ -63,7 +63,7 @@ def write(folder: Path, *documents: Any) -> Path:
         ({**GOOD, "apiVersion": "v1"}, "apiVersion is 'v1': want mcpgateway.dev/v1alpha1"),
         ({**GOOD, "metadata": {"name": "Not.Good"}}, "metadata.name is 'Not.Good'"),
         (changed(mode="Both"), "spec.mode: Input should be 'MultiPod' or 'Sidecar'"),
-        (changed(auth={}), "spec.auth needs tokens; to let in everybody"),
+        (changed(auth={}), "spec.auth needs tokens; to admit every client"),
         (changed(servers=[{"name": "a", "image": "i"}]), "spec.servers[0]: command is required with image"),
         (changed(servers=[{"name": "keys", "image": "i", "command": ["x"]}]), "spec.servers[0]: name is reserved"),
         (changed(servers=GOOD["spec"]["servers"] * 2), "spec.servers[1] has 'a' a second time"),

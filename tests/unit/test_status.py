@@ -9,7 +9,7 @@ import pytest
 
 from mcpgateway_operator.api.spec import parse_spec
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
-from mcpgateway_operator.reconcile import conditions, events, server_status, status
+from mcpgateway_operator.reconcile import conditions, events, gateway_status, server_status
 from mcpgateway_operator.reconcile.finding import Finding
 from mcpgateway_operator.reconcile.image_pull_quarantine import Held
 from mcpgateway_operator.reconcile.observation import Observation
@@ -57,7 +57,7 @@ READY = Observation(
 
 
 def built(seen: Observation, previous: dict[str, Any] | None = None, now: str = NOW) -> dict[str, Any]:
-    return status.build(seen, previous=previous or {}, now=now)
+    return gateway_status.build(seen, previous=previous or {}, now=now)
 
 
 def condition(seen: Observation, kind: str) -> tuple[str, str, str]:

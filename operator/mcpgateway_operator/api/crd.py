@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from . import spec
+from . import group, spec
 from .status import Status
 
 _DROPPED = ("title", "additionalProperties", "const", "x-no-default")
@@ -23,7 +23,12 @@ _NAME_MESSAGE = (
 
 COLUMNS = [
     {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status"},
-    {"name": "Servers", "type": "string", "jsonPath": ".status.readyServers", "description": "Servers that answer"},
+    {
+        "name": "Servers",
+        "type": "string",
+        "jsonPath": ".status.readyServers",
+        "description": "Ready servers of all enabled",
+    },
     {"name": "Tools", "type": "integer", "jsonPath": ".status.toolCount"},
     {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
     {"name": "URL", "type": "string", "jsonPath": ".status.url"},
@@ -37,14 +42,14 @@ def custom_resource_definition() -> dict[str, Any]:
     """The whole CustomResourceDefinition."""
     schema = {
         "type": "object",
-        "description": "One MCP gateway: an endpoint that aggregates many MCP servers.",
+        "description": "An MCP gateway: one endpoint that aggregates MCP servers.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": "mcpgateway.dev/v1alpha1"},
-            "kind": {"type": "string", "description": "MCPGateway"},
+            "apiVersion": {"type": "string", "description": "Version of the schema: mcpgateway.dev/v1alpha1."},
+            "kind": {"type": "string", "description": "Kind of the resource: MCPGateway."},
             "metadata": {"type": "object"},
             "spec": structural(spec.Spec),
-            # Until the operator has looked, kstatus (Flux, helm --wait) would take a resource without status for a ready one.
+            # Before the first pass, kstatus (Flux, helm --wait) would take a resource without a status for a ready one.
             "status": {**structural(Status), "default": {"observedGeneration": -1}},
         },
         "x-kubernetes-validations": [{"rule": _NAME_RULE, "message": _NAME_MESSAGE}],
@@ -52,21 +57,21 @@ def custom_resource_definition() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": spec.CRD_NAME},
+        "metadata": {"name": group.CRD_NAME},
         "spec": {
-            "group": spec.GROUP,
+            "group": group.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": spec.KIND,
-                "listKind": f"{spec.KIND}List",
-                "plural": spec.PLURAL,
+                "kind": group.KIND,
+                "listKind": f"{group.KIND}List",
+                "plural": group.PLURAL,
                 "singular": "mcpgateway",
                 "shortNames": ["mcpgw"],
                 "categories": ["mcp"],
             },
             "versions": [
                 {
-                    "name": spec.VERSION,
+                    "name": group.VERSION,
                     "served": True,
                     "storage": True,
                     "additionalPrinterColumns": COLUMNS,
@@ -86,7 +91,7 @@ def custom_resource_definition() -> dict[str, Any]:
 
 
 def structural(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's schema as the API server takes it."""
+    """The structural schema of a model."""
     schema = model.model_json_schema(by_alias=True)
     definitions: dict[str, Any] = schema.pop("$defs", {})
     return _node(schema, definitions)
@@ -134,7 +139,7 @@ def _inlined(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors: people read this file."""
+    """Without anchors, for readability."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,14 +1,13 @@
-"""What the resource's models are built from: strict objects, scalar types, and Kubernetes' own schema keywords.
+"""The parts of the resource's models: strict objects, scalar types, and the schema keywords of Kubernetes.
 
 `cel` and `list_map` put those keywords into the schema; `crd.py` carries them over.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MAX_SERVERS = 64
@@ -20,12 +19,12 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
 
 
 def exactly_one(of: str, first: str, second: str, hint: str = "") -> dict[str, Any]:
-    """The rule that an object has one of two fields; `of` is the field that it is the value of."""
+    """The rule that an object has one of two fields; `of` is the name of the object's field."""
     return cel((f"has(self.{first}) != has(self.{second})", f"{of} needs exactly one of {first} and {second}{hint}"))
 
 
 def list_map(*keys: str) -> dict[str, Any]:
-    """A list whose items are told apart by these keys: merged by server-side apply, duplicates refused."""
+    """A list whose items are identified by these keys: server-side apply merges it, and duplicates are refused."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
@@ -34,25 +33,16 @@ ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")]
-_QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-
-
-def _quantity(value: int | str) -> int | str:
-    if not re.match(_QUANTITY, str(value)):
-        raise ValueError(f"{value!r} is not a quantity: write for example 100m, 0.5 or 256Mi")
-    return value
-
-
-Quantity = Annotated[int | str, AfterValidator(_quantity), Field(json_schema_extra={"pattern": _QUANTITY, "maxLength": 32})]
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", max_length=32)]
 Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/\s]+$")]
-RemoteURL = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_DNS_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
+HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?)?$")]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 class Model(BaseModel):
-    """Strict about what is in it, so that `mcpgw` refuses what the API server would."""
+    """An object without unknown fields, so that `mcpgw` refuses what the API server would refuse."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
@@ -61,7 +51,7 @@ class KeySelector(Model):
     """One key of a Secret or ConfigMap in the same namespace."""
 
     name: ObjectName = Field(description="Name of the Secret or ConfigMap, in the gateway's own namespace.")
-    key: DataKey = Field(description="The key whose value is used.")
+    key: DataKey = Field(description="Key whose value is used.")
 
 
 class ObjectSelector(Model):

@@ -1,6 +1,6 @@
-"""The schema's rules beyond types: CEL and keyed lists, as the API server judges them. Pure.
+"""The schema's rules beyond types, CEL and keyed lists, evaluated as by the API server. Pure.
 
-They count here too: `mcpgw` has no API server to ask, and a stored resource may be older than the schema.
+`mcpgw` has no API server, and a stored resource may be older than the schema.
 Sources: KEP-2876 (CEL), "CustomResourceDefinitions" (list types).
 """
 
@@ -23,15 +23,15 @@ _ENVIRONMENT = celpy.Environment()
 
 
 def violations(spec: Spec) -> list[str]:
-    """What is wrong with a spec whose fields are each valid: path and message, as the API server says them."""
+    """The violations of a spec whose fields are each valid: path and message, as in the API server's answer."""
     given = spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, mode="json")
     return list(_node(_schema(), _defaulted(_schema(), given), "spec"))
 
 
 def check(spec: Spec) -> None:
     """Refuse a spec that breaks a rule. Raises: InvalidSpecError."""
-    if wrong := violations(spec):
-        raise InvalidSpecError("; ".join(wrong[:8]))
+    if broken := violations(spec):
+        raise InvalidSpecError("; ".join(broken[:8]))
 
 
 @cache
@@ -40,14 +40,14 @@ def _schema() -> dict[str, Any]:
 
 
 def _defaulted(schema: dict[str, Any], value: Any) -> Any:
-    """A value with the schema's defaults: rules are about the stored object."""
+    """A value with the schema's defaults: rules apply to the stored object."""
     if isinstance(value, list):
         return [_defaulted(schema["items"], child) for child in value]
     if not isinstance(value, dict):
         return value
-    known = schema.get("properties", {})
-    absent = {name: child["default"] for name, child in known.items() if "default" in child and name not in value}
-    return {name: _defaulted(known.get(name, {}), child) for name, child in (value | absent).items()}
+    properties = schema.get("properties", {})
+    absent = {name: child["default"] for name, child in properties.items() if "default" in child and name not in value}
+    return {name: _defaulted(properties.get(name, {}), child) for name, child in (value | absent).items()}
 
 
 def _node(schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
@@ -55,9 +55,9 @@ def _node(schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
         if not _holds(rule["rule"], value):
             yield f"{path}: {rule['message']}"
     if isinstance(value, dict):
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         for name, child in value.items():
-            yield from _node(known.get(name, others), child, f"{path}.{name}")
+            yield from _node(properties.get(name, others), child, f"{path}.{name}")
     elif isinstance(value, list):
         yield from _duplicates(schema, value, path)
         for index, child in enumerate(value):
@@ -65,7 +65,7 @@ def _node(schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
 
 
 def _duplicates(schema: dict[str, Any], items: list[Any], path: str) -> Iterator[str]:
-    """A keyed list has each key once, a set each item."""
+    """The violations of a keyed list, or a set, in which a key or item occurs twice."""
     kind = schema.get("x-kubernetes-list-type")
     seen = set()
     for index, item in enumerate(items if kind in ("map", "set") else ()):
@@ -79,7 +79,7 @@ def _holds(rule: str, value: Any) -> bool:
     try:
         return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
     except CELEvalError:
-        return False  # as in the API server: a rule that cannot be evaluated is not kept
+        return False  # as in the API server: an error in the evaluation is a violation
 
 
 @cache

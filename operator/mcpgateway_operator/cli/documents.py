@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from ..api.spec import API_VERSION, KIND, InvalidSpecError, Spec, parse_spec
+from ..api.group import API_VERSION, KIND
+from ..api.spec import InvalidSpecError, Spec, parse_spec
 from ..api.validation import check
 from ..render import naming
 

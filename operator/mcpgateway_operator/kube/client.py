@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from ..api.spec import API_VERSION, KIND
+from ..api.group import API_VERSION, KIND
 from ..observe.kinds import BY_KIND
 from ..observe.ports import ApiError
 from ..render.naming import HANDOVER, MANAGED_BY, MANAGER

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import structlog
 
-from ..api.spec import API_VERSION, CRD_NAME
+from ..api.group import API_VERSION, CRD_NAME
 from ..observe.kinds import Resource
 from ..observe.ports import ApiError
 from .restart import RestartRequired

@@ -10,7 +10,7 @@ from typing import Any
 
 import kopf
 
-from ..api.spec import GROUP, PLURAL, VERSION
+from ..api.group import GROUP, PLURAL, VERSION
 from ..observe import child_state, kinds
 from ..observe.child_state import Key
 from ..observe.index import Index

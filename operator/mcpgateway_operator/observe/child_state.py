@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.spec import KIND
+from ..api.group import KIND
 from ..render import naming
 from . import drift, field_ownership
 from .kinds import CLAIM

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..api.spec import GROUP, KIND, PLURAL, VERSION
+from ..api.group import GROUP, KIND, PLURAL, VERSION
 
 
 @dataclass(frozen=True, slots=True)

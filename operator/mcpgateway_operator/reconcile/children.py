@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from ..api.spec import KIND
+from ..api.group import KIND
 from ..observe import child_state, drift, kinds
 from ..observe.child_state import Key, Owned
 from ..observe.ports import ApiError

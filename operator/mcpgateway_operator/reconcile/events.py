@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.spec import API_VERSION, KIND
+from ..api.group import API_VERSION, KIND
 from ..render.naming import MANAGER
 from .finding import Finding
 from .reasons import Reason

@@ -6,7 +6,7 @@ import base64
 import secrets
 from typing import Any
 
-from ..api.spec import API_VERSION, KIND
+from ..api.group import API_VERSION, KIND
 from ..observe.child_state import Key
 from ..render import naming
 

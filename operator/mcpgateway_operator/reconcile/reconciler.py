@@ -13,13 +13,14 @@ from typing import Any
 
 import structlog
 
-from ..api.spec import KIND, InvalidSpecError, Spec, parse_spec
+from ..api.group import KIND
+from ..api.spec import InvalidSpecError, Spec, parse_spec
 from ..api.validation import check
 from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context
 from ..render.render import Rendered, render
-from . import conditions, events, image_pull_quarantine, plan, status
+from . import conditions, events, gateway_status, image_pull_quarantine, plan
 from .children import Children, Outcome, Target
 from .finding import Finding
 from .image_pull_quarantine import Held
@@ -130,7 +131,7 @@ class Reconciler:
     async def _reject(self, key: Key, resource: Mapping[str, Any], memory: Memory, message: str) -> None:
         self._rollouts.forget(key)
         metadata, previous, now = resource["metadata"], resource.get("status") or {}, self._clock()
-        rejection = status.rejection(message, generation=metadata["generation"], previous=previous, now=_stamp(now))
+        rejection = gateway_status.rejection(message, generation=metadata["generation"], previous=previous, now=_stamp(now))
         await self._write_status(metadata, memory, previous, rejection, now)
 
     # --- observe ----------------------------------------------------------------------------------------------------------
@@ -196,7 +197,7 @@ class Reconciler:
         written = subject.status
         if outcome.failure is not None or subject.edited or not self._reports.pending(subject.key):
             observation = self._observation(subject, world, decision, outcome)
-            written = status.build(observation, previous=subject.status, now=_stamp(subject.now))
+            written = gateway_status.build(observation, previous=subject.status, now=_stamp(subject.now))
             await self._write_status(subject.metadata, subject.memory, subject.status, written, subject.now)
         programmed, ready = (conditions.condition_status(written, kind) == "True" for kind in ("Programmed", "Ready"))
         delays.append(self._rollouts.observe(subject.key, programmed=programmed, ready=ready, now=subject.now))

@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mcpgateway import config as gateway_config
 
-from ..api.servers import EnvVarSource, Header, Server
-from ..api.spec import Limits, Spec, seconds, size
+from ..api.environment import EnvVarSource
+from ..api.quantities import seconds, size
+from ..api.remote import Header
+from ..api.servers import Server
+from ..api.sessions import Limits
+from ..api.spec import Spec
 
 REMOTE_SESSIONS = 10_000  # most sessions at one remote server
 

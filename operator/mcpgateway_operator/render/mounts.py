@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api.servers import Server
 from ..api.spec import Spec
-from ..api.workload import Storage
+from ..api.storage import Storage
 from . import naming
 from .gateway_config import origin
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from ..api.spec import GROUP
+from ..api.group import GROUP
 
 MANAGER = "mcpgateway-operator"
 HANDOVER = f"{MANAGER}-handover"  # field manager that keeps a Deployment's replicas while their owner changes

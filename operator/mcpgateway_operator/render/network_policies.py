@@ -9,9 +9,8 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..api.exposure import Peer
+from ..api.network import EgressRule, Peer
 from ..api.servers import Server
-from ..api.workload import EgressRule
 from . import naming
 
 # Address ranges that are not public: IANA's special-purpose registries (RFC 6890), and those mapped to them (RFC 6052).

@@ -14,9 +14,9 @@ from . import configmaps
 from .claims import claims
 from .context import Context, Gateway
 from .deployments import gateway_deployment, server_deployment, server_service
-from .exposure import routes, services
 from .isolation import gateway_policy, server_policy
 from .scaling import gateway_scale, server_scale
+from .services import routes, services
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import jinja2
 
-from ..api.spec import API_VERSION, KIND
+from ..api.group import API_VERSION, KIND
 from . import naming, yaml_text
 from .context import Gateway
 
