@@ -12,7 +12,8 @@ import uvloop
 from .config import ConfigError
 from .edge.limits import DEFAULT_LIMITS, Limits
 from .gateway import Settings, start
-from .runtime.metrics import set_up_logging
+from .protocol.visible_text import visible
+from .runtime.logs import set_up_logging
 
 _GARBAGE = 20_000  # objects: requests leave no circles behind, so that the collector would find nothing, only sooner
 
@@ -63,7 +64,7 @@ async def _run(settings: Settings) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run until a signal. Exit code 1: no good configuration to begin with."""
     settings, json = parse(sys.argv[1:] if argv is None else argv)
-    set_up_logging(json=json)
+    set_up_logging(json=json, visible=visible)
     gc.freeze()
     gc.set_threshold(_GARBAGE, 20, 50)
     try:

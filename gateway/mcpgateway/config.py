@@ -33,7 +33,7 @@ class Token(_Model, frozen=True):
 
 
 class Auth(_Model, frozen=True):
-    """Who may connect. Without tokens and without `allow_unauthenticated` nobody may."""
+    """Who may connect. Without tokens and without `allow_unauthenticated`, every request is refused."""
 
     tokens: tuple[Token, ...] = ()
     allow_unauthenticated: bool = False
@@ -47,7 +47,7 @@ class ToolNames(_Model, frozen=True):
 
 
 class ToolOverride(_Model, frozen=True):
-    """What clients see of one tool in place of the server's own words."""
+    """What clients see of one tool in place of the server's own name and description."""
 
     name: str  # the server's own
     rename: str = ""
@@ -77,13 +77,13 @@ class Server(_Model, frozen=True):
     name: str
     isolation: Isolation = "Auto"
     addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
-    fallback: str = ""  # HOST:PORT by name, when no address is known yet
+    fallback: str = ""  # HOST:PORT by name, while there is no address
     url: str = ""  # of a remote server
     headers: tuple[Header, ...] = ()
     call_timeout: float = 60.0  # seconds
     pool: int = 1  # processes of a shared server
     max_processes: int = 16  # of a server that is not shared
-    idle_timeout: float = 1800.0  # seconds that a process of somebody's own is kept without use
+    idle_timeout: float = 1800.0  # seconds that a process of one session or principal is kept without use
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
 

@@ -71,6 +71,7 @@ CONCEPTS = {
         "jsonrpc": "protocol/jsonrpc",
         "keyring": "access/keyring",
         "listen": "streams/listen",
+        "logs": "runtime/logs",
         "merge": "catalog/merge",
         "metrics": "runtime/metrics",
         "page": "catalog/pages",

@@ -110,7 +110,7 @@ class Intake:
 
 
 def parse_hint(raw: Raw) -> Hint:
-    """How long a page may be kept; what is not said or not understood means not at all."""
+    """How long a page may be kept; absent or malformed hints mean that it may not be kept."""
     fields = jsonrpc.members(raw)
     ttl = bytes(fields.get("ttlMs", b"0"))
     public = jsonrpc.text(fields.get("cacheScope", UNSET)) == "public"

@@ -21,7 +21,7 @@ KindName = Literal["tools", "prompts", "resources", "resourceTemplates"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One sort of thing that servers offer in a list."""
+    """A kind of item that servers offer in a list."""
 
     name: KindName  # the member of the list's result
     method: str

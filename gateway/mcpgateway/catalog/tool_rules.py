@@ -13,7 +13,7 @@ from .model import Item, Offer
 
 
 def shaped(offer: Offer, rules: ToolRules) -> Offer:
-    """What is left of an offer, and under which words, by the rules for its tools."""
+    """What is left of an offer, with overridden descriptions, by the rules for its tools."""
     if rules == ToolRules():
         return offer
     overrides = {override.name: override for override in rules.overrides}
@@ -40,7 +40,7 @@ def _overridden(item: Item, override: ToolOverride | None) -> Item:
 
 
 def approved(offer: Offer, pin: str | None) -> bool:
-    """Whether a server's tools may be offered: they are exactly those that somebody has approved."""
+    """Whether a server's tools may be offered: they are exactly those that have been approved."""
     return pin is None or offer.digest in ("", pin)
 
 

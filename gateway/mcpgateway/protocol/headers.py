@@ -1,6 +1,6 @@
 """The headers that repeat parts of a modern request's body, so that proxies can route by them.
 
-`Mcp-Method` and `Mcp-Name` are in every request; `Mcp-Param-*` are arguments that a tool's schema wants repeated.
+`Mcp-Method` and `Mcp-Name` are in every request; `Mcp-Param-*` are arguments that a tool's schema requires to be repeated.
 Source: MCP specification 2026-07-28, "Streamable HTTP", "Standard Request Headers" and custom headers (`x-mcp-header`).
 """
 
@@ -73,7 +73,7 @@ _cached_header_value = lru_cache(maxsize=4096)(_decode_header_value)  # the same
 
 @lru_cache(maxsize=4096)
 def declared(tool: bytes) -> Mapping[str, tuple[Path, str]]:
-    """Which headers a tool's JSON object wants, lower-case: the path of the argument and its type."""
+    """Which headers a tool's JSON object declares, in lower case: the path of the argument and its type."""
     if KEYWORD not in tool:
         return {}
     schema = _members(_members(Raw(tool)).get("inputSchema"))
@@ -85,7 +85,7 @@ def declared(tool: bytes) -> Mapping[str, tuple[Path, str]]:
 
 
 def _annotated(schema: Mapping[str, Raw], path: Path) -> Iterator[tuple[Path, str, str]]:
-    """The annotations that are reached through `properties` alone, as the specification wants."""
+    """The annotations that are reached through `properties` alone, as the specification requires."""
     properties = schema.get("properties")
     if properties is None or KEYWORD not in bytes(properties) or len(path) > _MAX_DEPTH:
         return
@@ -104,11 +104,11 @@ def _members(raw: Raw | None) -> Mapping[str, Raw]:
 
 def check(tool: bytes, arguments: bytes, headers: Mapping[bytes, bytes]) -> None:
     """Compare headers and arguments: each must be there and equal, or absent, in both. Raises: ProtocolError (-32020)."""
-    wanted = declared(tool)
-    if not wanted:
+    headers_of_tool = declared(tool)
+    if not headers_of_tool:
         return
     given = Raw(arguments or b"{}")
-    for name, (path, kind) in wanted.items():
+    for name, (path, kind) in headers_of_tool.items():
         raw = headers.get(name.encode())
         value = _at(given, path)
         sent = None if raw is None else decode_header_value(raw)
@@ -121,11 +121,11 @@ def check(tool: bytes, arguments: bytes, headers: Mapping[bytes, bytes]) -> None
 
 def mirrored(tool: bytes, arguments: bytes) -> dict[str, str]:
     """The headers of a call, for a server behind HTTP."""
-    wanted = declared(tool)
-    if not wanted:
+    headers_of_tool = declared(tool)
+    if not headers_of_tool:
         return {}
     given = Raw(arguments or b"{}")
-    values = {name: _at(given, path) for name, (path, _) in wanted.items()}
+    values = {name: _at(given, path) for name, (path, _) in headers_of_tool.items()}
     return {name: encode(_text(value)) for name, value in values.items() if isinstance(value, bool | int | float | str)}
 
 

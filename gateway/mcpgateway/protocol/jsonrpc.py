@@ -37,7 +37,7 @@ _ID: Final = re.compile(rb'"id"\s*+:\s*+("(?:[^"\\]|\\.)*+"|-?[0-9]++)')
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """The outermost object of one message; which members are there says what it is."""
+    """The outermost object of one message; its members say what it is."""
 
     jsonrpc: str
     id: Raw | UnsetType = UNSET
@@ -79,7 +79,7 @@ def _recover(body: bytes, failure: Exception) -> Envelope:
         if not isinstance(error.__cause__, msgspec.ValidationError):
             raise ProtocolError(PARSE_ERROR, f"not valid JSON: {error.message}") from error
         if body.lstrip()[:1] == b"[":
-            raise ProtocolError(INVALID_REQUEST, "batches are not part of this protocol: send one message a request") from error
+            raise ProtocolError(INVALID_REQUEST, "batches are not part of this protocol: send a single message") from error
         raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error.message}") from error
 
 
@@ -139,7 +139,7 @@ def error_code(raw: Raw | bytes) -> int:
 
 
 def read_error(raw: Raw | bytes) -> ProtocolError:
-    """The error object of a response as an exception; a member that is not what JSON-RPC wants counts as absent."""
+    """The error object of a response as an exception; a member of the wrong type counts as absent."""
     fields = members_or_none(raw) or {}
     return ProtocolError(
         error_code(raw) or INTERNAL_ERROR, text(fields.get("message", UNSET)) or "", data=_value_or_none(fields.get("data"))

@@ -33,7 +33,7 @@ LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", 
 
 
 class RequestMeta(msgspec.Struct, gc=False):
-    """What a request says of itself, in `params._meta`."""
+    """The metadata of a request, in `params._meta`."""
 
     version: Raw | UnsetType = msgspec.field(default=UNSET, name=VERSION_KEY)
     capabilities: Raw | UnsetType = msgspec.field(default=UNSET, name=CAPABILITIES_KEY)
@@ -50,7 +50,7 @@ def server_info(gateway: str) -> dict[str, str]:
 
 
 def request_meta_of(params: Mapping[str, Raw] | None) -> RequestMeta:
-    """What a request says of itself; nothing if it is a legacy one, or malformed."""
+    """The metadata of a request; empty for a legacy request and for malformed metadata."""
     meta = params.get("_meta") if params is not None else None
     if meta is None:
         return RequestMeta()
@@ -61,7 +61,7 @@ def request_meta_of(params: Mapping[str, Raw] | None) -> RequestMeta:
 
 
 def log_level(meta: RequestMeta) -> str | None:
-    """From which level on the caller wants to be sent log messages with this request; None if it wants none."""
+    """The lowest level of the log messages that the caller requests; None for no messages."""
     level = jsonrpc.text(meta.level)
     return level if level in LOG_LEVELS else None
 
@@ -73,13 +73,13 @@ def asking(capabilities: bytes) -> bytes:
 
 
 def can_be_asked(method: str, capabilities: bytes) -> bool:
-    """Whether a client with these capabilities has said that it answers such a request."""
+    """Whether a client with these capabilities has declared that it answers such a request."""
     needed = _ASKS_FOR.get(method)
     return needed is not None and needed in jsonrpc.members(capabilities)
 
 
 def progress_token(meta: RequestMeta) -> bytes | None:
-    """The caller's progress token, as it is; None if it wants no progress."""
+    """The caller's progress token, unchanged; None if it requests no progress."""
     if meta.progress is UNSET:
         return None
     token = bytes(meta.progress)

@@ -45,7 +45,7 @@ class Event:
 
     name: str
     data: bytes
-    id: str = ""  # of this event, or the last one that had any
+    id: str = ""  # of this event, or of the last event that had an id
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class EventParser:
 
     limit: int = MAX_MESSAGE  # bytes of one event's data, line ends included
     max_lines: int = MAX_EVENT_LINES
-    retry: float | None = None  # seconds that the server wants a client to wait before it comes back
+    retry: float | None = None  # seconds that the server requests a client to wait before it reconnects
     last_id: str = ""
     _name: str = ""
     _data: list[bytes] = field(default_factory=list)

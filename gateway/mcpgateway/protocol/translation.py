@@ -24,11 +24,11 @@ MULTI_ROUND: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 # Results of a modern server that carry how long they may be kept.
 CACHEABLE: Final = frozenset({"resources/read"})
-_NOT_TO_BE_KEPT: Final = b'"ttlMs":0,"cacheScope":"private"'
+_NOT_CACHEABLE: Final = b'"ttlMs":0,"cacheScope":"private"'
 
 
 def to_client(raw: bytes, *, client: Era, upstream: Era, cacheable: bool = False) -> bytes:
-    """A result as the client's era wants it: a modern one has `resultType` and, if it may be kept, `ttlMs` and `cacheScope`.
+    """A result in the form of the client's era: modern ones have `resultType` and, if cacheable, `ttlMs` and `cacheScope`.
 
     A result is searched, not parsed, unless the word occurs in a legacy server's; absent means complete.
     """
@@ -38,7 +38,7 @@ def to_client(raw: bytes, *, client: Era, upstream: Era, cacheable: bool = False
     if not _has(raw, "resultType", upstream):
         added.append(b'"resultType":"complete"')
     if cacheable and upstream == "legacy" and not _has(raw, "ttlMs", upstream):
-        added.append(_NOT_TO_BE_KEPT)
+        added.append(_NOT_CACHEABLE)
     if not added:
         return raw
     rest = raw[1:].lstrip()
@@ -50,7 +50,7 @@ def _has(raw: bytes, member: str, upstream: Era) -> bool:
 
 
 def error_to_client(raw: bytes, *, client: Era) -> bytes:
-    """A server's error object as the client's era knows it: the modern one has no code of its own for a missing resource."""
+    """A server's error object in the form of the client's era: the modern era has no separate code for a missing resource."""
     if client == "legacy" or b"-32002" not in raw:
         return raw
     fields = jsonrpc.members(raw)
@@ -65,21 +65,21 @@ def error_to_client(raw: bytes, *, client: Era) -> bytes:
 def to_server(
     params: dict[str, Raw], *, upstream: Era, gateway: str, capabilities: bytes = b"{}", level: Raw | None = None
 ) -> dict[str, Raw]:
-    """Request params as the server's era wants them: the per-request keys are added or taken away, all else stays.
+    """Request params in the form of the server's era: the per-request keys are added or removed, all else stays.
 
-    `capabilities` and `level` are those of a legacy client, which has said them once and for all.
+    `capabilities` and `level` are those of a legacy client, which declares them once for its session.
     """
     if upstream == "legacy":
         return _without_request_keys(params)
     if "_meta" not in params and level is None:
-        return {**params, "_meta": _only_stamp(gateway, capabilities)}
+        return {**params, "_meta": _encoded_request_keys(gateway, capabilities)}
     meta = jsonrpc.members(params.get("_meta", UNSET))
     if VERSION_KEY in meta:
         return params
-    stamped = {**meta, **_stamp(gateway, capabilities)}
+    complete = {**meta, **_request_keys(gateway, capabilities)}
     if level is not None:
-        stamped[LOG_LEVEL_KEY] = level
-    return {**params, "_meta": Raw(jsonrpc.dump(stamped))}
+        complete[LOG_LEVEL_KEY] = level
+    return {**params, "_meta": Raw(jsonrpc.dump(complete))}
 
 
 def _without_request_keys(params: dict[str, Raw]) -> dict[str, Raw]:
@@ -93,7 +93,8 @@ def _without_request_keys(params: dict[str, Raw]) -> dict[str, Raw]:
 
 
 @lru_cache(maxsize=1024)
-def _stamp(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
+def _request_keys(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
+    """The members of `_meta` that every modern request carries."""
     return {
         VERSION_KEY: Raw(jsonrpc.dump(MODERN_VERSIONS[-1])),
         CAPABILITIES_KEY: Raw(capabilities),
@@ -102,12 +103,12 @@ def _stamp(gateway: str, capabilities: bytes) -> Mapping[str, Raw]:
 
 
 @lru_cache(maxsize=1024)
-def _only_stamp(gateway: str, capabilities: bytes) -> Raw:
-    return Raw(jsonrpc.dump(_stamp(gateway, capabilities)))
+def _encoded_request_keys(gateway: str, capabilities: bytes) -> Raw:
+    return Raw(jsonrpc.dump(_request_keys(gateway, capabilities)))
 
 
 def question_to_legacy(method: str, params: Raw, *, id: str) -> bytes:
-    """The params of a modern server's question as a legacy client knows them: there, an elicitation by URL has an id."""
+    """The params of a modern server's request in the legacy form, in which an elicitation by URL has an id."""
     if method != "elicitation/create" or b'"url"' not in bytes(params):
         return bytes(params)
     fields = jsonrpc.members(params)

@@ -1,4 +1,4 @@
-"""Protocol versions and the two eras: which one a request belongs to.
+"""Protocol versions and the two eras: which of them a request belongs to.
 
 *modern* is 2026-07-28 and later (every request carries its metadata), *legacy* is 2025-11-25 and earlier (initialize, sessions).
 Source: MCP specification 2026-07-28, "Streamable HTTP" and "Versioning"; 2025-11-25, "Lifecycle".
@@ -44,11 +44,11 @@ def classify(envelope: Envelope, headers: Mapping[bytes, bytes], *, params: Mapp
     are None where they are no object. Raises: ProtocolError (-32020, -32022 or -32602).
     """
     version = headers.get(b"mcp-protocol-version", b"").decode("latin-1").strip()
-    stamped = meta.version is not UNSET
-    if envelope.method == "initialize" and version not in MODERN_VERSIONS and not stamped:
+    has_version = meta.version is not UNSET
+    if envelope.method == "initialize" and version not in MODERN_VERSIONS and not has_version:
         return "legacy"
     if version in LEGACY_VERSIONS or not version:
-        if stamped and envelope.id is not UNSET:
+        if has_version and envelope.id is not UNSET:
             raise ProtocolError(jsonrpc.HEADER_MISMATCH, "MCP-Protocol-Version is missing or differs from the body's _meta")
         return "legacy"
     if version not in MODERN_VERSIONS:
@@ -82,5 +82,5 @@ def _check_modern(
 
 
 def negotiate(requested: object, offered: tuple[str, ...] = OFFERED_LEGACY) -> str:
-    """The version that initialize agrees on: the asked one if it is offered, else the latest legacy one."""
+    """The version that initialize agrees on: the requested version if it is offered, else the latest legacy version."""
     return requested if isinstance(requested, str) and requested in offered else LATEST_LEGACY

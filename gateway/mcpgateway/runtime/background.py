@@ -1,4 +1,4 @@
-"""Tasks that nobody awaits, and waiting for several things."""
+"""Tasks that run in the background, and waiting for several events."""
 
 from __future__ import annotations
 

@@ -1,16 +1,13 @@
-"""Metrics and logs."""
+"""The gateway's metrics, in Prometheus' format."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -67,7 +64,7 @@ class Metrics(Collector):
             "mcpgateway_memory_shedding", "1 while new requests are refused because memory is short.", registry=self.registry
         )
         self.audit_dropped = Counter(
-            "mcpgateway_audit_dropped", "Audit entries that nobody took in time.", registry=self.registry
+            "mcpgateway_audit_dropped", "Audit entries that were not read in time.", registry=self.registry
         )
         self.upstream_invalid_messages = Counter(
             "mcpgateway_upstream_invalid_messages",
@@ -112,19 +109,3 @@ class Metrics(Collector):
     def render(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
-
-
-def set_up_logging(*, json: bool) -> None:
-    """JSON lines in a cluster, text for people. Library loggers keep to warnings."""
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
