@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final
 
-from ..protocol import jsonrpc, versions
+from ..protocol import jsonrpc, sse_events, versions
 from ..requests.responder import JSON, Headers
 from ..streams.replay import KEEP_ALIVE
 from . import response
@@ -142,10 +142,9 @@ class HttpExchange:
 
     def _write_event(self, message: bytes, event: str) -> None:
         if event and not message:
-            self.write(b"id: %b\nretry: %d\ndata:\n\n" % (event.encode(), _RETRY))
-            return
-        id = b"id: %b\n" % event.encode() if event else b""
-        self.write(b"event: message\n" + id + b"data: " + jsonrpc.one_line(message) + b"\n\n")
+            self.write(sse_events.priming_event(event, retry=_RETRY))
+        else:
+            self.write(sse_events.message_event(message, id=event))
 
     def _keep_open(self) -> None:
         """Comments keep middleboxes from closing a stream on which nothing happens."""
@@ -154,7 +153,7 @@ class HttpExchange:
 
     def _comment(self) -> None:
         if not self.done:
-            self.write(b": keep-alive\n\n")
+            self.write(sse_events.KEEP_ALIVE_COMMENT)
             self._keep_open()
 
     def stream(self, events: AsyncGenerator[bytes, None], *, on_end: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from ..access.admission import SESSION_HEADER, Denied
 from ..access.sessions import Session
-from ..protocol import jsonrpc, versions
+from ..protocol import sse_events, versions
 from ..requests.responder import JSON, Headers, RequestHeaders
 from ..requests.router import Router
 from ..streams.replay import KEEP_ALIVE, Stream, events
@@ -39,7 +39,7 @@ class _Client:
     def put(self, message: bytes) -> bool:
         """Send a message; a client that reads nothing loses its stream."""
         try:
-            self.outgoing.put_nowait(b"event: message\ndata: " + jsonrpc.one_line(message) + b"\n\n")
+            self.outgoing.put_nowait(sse_events.message_event(message))
         except asyncio.QueueFull:
             return False
         return True
@@ -96,13 +96,13 @@ class HttpSse:
 
     async def _events(self, id: str, client: _Client) -> AsyncGenerator[bytes, None]:
         """The POST path, then every message: answers, and after initialize also what the session's servers send unasked."""
-        yield b"event: endpoint\ndata: /sse/messages?id=%b\n\n" % id.encode()
+        yield sse_events.named_event("endpoint", f"/sse/messages?id={id}")
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
                     event = await client.outgoing.get()
             except TimeoutError:
-                event = b": keep-alive\n\n"
+                event = sse_events.KEEP_ALIVE_COMMENT
             if event is None or client.outgoing.full():
                 return
             yield event
