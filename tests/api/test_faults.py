@@ -106,7 +106,7 @@ def test_o2_a_conflict_is_tried_again_without_a_flood_of_events(space: Space, pr
     assert len([e for e in space.get("events")["items"] if e["involvedObject"]["kind"] == "MCPGateway"]) <= 2
 
 
-def test_o3_a_watch_that_is_too_old_is_begun_anew(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o3_a_watch_with_an_expired_version_is_restarted(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
     gone = iter(range(20))
@@ -118,7 +118,7 @@ def test_o3_a_watch_that_is_too_old_is_begun_anew(space: Space, proxy: ApiProxy,
         eventually("it to be back", partial(another, space, "deployment", "demo-time", uid))
 
 
-def test_o4_it_waits_as_long_as_the_api_server_says(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o4_retry_after_is_respected(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     refused: list[float] = []
 
     def busy(request: Request) -> Answer | None:
@@ -146,7 +146,7 @@ def test_o5_server_errors_are_waited_out_and_others_go_on(space: Space, proxy: A
         eventually("the sick one", partial(settled, space, "sick"))
 
 
-def test_o6_an_api_server_that_never_answers_holds_nobody_for_long(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     hung: list[Request] = []
 
     def hang(request: Request) -> Answer | None:
@@ -164,7 +164,7 @@ def test_o6_an_api_server_that_never_answers_holds_nobody_for_long(space: Space,
         eventually("all objects", partial(settled, space), timeout=100)
 
 
-def test_o7_a_watch_that_falls_silent_is_noticed(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o7_a_silent_watch_is_detected(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
     proxy.speaking.clear()
@@ -175,7 +175,7 @@ def test_o7_a_watch_that_falls_silent_is_noticed(space: Space, proxy: ApiProxy, 
         eventually("the edit", partial(labelled, space, "demo", "silent"), timeout=30)
 
 
-def test_o8_an_api_server_that_goes_away_and_comes_back(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o8_gateways_converge_after_the_api_server_returns(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
     proxy.rule = lambda request: CUT
@@ -192,7 +192,7 @@ def lease_version(space: Space) -> int:
     return int(space.kubectl.get("lease", MANAGER, "-n", SYSTEM)["metadata"]["resourceVersion"])
 
 
-def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
+def test_o9_the_operator_restarts_after_etcd_is_restored_to_an_older_snapshot(tmp_path: Path) -> None:
     """What was made since is forgotten, what was there is left alone, and what is asked for from then on is done."""
     with operators.control_plane(tmp_path / "plane") as plane:
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path)
@@ -218,7 +218,7 @@ def test_o9_etcd_goes_back_to_an_older_snapshot(tmp_path: Path) -> None:
             assert {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name} == before
 
 
-def test_o12_deleted_while_its_children_are_being_made(space: Space, operator_log: Path, scale: Scale) -> None:
+def test_o12_a_gateway_deleted_while_its_children_are_created_leaves_none(space: Space, operator_log: Path, scale: Scale) -> None:
     for number in range(scale(20, 200)):
         space.apply(gateway(f"brief{number}"))
         if number % 3:
@@ -228,7 +228,7 @@ def test_o12_deleted_while_its_children_are_being_made(space: Space, operator_lo
         eventually("nothing to be left", lambda: space.owned() == {}, timeout=90)
 
 
-def test_o15_a_deleted_child_is_back_and_an_edit_undone(space: Space, operator_log: Path, scale: Scale) -> None:
+def test_o15_a_deleted_child_is_recreated_and_an_edit_is_undone(space: Space, operator_log: Path, scale: Scale) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
     for _ in range(scale(100, 1000)):
@@ -238,7 +238,7 @@ def test_o15_a_deleted_child_is_back_and_an_edit_undone(space: Space, operator_l
             eventually("it", partial(another, space, "service", "demo-time", old), every=0.02)
 
 
-def test_o20_the_crd_is_deleted_by_accident_and_comes_back(tmp_path: Path) -> None:
+def test_o20_gateways_work_after_the_crd_is_deleted_and_recreated(tmp_path: Path) -> None:
     """In a control plane of its own, because all gateways go with the CRD."""
     with operators.control_plane(tmp_path / "plane") as plane:
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path)
@@ -263,7 +263,7 @@ def _applied(space: Space, resource: dict[str, Any]) -> bool:
     return True
 
 
-def test_o25_a_right_that_is_taken_away_is_named(space: Space, plane: ControlPlane, operator_log: Path) -> None:
+def test_o25_a_revoked_permission_is_named_in_a_condition(space: Space, plane: ControlPlane, operator_log: Path) -> None:
     role = plane.kubectl.get("clusterrole", "mcpgateway")
     poorer = json.loads(json.dumps(role))
     for rule in poorer["rules"]:
@@ -287,7 +287,7 @@ def _replace(kubectl: Kubectl, document: dict[str, Any]) -> None:
     kubectl("replace", "-f", "-", stdin=json.dumps(document))
 
 
-def test_o26_a_terminating_namespace_gets_nothing_new_and_no_flood_of_errors(
+def test_o26_a_terminating_namespace_gets_no_new_objects_and_few_errors(
     plane: ControlPlane, proxy: ApiProxy, operator_log: Path
 ) -> None:
     plane.kubectl("create", "namespace", "ending")
@@ -306,7 +306,7 @@ def test_o26_a_terminating_namespace_gets_nothing_new_and_no_flood_of_errors(
     assert operator_log.read_text().count("will be retried") < 10
 
 
-def test_o28_a_poisoned_resource_is_tried_ever_more_rarely(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+def test_o28_a_failing_resource_is_retried_with_growing_delays(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
     proxy.rule = lambda request: Answer(500, "InternalError") if request.write and "/poison" in request.path else None
     space.apply(gateway("poison"))
     eventually("several attempts", lambda: operator_log.read_text().count("will be retried") >= 5)
@@ -318,7 +318,7 @@ def test_o28_a_poisoned_resource_is_tried_ever_more_rarely(space: Space, proxy: 
     assert len(stamps) < 12, stamps
 
 
-def test_o29_the_largest_resource_that_the_schema_allows(space: Space, operator_log: Path) -> None:
+def test_o29_the_largest_valid_resource_is_reconciled(space: Space, operator_log: Path) -> None:
     variables = [{"name": f"V{n}", "value": "x" * 200} for n in range(64)]
     space.apply(gateway("large", *[server(f"s{n:02}", env=variables) for n in range(64)]))
     with recovery("O29"):
@@ -371,5 +371,5 @@ def test_the_faults_are_in_the_manual() -> None:
     assert here <= named
 
 
-def test_the_operator_says_that_it_is_stuck_and_is_not_otherwise(operator_log: Path) -> None:
+def test_liveness_fails_only_while_the_queue_makes_no_progress(operator_log: Path) -> None:
     assert httpx2.get(operators.probes(operator_log)).status_code == 200

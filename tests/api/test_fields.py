@@ -52,7 +52,7 @@ class TestStorage:
         space.apply(gateway("demo", server("time"), server("memory", storage=list(self.FOLDERS))))
         eventually("no orphans", lambda: "orphanedClaims" not in space.get("mcpgateway", "demo")["status"])
 
-    def test_a_retained_claim_is_found_again_by_a_later_gateway(self, space: Space) -> None:
+    def test_a_retained_claim_is_adopted_by_a_later_gateway(self, space: Space) -> None:
         space.apply(gateway("demo", server("memory", storage=list(self.FOLDERS))))
         eventually("both claims", lambda: set(self.claims(space)) == {"owned", "kept"})
         kept = self.claims(space)["kept"]
@@ -65,7 +65,7 @@ class TestStorage:
         eventually("both claims again", lambda: set(self.claims(space)) == {"owned", "kept"})
         assert self.claims(space)["kept"]["uid"] == kept["uid"]
 
-    def test_somebody_elses_claim_of_that_name_is_not_used(self, space: Space) -> None:
+    def test_a_foreign_claim_of_the_same_name_is_not_used(self, space: Space) -> None:
         space.apply(gateway("demo", server("memory", storage=[self.FOLDERS[1]])))
         eventually("the claim", lambda: self.claims(space).get("kept"))
         name = self.claims(space)["kept"]["name"]
@@ -77,7 +77,7 @@ class TestStorage:
         assert f"PersistentVolumeClaim {name} already exists" in conflict["message"]
         there(space, "Deployment/demo-memory", "Deployment/demo")  # the rest goes on
 
-    def test_what_a_claim_cannot_become_is_said_in_the_api_servers_words(self, space: Space) -> None:
+    def test_a_refused_change_of_a_claim_is_reported_with_the_api_servers_message(self, space: Space) -> None:
         space.apply(gateway("demo", server("memory", storage=[{"mountPath": "/data", "size": "2Gi"}])))
         eventually("the claim", lambda: self.claims(space))
         space.apply(gateway("demo", server("memory", storage=[{"mountPath": "/data", "size": "1Gi"}])))
@@ -85,7 +85,7 @@ class TestStorage:
         assert "patch PersistentVolumeClaim demo-memory-" in refused["message"]
 
     @pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
-    def test_the_old_pod_goes_before_the_new_one_comes(self, space: Space, mode: str) -> None:
+    def test_the_old_pod_is_deleted_before_the_new_one_is_created(self, space: Space, mode: str) -> None:
         space.apply(gateway("demo", server("memory"), mode=mode))
         name = "demo" if mode == "Sidecar" else "demo-memory"
         eventually("the deployment", partial(space.find, "deployment", name))
@@ -101,7 +101,7 @@ class TestScale:
     def autoscaled(self, **more: Any) -> dict[str, Any]:
         return gateway("demo", server("time"), autoscaling={"maxReplicas": 9}, **more)
 
-    def test_autoscaling_begins_with_the_live_replicas_and_keeps_its_own(self, space: Space) -> None:
+    def test_autoscaling_starts_from_the_live_replicas_and_is_not_overwritten(self, space: Space) -> None:
         space.apply(gateway("demo", server("time"), replicas=4))
         eventually("four replicas", lambda: (space.find("deployment", "demo") or {"spec": {}})["spec"].get("replicas") == 4)
         space.apply(self.autoscaled(replicas=4))
@@ -122,7 +122,7 @@ class TestScale:
         space.apply(gateway("demo", server("time"), replicas=2))
         eventually("the number to be ours again", lambda: space.get("deployment", "demo")["spec"]["replicas"] == 2)
 
-    def test_a_server_of_its_own_scale(self, space: Space) -> None:
+    def test_a_server_is_scaled_independently(self, space: Space) -> None:
         space.apply(gateway("demo", server("time", autoscaling={"maxReplicas": 3}), server("git", replicas=2)))
         found = there(space, "HorizontalPodAutoscaler/demo-time", "Deployment/demo-git", "PodDisruptionBudget/demo-git")
         metric = found["HorizontalPodAutoscaler/demo-time"]["spec"]["metrics"][0]["containerResource"]
@@ -143,14 +143,14 @@ class TestExposure:
         config = json.loads(space.get("configmap", "demo-config")["data"]["config.json"])
         assert "lb.example.com" in config["allowedHosts"]
 
-    def test_an_ingress_comes_and_goes(self, space: Space) -> None:
+    def test_an_ingress_is_created_and_pruned(self, space: Space) -> None:
         space.apply(gateway("demo", server("time"), ingress={"host": "mcp.example.com", "tlsSecretName": "tls"}))
         eventually("the ingress", partial(space.find, "ingress", "demo"))
         eventually("the url", lambda: space.get("mcpgateway", "demo")["status"].get("url") == "https://mcp.example.com/mcp")
         space.apply(gateway("demo", server("time")))
         eventually("it to be unwanted", lambda: "svc" in space.get("mcpgateway", "demo")["status"]["url"])
 
-    def test_an_api_that_is_not_installed_is_said_and_used_as_soon_as_it_is(
+    def test_a_missing_api_is_reported_and_used_when_it_is_installed(
         self, space: Space, plane: ControlPlane, operator_log: Path
     ) -> None:
         routed = gateway(
@@ -179,9 +179,7 @@ class TestExposure:
         space.delete("httproutes.gateway.networking.k8s.io", "demo")
         eventually("the route to be back", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"), timeout=60)
 
-    def test_an_api_that_the_operator_may_not_use_is_said(
-        self, plane: ControlPlane, operator_kubeconfig: Path, tmp_path: Path
-    ) -> None:
+    def test_a_disabled_optional_api_is_reported(self, plane: ControlPlane, operator_kubeconfig: Path, tmp_path: Path) -> None:
         namespace = "no-options"
         operators.install_rights(plane.kubectl, "scope=Namespace", "crds.enabled=false", namespace=namespace)
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path, namespace=namespace)
@@ -193,7 +191,7 @@ class TestExposure:
             eventually("the rest", partial(space.find, "deployment", "other"))
 
 
-def test_without_network_policy_there_is_none(space: Space) -> None:
+def test_disabled_network_policies_are_not_created(space: Space) -> None:
     space.apply(gateway("demo", server("time")))
     there(space, "NetworkPolicy/demo", "NetworkPolicy/demo-time")
     space.apply(gateway("demo", server("time"), networkPolicy={"enabled": False}, podLabels={"x": "z"}))

@@ -75,7 +75,7 @@ def lua(value: Any) -> str:
 class TestHelm:
     """`helm install --wait`, whose kstatus is Flux's, too."""
 
-    def test_it_waits_until_the_gateway_is_ready(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
+    def test_helm_waits_until_the_gateway_is_ready(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="60s") as helm:
             with pytest.raises(subprocess.TimeoutExpired):
                 helm.wait(timeout=3)  # nobody has looked at it yet
@@ -85,7 +85,7 @@ class TestHelm:
             self.say(space, READY_STATUS)
             assert helm.wait(timeout=30) == 0
 
-    def test_it_fails_for_one_that_is_stalled(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
+    def test_helm_fails_for_a_stalled_gateway(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="8s") as helm:
             self.say(space, rejected())
             assert helm.wait(timeout=30) != 0

@@ -84,7 +84,7 @@ def test_pods_are_admitted_under_restricted(space: Space) -> None:
     assert not [e for e in space.get("events")["items"] if e["reason"] == "FailedCreate"]
 
 
-def test_an_unchanged_world_gets_no_write_not_even_from_a_new_operator(
+def test_an_unchanged_world_gets_no_write_from_a_restarted_operator(
     space: Space, operator_log: Path, proxy: ApiProxy, through: Path, tmp_path: Path
 ) -> None:
     stored = server("memory", storage=[{"mountPath": "/data", "size": "1Gi"}])
@@ -114,7 +114,7 @@ def test_drift_is_undone(space: Space) -> None:
     eventually("the label", lambda: space.get("service", "demo")["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo")
 
 
-def test_a_deleted_child_is_back(space: Space) -> None:
+def test_a_deleted_child_is_recreated(space: Space) -> None:
     space.apply(gateway())
     before = await_objects(space, "Deployment/demo-time", "Service/demo", "ConfigMap/demo-config", "NetworkPolicy/demo-time")
     for kind, name in (
@@ -133,7 +133,7 @@ def test_a_deleted_child_is_back(space: Space) -> None:
         eventually(f"{kind} {name} to be back", back)
 
 
-def test_an_object_of_somebody_else_is_never_taken_over(space: Space) -> None:
+def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo-config"}, "data": {"precious": "yes"}}
     space.apply(mine)
     space.apply(gateway())
@@ -150,7 +150,7 @@ def test_an_object_of_somebody_else_is_never_taken_over(space: Space) -> None:
     await_objects(space, "Deployment/demo")
 
 
-def test_what_is_no_longer_wanted_goes_once_the_rollout_is_complete(space: Space, plane: ControlPlane) -> None:
+def test_removed_objects_are_pruned_after_the_rollout(space: Space, plane: ControlPlane) -> None:
     space.apply(gateway("demo", server("time"), server("git")))
     await_objects(space, "Deployment/demo-git", "Deployment/demo")
     space.apply(gateway("demo", server("time")))
@@ -190,7 +190,7 @@ def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: Contro
     await_objects(space, "Deployment/demo-time")
 
 
-def test_deleting_leaves_nothing_behind(space: Space) -> None:
+def test_deletion_leaves_no_object(space: Space) -> None:
     space.apply(gateway())
     await_objects(space, "Deployment/demo", "Service/demo")
     space.delete("mcpgateway", "demo")
@@ -198,7 +198,7 @@ def test_deleting_leaves_nothing_behind(space: Space) -> None:
     assert space.find("mcpgateway", "demo") is None
 
 
-def test_made_again_under_the_same_name_it_waits_for_the_old_objects(space: Space) -> None:
+def test_a_recreated_gateway_waits_for_the_garbage_collection_of_the_old_objects(space: Space) -> None:
     space.apply(gateway())
     await_objects(space, "Deployment/demo")
     first = space.get("mcpgateway", "demo")["metadata"]["uid"]
@@ -223,7 +223,7 @@ def test_there_is_no_finalizer_and_no_annotation_on_the_resource(space: Space) -
     assert "annotations" not in metadata
 
 
-def test_a_disabled_server_is_as_if_absent(space: Space) -> None:
+def test_a_disabled_server_is_not_rendered(space: Space) -> None:
     space.apply(gateway("demo", server("time"), server("git", state="Disabled")))
     await_objects(space, "Deployment/demo")
     assert "Deployment/demo-git" not in space.owned()
@@ -231,7 +231,7 @@ def test_a_disabled_server_is_as_if_absent(space: Space) -> None:
     assert space.get("mcpgateway", "demo")["status"]["readyServers"] == "0/1"
 
 
-def test_a_paused_gateway_is_left_alone_but_for_its_status(space: Space) -> None:
+def test_only_the_status_of_a_paused_gateway_is_written(space: Space) -> None:
     space.apply(gateway("demo", server("time"), paused=True))
     space.await_condition("demo", "Programmed", "False", "Paused")
     assert space.owned() == {}
@@ -250,7 +250,7 @@ def test_a_paused_gateway_is_left_alone_but_for_its_status(space: Space) -> None
     eventually("the deleted one to be back", lambda: space.find("deployment", "demo-time") is not None)
 
 
-def test_every_pod_is_scheduled_and_labelled_as_the_resource_says(space: Space) -> None:
+def test_every_pod_has_the_labels_and_scheduling_of_the_spec(space: Space) -> None:
     toleration = {"key": "dedicated", "operator": "Equal", "value": "mcp", "effect": "NoSchedule"}
     said = {
         "nodeSelector": {"disk": "ssd"},
@@ -269,12 +269,12 @@ def test_every_pod_is_scheduled_and_labelled_as_the_resource_says(space: Space) 
         assert "team" not in space.get("deployment", name)["spec"]["selector"]["matchLabels"]
 
 
-def test_scaled_to_zero_is_said(space: Space) -> None:
+def test_scaled_to_zero_is_a_reason_of_ready(space: Space) -> None:
     space.apply(gateway(replicas=0))
     space.await_condition("demo", "Ready", "False", "ScaledToZero")
 
 
-def test_pods_that_admission_refuses_are_explained(space: Space) -> None:
+def test_pods_refused_by_admission_are_explained_in_the_status(space: Space) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     space.apply(quota)
     eventually("the quota to count", lambda: space.get("resourcequota", "none").get("status", {}).get("hard"))
@@ -315,7 +315,7 @@ class TestRights:
             ("list", "nodes"),
         ],
     )
-    def test_it_may_not(self, plane: ControlPlane, verb: str, resource: str) -> None:
+    def test_the_operator_may_not(self, plane: ControlPlane, verb: str, resource: str) -> None:
         assert not self.can(plane, verb, resource)
 
     def test_few_rules_are_enough(self) -> None:
@@ -343,10 +343,10 @@ class TestWhileTheOperatorIsDown:
         await_objects(space, "Deployment/demo")
         return space
 
-    def test_nothing_holds_the_resource(self, made: Space) -> None:
+    def test_the_resource_is_deleted(self, made: Space) -> None:
         made.kubectl("-n", made.name, "delete", "mcpgateway", "demo", "--timeout=20s")
 
-    def test_nothing_holds_the_namespace(self, made: Space) -> None:
+    def test_the_namespace_is_deleted(self, made: Space) -> None:
         made.kubectl("delete", "namespace", made.name, "--timeout=60s")
         with pytest.raises(KubectlError, match="not found"):
             made.kubectl("get", "namespace", made.name)

@@ -79,7 +79,7 @@ class TestForeignAdditions:
         edit(space, addition)
         eventually("the previous spec", lambda: space.get("deployment", "demo-time")["spec"] == before)
 
-    def test_a_restart_by_kubectl_is_left_alone(self, space: Space) -> None:
+    def test_kubectl_rollout_restart_is_not_undone(self, space: Space) -> None:
         space.apply(gateway())
         eventually("the deployment", partial(space.find, "deployment", "demo-time"))
         space.kubectl("-n", space.name, "rollout", "restart", "deployment/demo-time")
@@ -87,7 +87,7 @@ class TestForeignAdditions:
         eventually("the addition to go", lambda: "LD_PRELOAD" not in json.dumps(template(space)))
         assert "kubectl.kubernetes.io/restartedAt" in template(space)["metadata"]["annotations"]
 
-    def test_who_adds_it_again_and_again_is_named(self, space: Space) -> None:
+    def test_a_manager_that_adds_a_field_repeatedly_is_named(self, space: Space) -> None:
         space.apply(gateway())
         eventually("the deployment", partial(space.find, "deployment", "demo-time"))
         for _ in range(3):
@@ -115,7 +115,7 @@ class TestLease:
     def renewed_since(self, plane: ControlPlane, before: str) -> bool:
         return self.renewed(plane) != before
 
-    def test_a_second_operator_waits_and_goes_on_at_once(
+    def test_a_second_operator_takes_over_when_the_lease_is_released(
         self, plane: ControlPlane, space: Space, operator_kubeconfig: Path, tmp_path: Path
     ) -> None:
         with self.operator(operator_kubeconfig, tmp_path) as first:
@@ -150,7 +150,7 @@ class TestLease:
                 space.apply(gateway())
                 eventually("the other one's work", partial(space.find, "deployment", "demo"))
 
-    def test_o11_a_foreign_peering_of_kopfs_is_nothing_to_us(
+    def test_o11_kopf_peering_objects_are_ignored(
         self, plane: ControlPlane, space: Space, operator_kubeconfig: Path, tmp_path: Path
     ) -> None:
         plane.kubectl.apply(PEERINGS)
@@ -161,7 +161,7 @@ class TestLease:
             space.apply(gateway())
             eventually("our work", partial(space.find, "deployment", "demo"))
 
-    def test_who_loses_the_lease_acts_no_more_and_waits(
+    def test_an_operator_that_loses_the_lease_stops_and_waits(
         self, plane: ControlPlane, space: Space, operator_kubeconfig: Path, tmp_path: Path
     ) -> None:
         with self.operator(operator_kubeconfig, tmp_path) as log:
@@ -200,7 +200,7 @@ def test_the_operator_is_ready_when_it_can_act(space: Space, operator_log: Path)
     eventually("it to be ready", partial(operators.ready, operator_log))
 
 
-def test_a_world_at_rest_is_left_alone(space: Space, operator_log: Path, scale: Scale) -> None:
+def test_an_unchanged_world_gets_no_write_for_minutes(space: Space, operator_log: Path, scale: Scale) -> None:
     """No write for ten minutes in `make soak`, and for a while in `make test`; also none while events of others pass by."""
     space.apply(gateway())
     space.await_condition("demo", "Ready", "False", "GatewayNotReady")
@@ -224,7 +224,7 @@ def _versions(space: Space) -> dict[str, str]:
     return {f"{i['kind']}/{i['metadata']['name']}": i["metadata"]["resourceVersion"] for i in space.get(kinds)["items"]}
 
 
-def test_the_operator_counts_what_it_does(space: Space, operator_log: Path) -> None:
+def test_the_operator_exports_metrics(space: Space, operator_log: Path) -> None:
     space.apply(gateway())
     space.await_condition("demo", "Ready", "False", "GatewayNotReady")
 

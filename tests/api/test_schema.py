@@ -28,7 +28,7 @@ def test_every_sample_is_accepted(space: Space, sample: Any) -> None:
         )
 
 
-def test_explain_is_the_manual(space: Space) -> None:
+def test_kubectl_explain_shows_the_descriptions(space: Space) -> None:
     assert "Which process serves a call." in space.kubectl("explain", "mcpgateway.spec.servers.isolation")
 
 

@@ -153,7 +153,7 @@ def test_edits_of_the_file_are_followed_and_mistakes_change_nothing(stack: ExitS
     file.write_text(yaml.safe_dump(resource("a", "b")))
     until("the second server", lambda: "b  ready: 16 tools" in running.log)
     file.write_text("spec: [")
-    until("the complaint", lambda: "cannot be used, so nothing changes" in running.log)
+    until("the message", lambda: "not reloaded, the previous configuration stays in use" in running.log)
     assert running.process.poll() is None
     assert running.interrupt() == 0
 

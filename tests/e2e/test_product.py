@@ -382,7 +382,7 @@ def test_all_pods_are_restricted_and_nobody_has_a_service_account_token(space: S
         assert not [source for source in sources if "serviceAccountToken" in source]
 
 
-def test_deleting_leaves_nothing_behind(space: Space) -> None:
+def test_deletion_leaves_no_object(space: Space) -> None:
     names = [item["metadata"]["name"] for item in space.get("mcpgateways")["items"]]
     assert names
     space.delete("mcpgateways", "--all")

@@ -147,7 +147,7 @@ def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: Spec) -> 
 
 @slow
 @given(specs())
-def test_every_claim_that_is_mounted_is_made_or_named_by_the_user(spec: Spec) -> None:
+def test_every_mounted_claim_is_rendered_or_named_in_the_spec(spec: Spec) -> None:
     objects = render(spec, CONTEXT).objects
     known = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
     known |= {folder.claim_name for server in spec.servers for folder in server.storage if folder.claim_name}

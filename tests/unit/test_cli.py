@@ -126,7 +126,7 @@ def test_the_console_script_answers_as_the_command_in_this_process_does(tmp_path
 
 
 @pytest.mark.parametrize(("resource", "message"), WRONG)
-def test_what_the_api_server_refuses_is_refused_here_too(tmp_path: Path, resource: dict[str, Any], message: str) -> None:
+def test_validate_refuses_what_the_api_server_refuses(tmp_path: Path, resource: dict[str, Any], message: str) -> None:
     """By the very rules of the schema: `tests/api/test_schema.py` has the same table."""
     with pytest.raises(BadInputError) as caught:
         read([write(tmp_path, resource)])
@@ -134,7 +134,7 @@ def test_what_the_api_server_refuses_is_refused_here_too(tmp_path: Path, resourc
         assert message in str(caught.value)
 
 
-def test_a_resource_that_breaks_several_rules_hears_of_each(tmp_path: Path) -> None:
+def test_every_violated_rule_is_reported(tmp_path: Path) -> None:
     wrong = changed(auth={}, servers=[{"name": "keys", "image": "i", "url": "https://example.com", "command": ["x"]}])
     with pytest.raises(BadInputError) as caught:
         read([write(tmp_path, wrong)])

@@ -46,17 +46,17 @@ def in_containers(**container: Any) -> dict[str, Any]:
     return {"f:spec": {"f:template": {"f:spec": {"f:containers": container}}}}
 
 
-def test_what_is_in_place_is_known_without_having_applied_it() -> None:
+def test_an_unchanged_object_is_recognized_after_a_restart() -> None:
     assert child_state.owned(live()).applied == child_state.wanted_digest(MANIFEST)
 
 
-def test_a_value_that_was_taken_from_us_is_not_in_place() -> None:
+def test_a_field_owned_by_another_manager_is_applied_again() -> None:
     body = copy.deepcopy(live())
     del body["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"]["f:a"]
     assert child_state.owned(body).applied != child_state.wanted_digest(MANIFEST)
 
 
-def test_an_addition_means_that_it_is_not_in_place() -> None:
+def test_an_object_with_a_foreign_addition_is_applied_again() -> None:
     fields = in_containers(**{'k:{"name":"c"}': {"f:stdin": {}}})
     container = {"name": "c", "stdin": True}
     body = live(("kubectl", fields), containers=[container])
@@ -72,7 +72,7 @@ def test_items_of_lists_are_removed_from_the_end() -> None:
     assert drift.removal(body, found)[0] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
 
 
-def test_a_restart_and_an_autoscaler_are_left_alone() -> None:
+def test_a_restart_annotation_and_an_autoscaler_are_tolerated() -> None:
     restarted: dict[str, Any] = {
         "f:metadata": {"f:annotations": {".": {}, "f:kubectl.kubernetes.io/restartedAt": {}, "f:x/y": {}}}
     }
@@ -81,12 +81,12 @@ def test_a_restart_and_an_autoscaler_are_left_alone() -> None:
     assert [addition.path for addition in drift.additions(body)] == ["/spec/template/metadata/annotations/x~1y"]
 
 
-def test_what_webhooks_add_to_our_own_requests_is_left_alone() -> None:
+def test_additions_of_webhooks_are_tolerated() -> None:
     body = live((MANAGER, in_containers(**{'k:{"name":"istio"}': {".": {}, "f:name": {}}})), containers=[{"name": "istio"}])
     assert drift.additions(body) == []
 
 
-def test_a_subresource_is_not_the_object() -> None:
+def test_fields_of_a_subresource_are_ignored() -> None:
     body = live()
     body["metadata"]["managedFields"].append(
         {"manager": "c", "operation": "Update", "subresource": "status", "fieldsV1": {"f:spec": {"f:paused": {}}}}

@@ -26,7 +26,7 @@ def resource(group: str, version: str, plural: str) -> kopf.Resource:
         ("gateway.networking.k8s.io", "v1", "httproutes"),
     ],
 )
-def test_only_our_own_objects_are_listed_into_memory(watched: tuple[str, str, str]) -> None:
+def test_only_managed_objects_are_watched(watched: tuple[str, str, str]) -> None:
     found = watches.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
     assert found == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
 
@@ -36,7 +36,7 @@ def test_gateways_are_watched_whole() -> None:
     assert watches.settings(kinds.CHILDREN).watching.label_selectors.collect(watched) == []
 
 
-def test_nothing_of_kopfs_own_is_written() -> None:
+def test_kopf_writes_nothing() -> None:
     chosen = watches.settings(kinds.CHILDREN)
     assert (chosen.posting.enabled, chosen.peering.standalone, chosen.scanning.disabled) == (False, True, True)
     assert chosen.persistence.finalizer.startswith("mcpgateway.dev/")

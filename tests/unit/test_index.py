@@ -19,14 +19,14 @@ def test_the_newest_value_of_an_object_counts() -> None:
     assert [found.name for found in index.children(A)] == ["new"]
 
 
-def test_an_object_that_goes_over_to_another_gateway_is_only_there() -> None:
+def test_an_object_that_changes_its_gateway_is_stored_once() -> None:
     index = Index()
     index.put_child(A, child("1"))
     index.put_child(B, child("1"))
     assert (list(index.children(A)), [found.uid for found in index.children(B)]) == ([], ["1"])
 
 
-def test_who_is_gone_is_not_known_any_more_and_says_whose_it_was() -> None:
+def test_dropping_an_object_returns_its_gateway() -> None:
     index = Index()
     index.add("Service", "1")
     index.add("Service", "2")  # of no gateway

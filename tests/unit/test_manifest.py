@@ -28,17 +28,17 @@ def test_golden_manifests_are_read_in_the_same_way(file: Path) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
-def test_what_templates_may_be_given_comes_back(values: dict[str, Any]) -> None:
+def test_encoded_values_are_read_back_unchanged(values: dict[str, Any]) -> None:
     text = f"spec: {encode(values)}\n"
     assert yaml_text.load(text) == yaml.safe_load(text) == {"spec": values}
 
 
 @pytest.mark.parametrize("text", ["mode: 0644", "on: yes", "when: 2026-11-27", "a: !!binary aGk=", "<<: {a: 1}", ""])
-def test_what_templates_may_not_contain_is_an_error(text: str) -> None:
+def test_unsupported_yaml_is_an_error(text: str) -> None:
     with pytest.raises((KeyError, ValueError)):
         yaml_text.load(text)
 
 
-def test_what_is_no_yaml_is_an_error() -> None:
+def test_invalid_yaml_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError):
         yaml_text.load("a: [")

@@ -28,7 +28,7 @@ SETTLED = {
 EXISTING = {("ConfigMap", "c"): child("ConfigMap", "c"), ("Deployment", "d"): child("Deployment", "d")}
 
 
-def test_nothing_to_do_in_an_unchanged_world() -> None:
+def test_an_unchanged_world_has_an_empty_plan() -> None:
     done = plan([CONFIG, DEPLOYMENT], EXISTING, applied=SETTLED, owner=UID, rolled_out=True)
     assert (done.apply, done.prune, done.waiting) == ((), (), ())
 
@@ -40,12 +40,12 @@ def test_missing_drifted_and_changed_objects_are_applied_in_order() -> None:
     assert plan([CONFIG], {}, applied=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
 
 
-def test_an_object_of_an_older_gateway_of_that_name_is_not_in_place() -> None:
+def test_an_object_of_an_older_gateway_of_the_same_name_is_applied() -> None:
     existing = {("ConfigMap", "c"): child("ConfigMap", "c", owner="older")}
     assert plan([CONFIG], existing, applied=SETTLED, owner=UID, rolled_out=True).apply == (CONFIG,)
 
 
-def test_what_is_no_longer_wanted_is_pruned_only_after_the_rollout() -> None:
+def test_surplus_objects_are_pruned_only_after_the_rollout() -> None:
     surplus = {**EXISTING, ("Deployment", "old"): child("Deployment", "old")}
     rolling = plan([CONFIG, DEPLOYMENT], surplus, applied=SETTLED, owner=UID, rolled_out=False)
     assert (rolling.prune, [c.name for c in rolling.waiting]) == ((), ["old"])
@@ -55,19 +55,19 @@ def test_what_is_no_longer_wanted_is_pruned_only_after_the_rollout() -> None:
     assert [c.name for c in rolled.prune] == ["old"]
 
 
-def test_what_another_gateway_owns_is_never_pruned() -> None:
+def test_objects_of_another_gateway_are_never_pruned() -> None:
     foreign = {**EXISTING, ("ConfigMap", "x"): child("ConfigMap", "x", owner="someone")}
     assert plan([CONFIG, DEPLOYMENT], foreign, applied=SETTLED, owner=UID, rolled_out=True).prune == ()
 
 
-def test_a_claim_is_never_pruned_but_told_as_an_orphan() -> None:
+def test_a_claim_is_never_pruned_but_listed_as_an_orphan() -> None:
     left = {**EXISTING, ("PersistentVolumeClaim", "old"): child("PersistentVolumeClaim", "old")}
     done = plan([CONFIG, DEPLOYMENT], left, applied=SETTLED, owner=UID, rolled_out=True)
     assert (done.prune, done.waiting) == ((), ())
     assert orphans([CONFIG, DEPLOYMENT], left) == ("old",)
 
 
-def test_a_claim_that_outlives_its_gateway_has_no_owner() -> None:
+def test_a_retained_claim_has_no_owner() -> None:
     claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": {}}
     key = ("PersistentVolumeClaim", "p")
     settled = {key: Applied(child_state.digest(claim), "live")}
@@ -94,7 +94,7 @@ def test_the_newest_ready_pod_comes_first() -> None:
     assert addresses([POD, newer], 4444) == {"time": ("198.18.0.10:4444", "198.18.0.9:4444")}
 
 
-def test_a_pod_that_is_not_ready_is_asked_only_if_none_is() -> None:
+def test_unready_pods_have_an_address_only_while_none_is_ready() -> None:
     starting = replace(POD, name="p2", ip="198.18.0.10", ready=False)
     assert addresses([POD, starting], 4444) == {"time": ("198.18.0.9:4444",)}
     assert addresses([starting], 4444) == {"time": ("198.18.0.10:4444",)}

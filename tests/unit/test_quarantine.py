@@ -34,15 +34,15 @@ def held(
     return image_pull_quarantine.held_back(spec(mode, image), pods=pods, status=status or {}, generation=generation, now=now)
 
 
-def test_a_server_whose_image_cannot_be_had_is_held_back() -> None:
+def test_a_server_whose_image_cannot_be_pulled_is_quarantined() -> None:
     assert held(pods=[pod()]) == {"git": image_pull_quarantine.Held("ErrImagePull", "no such image", "2026-11-23T12:00:00Z")}
 
 
-def test_a_server_that_merely_crashes_is_not() -> None:
+def test_a_crashing_server_is_not_quarantined() -> None:
     assert held(pods=[pod("CrashLoopBackOff")]) == {}
 
 
-def test_in_multi_pod_mode_nobody_is_held_back() -> None:
+def test_multi_pod_mode_has_no_quarantine() -> None:
     assert held(mode="MultiPod", pods=[pod()]) == {}
 
 
@@ -62,16 +62,16 @@ STATUS = {
 }
 
 
-def test_status_remembers_until_the_retry_is_due() -> None:
+def test_the_stored_status_keeps_the_quarantine_until_the_retry() -> None:
     assert "git" in held(pods=[], status=STATUS, now=NOW + timedelta(minutes=4))
     assert held(pods=[], status=STATUS, now=NOW + timedelta(minutes=5)) == {}
 
 
-def test_an_edit_of_the_spec_is_a_reason_to_try_again() -> None:
+def test_an_edit_of_the_spec_ends_the_quarantine() -> None:
     assert held(pods=[], status=STATUS, generation=2) == {}
 
 
-def test_the_retry_has_a_time() -> None:
+def test_the_retry_is_scheduled() -> None:
     known = held(pods=[pod()])
     assert image_pull_quarantine.retry_in(known, NOW + timedelta(minutes=4)) == 60.0
     assert image_pull_quarantine.retry_in({}, NOW) is None

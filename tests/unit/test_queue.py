@@ -46,7 +46,7 @@ class Recorder:
         return [key for key, _ in self.calls]
 
 
-async def test_a_key_is_worked_on_once_however_often_it_is_added() -> None:
+async def test_a_key_added_several_times_is_processed_once() -> None:
     recorder = Recorder()
     for _ in range(5):
         recorder.queue.add("a")
@@ -55,7 +55,7 @@ async def test_a_key_is_worked_on_once_however_often_it_is_added() -> None:
     assert recorder.keys == ["a", "b"]
 
 
-async def test_a_key_added_while_it_is_worked_on_comes_again_and_never_beside_itself() -> None:
+async def test_a_key_added_while_it_is_processed_is_processed_again_afterwards() -> None:
     active: list[str] = []
 
     async def work(key: str) -> None:
@@ -72,7 +72,7 @@ async def test_a_key_added_while_it_is_worked_on_comes_again_and_never_beside_it
     assert recorder.keys == ["a", "a"]
 
 
-async def test_failures_are_retried_with_growing_delay_and_do_not_hold_up_others() -> None:
+async def test_failures_are_retried_with_growing_delays_and_block_no_other_key() -> None:
     async def work(key: str) -> None:
         if key == "bad":
             raise RuntimeError("no")
@@ -90,7 +90,7 @@ async def test_failures_are_retried_with_growing_delay_and_do_not_hold_up_others
     assert recorder.errors[0] == "no"
 
 
-async def test_work_may_ask_to_be_called_again() -> None:
+async def test_the_returned_delay_schedules_the_next_call() -> None:
     async def work(key: str) -> float | None:
         return 5.0 if len(recorder.calls) < 3 else None
 
@@ -100,7 +100,7 @@ async def test_work_may_ask_to_be_called_again() -> None:
     assert [round(time - recorder.calls[0][1]) for _, time in recorder.calls] == [0, 5, 10]
 
 
-async def test_the_earliest_wish_wins_and_a_forgotten_key_stays_away() -> None:
+async def test_the_earliest_delay_counts_and_a_forgotten_key_is_not_processed() -> None:
     recorder = Recorder()
     recorder.queue.add_after("a", 50)
     recorder.queue.add_after("a", 2)
@@ -110,7 +110,7 @@ async def test_the_earliest_wish_wins_and_a_forgotten_key_stays_away() -> None:
     assert recorder.keys == ["a"]
 
 
-async def test_cancelling_leaves_no_key_half_worked_on() -> None:
+async def test_cancellation_ends_the_work_in_progress() -> None:
     async def work(key: str) -> None:
         await asyncio.sleep(100)
 
@@ -120,7 +120,7 @@ async def test_cancelling_leaves_no_key_half_worked_on() -> None:
     assert recorder.queue.age() == 0.0
 
 
-async def test_a_key_that_is_to_be_left_alone_waits_whoever_adds_it() -> None:
+async def test_retry_after_delays_a_key_that_is_added_meanwhile() -> None:
     class BusyError(Exception):
         retry_after = 5.0
 

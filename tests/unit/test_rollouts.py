@@ -34,13 +34,13 @@ def world() -> World:
     return World()
 
 
-def test_so_many_at_once_and_the_others_wait(world: World) -> None:
+def test_a_limited_number_rolls_at_once_and_the_others_wait(world: World) -> None:
     assert [world.ask(key) for key in keys] == ["", "", "RolloutQueued", "RolloutQueued", "RolloutQueued"]
     assert world.ask(A) == "", "its turn lasts until it is well"
     assert world.woken == []
 
 
-def test_who_is_well_again_gives_its_turn_to_who_waits_longest(world: World) -> None:
+def test_a_ready_gateway_passes_its_turn_to_the_longest_waiting(world: World) -> None:
     for key in keys:
         world.ask(key)
     assert world.seen(A) is None
@@ -48,20 +48,20 @@ def test_who_is_well_again_gives_its_turn_to_who_waits_longest(world: World) -> 
     assert (world.ask(C), world.ask(D)) == ("", "RolloutQueued")
 
 
-def test_who_is_not_well_yet_keeps_its_turn_and_is_looked_at_again_in_time(world: World) -> None:
+def test_an_unready_gateway_keeps_its_turn_until_the_deadline(world: World) -> None:
     world.ask(A)
     assert world.seen(A, ready=False, now=NOW + timedelta(seconds=60)) == DEADLINE.total_seconds() - 60
     assert world.seen(A, programmed=False) == DEADLINE.total_seconds()
 
 
-def test_a_deleted_one_gives_its_turn_away(world: World) -> None:
+def test_a_deleted_gateway_passes_its_turn_on(world: World) -> None:
     for key in (A, B, C):
         world.ask(key)
     world.rollouts.forget(A)
     assert world.woken == [C]
 
 
-def test_a_turn_that_nobody_takes_goes_to_the_next(world: World) -> None:
+def test_an_unused_turn_goes_to_the_next_gateway(world: World) -> None:
     for key in (A, B, C, D):
         world.ask(key)
     world.seen(A)  # wakes C, whose resource was edited meanwhile: it does not ask again
@@ -75,7 +75,7 @@ def fail(world: World, *failing: Key, was_ready: bool = True) -> None:
         world.seen(key, ready=False, now=LATE)
 
 
-def test_three_failures_in_a_row_stop_it_and_all_that_wait_are_told(world: World) -> None:
+def test_three_failures_in_a_row_halt_the_rollout_and_wake_the_waiting_gateways(world: World) -> None:
     fail(world, A, B)
     for key in (C, D, E):
         world.ask(key)
@@ -87,7 +87,7 @@ def test_three_failures_in_a_row_stop_it_and_all_that_wait_are_told(world: World
     assert "left gateways unready: space/a, space/b, space/c; repair them, or go back to the previous version" in found.message
 
 
-def test_a_success_between_failures_lets_it_go_on(world: World) -> None:
+def test_a_success_between_failures_resets_their_count(world: World) -> None:
     fail(world, A, B)
     world.ask(D)
     world.seen(D)
@@ -95,18 +95,18 @@ def test_a_success_between_failures_lets_it_go_on(world: World) -> None:
     assert world.ask(E) == ""
 
 
-def test_one_that_was_not_ready_before_proves_nothing(world: World) -> None:
+def test_a_gateway_that_was_not_ready_before_does_not_count_as_a_failure(world: World) -> None:
     fail(world, A, B, C, was_ready=False)
     assert world.ask(D) == ""
     world.ask(E, ready=False)
     assert world.seen(E, ready=False) is None, "its objects are in place: no more can be asked of it"
 
 
-@pytest.mark.parametrize("how", ["mended", "deleted"])
-def test_it_goes_on_once_one_of_the_failed_is_mended_or_gone(world: World, how: str) -> None:
+@pytest.mark.parametrize("how", ["repaired", "deleted"])
+def test_the_rollout_resumes_when_a_failed_gateway_is_repaired_or_deleted(world: World, how: str) -> None:
     fail(world, A, B, C)
     assert world.ask(D) == "RolloutHalted"
-    if how == "mended":
+    if how == "repaired":
         world.seen(B)
     else:
         world.rollouts.forget(B)

@@ -91,7 +91,7 @@ def with_report(**changes: Any) -> Observation:
         (with_report(servers=[row("time")]), ("False", "ServerNotReady")),
     ],
 )
-def test_ready_says_what_is_in_the_way(seen: Observation, expected: tuple[str, str]) -> None:
+def test_ready_names_the_first_problem(seen: Observation, expected: tuple[str, str]) -> None:
     assert condition(seen, "Ready")[:2] == expected
 
 
@@ -107,7 +107,7 @@ def test_a_missing_reference_is_a_condition_of_its_own() -> None:
     assert condition(seen, "ResolvedRefs") == ("False", "MissingReference", "server git: not there: secrets/s/k")
 
 
-def test_the_kubelets_word_counts_when_the_gateway_only_knows_silence() -> None:
+def test_the_kubelets_reason_replaces_no_address() -> None:
     broken = pod(
         "s1",
         component="server",
@@ -127,7 +127,7 @@ def test_a_quarantined_server_keeps_its_reason_and_time() -> None:
     assert git["lastError"] == {"reason": "ErrImagePull", "message": "no such image", "time": "2026-11-23T11:59:00Z"}
 
 
-def test_times_change_only_with_what_they_are_about() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = built(READY)
     later = built(with_report(servers=[row("time"), row("git", "Failed")]), first, "2026-11-23T13:00:00Z")
     times = {c["type"]: c["lastTransitionTime"] for c in later["conditions"]}
@@ -147,13 +147,13 @@ def test_a_failure_to_apply_stalls() -> None:
     assert condition(seen, "Stalled")[0] == "True"
 
 
-def test_more_processes_alone_are_not_worth_a_write() -> None:
+def test_a_changed_number_of_processes_alone_is_not_written() -> None:
     before, after = built(READY), built(with_report(servers=[row("time", processes=9), row("git")]))
     assert before != after
     assert server_status.significant(before) == server_status.significant(after)
 
 
-def test_several_replicas_are_said_to_be_sticky() -> None:
+def test_accepted_mentions_session_affinity_of_several_replicas() -> None:
     assert condition(READY, "Accepted")[2] == "the spec is valid"
     several = replace(READY, spec=SPEC.model_copy(update={"replicas": 2}))
     assert "sessionAffinity: ClientIP" in condition(several, "Accepted")[2]
@@ -179,7 +179,7 @@ class TestPinning:
     def error(self, written: dict[str, Any]) -> dict[str, Any]:
         return next((s.get("lastError", {}) for s in written["servers"] if s["name"] == "time"), {})
 
-    def test_a_change_is_told_until_it_is_approved(self) -> None:
+    def test_changed_tools_are_reported_until_they_are_approved(self) -> None:
         first = built(self.seen("Warn", "sha256:a"))
         assert self.error(first) == {}
         second = built(self.seen("Warn", "sha256:b"), first)
@@ -191,24 +191,24 @@ class TestPinning:
         assert events.transitions(second, third) == []
         assert self.error(built(self.seen("Warn", "sha256:b", time="sha256:b"), third)) == {}
 
-    def test_a_change_while_the_server_was_away_is_told(self) -> None:
+    def test_tools_changed_while_the_server_was_away_are_reported(self) -> None:
         first = built(self.seen("Warn", "sha256:a"))
         away = built(self.seen("Warn", "", state="Failed"), first)
         assert self.error(built(self.seen("Warn", "sha256:b"), away))["reason"] == "ToolsChanged"
 
-    def test_what_is_not_approved_is_not_ready_and_says_how_to_approve_it(self) -> None:
+    def test_unapproved_tools_are_not_ready_and_the_message_has_the_command(self) -> None:
         pending = self.seen("Enforce", "sha256:a", state="Pending")
         assert condition(pending, "Ready")[1] == "ServerNotReady"
         command = "kubectl -n ns annotate mcpgateway gw --overwrite tools.mcpgateway.dev/time=sha256:a"
         assert condition(pending, "Ready")[2].endswith(command)
         assert condition(self.seen("Enforce", "sha256:a", time="sha256:a"), "Ready")[1] == "ServersReady"
 
-    def test_nobody_is_bothered_without_it(self) -> None:
+    def test_changed_tools_are_not_reported_while_pinning_is_off(self) -> None:
         first = built(self.seen("Off", "sha256:a"))
         assert self.error(built(self.seen("Off", "sha256:b"), first)) == {}
 
 
-def test_an_optional_server_does_not_count_but_is_told() -> None:
+def test_an_absent_optional_server_is_mentioned_in_a_true_ready() -> None:
     servers = tuple(s.model_copy(update={"optional": s.name == "git"}) for s in SPEC.servers)
     seen = replace(with_report(servers=[row("time"), row("git", "Failed")]), spec=SPEC.model_copy(update={"servers": servers}))
     assert condition(seen, "Ready") == ("True", "ServersReady", "1 servers answer with 4 tools; optional server git is Failed")
@@ -228,19 +228,19 @@ def test_an_optional_server_does_not_count_but_is_told() -> None:
         ({"httpRoute": {"parentRefs": [{"name": "g"}]}}, "http://[2001:db8::1]:8811/mcp"),
     ],
 )
-def test_the_url_is_where_clients_come_from(spec: dict[str, Any], url: str) -> None:
+def test_the_url_is_that_of_the_route_ingress_or_load_balancer(spec: dict[str, Any], url: str) -> None:
     raw = SPEC.model_dump(by_alias=True, exclude_none=True) | spec
     service = Owned("Service", "gw", "u", "owner", "d", hosts=("2001:db8::1",))
     assert built(replace(READY, spec=parse_spec(raw), service=service))["url"] == url
 
 
-class TestWhatHasBeenJudged:
+class TestAccepted:
     """A new operator need not judge again what one of its own version has accepted."""
 
     def resource(self, **known: Any) -> dict[str, Any]:
         return {"metadata": {"generation": 7}, "status": {**built(replace(READY, generation=7)), **known}}
 
-    def test_by_this_version_in_this_generation(self) -> None:
+    def test_true_for_this_version_and_generation(self) -> None:
         assert conditions.accepted(self.resource())
 
     @pytest.mark.parametrize(
@@ -252,8 +252,8 @@ class TestWhatHasBeenJudged:
             {"conditions": [{"type": "Accepted", "status": "False"}]},
         ],
     )
-    def test_all_else_is_judged(self, change: dict[str, Any]) -> None:
+    def test_false_otherwise(self, change: dict[str, Any]) -> None:
         assert not conditions.accepted(self.resource(**change))
 
-    def test_a_new_one_too(self) -> None:
+    def test_false_without_a_status(self) -> None:
         assert not conditions.accepted({"metadata": {"generation": 1}})

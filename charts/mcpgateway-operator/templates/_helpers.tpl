@@ -14,7 +14,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
-{{- /* The whole of what the operator may do. Secrets: create only, for the session signing keys; it never reads one. */ -}}
+{{- /* All permissions of the operator. Secrets: create only, for the gateways' keys; it never reads one. */ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [mcpgateway.dev]
   resources: [mcpgateways]

@@ -1,4 +1,4 @@
-"""`mcpgw` (also `kubectl mcpgw`): what a person does with an MCPGateway outside the cluster."""
+"""`mcpgw` (also `kubectl mcpgw`): run, render and validate MCPGateways without a cluster."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .documents import BadInputError, read
 from .manifests import manifests, to_yaml
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, and Secrets and ConfigMaps if need be.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people or for programs.")]
+Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, optionally with Secrets and ConfigMaps.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Output format: text or json.")]
 DEFAULT_IMAGE = f"ghcr.io/mcpgateway/gateway:{__version__}"
 
 
 @app.command("up")
 def up_command(
     files: Files,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1 that clients connect to.", min=1, max=65535)] = 8811,
+    port: Annotated[int, typer.Option(help="Port for clients, on 127.0.0.1.", min=1, max=65535)] = 8811,
     call: Annotated[
-        list[str] | None, typer.Option(help="NAME=JSON: call this tool once all servers answer, and show the answer.")
+        list[str] | None, typer.Option(help="NAME=JSON: call this tool when all servers are ready, and show the result.")
     ] = None,
     output: Output = "text",
 ) -> None:
-    """Run an MCPGateway on this machine, without a cluster, until Ctrl-C. The files' changes are followed."""
+    """Run an MCPGateway on this machine, without a cluster, until Ctrl-C. Reloads when the files change."""
     from .up import Options, up
 
     _guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
@@ -54,7 +54,7 @@ def render(
 
 @app.command()
 def validate(files: Files, output: Output = "text") -> None:
-    """Check MCPGateways as the API server and the operator would."""
+    """Validate MCPGateways by the rules of the API server and the operator."""
 
     def run() -> None:
         documents = read(files)
@@ -71,7 +71,7 @@ def version() -> None:
 
 
 def _guarded(run: Callable[[], None]) -> None:
-    """One clear line for what the user can mend; no traceback."""
+    """Print bad input as one line, without a traceback."""
     try:
         run()
     except BadInputError as error:

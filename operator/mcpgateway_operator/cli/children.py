@@ -1,4 +1,4 @@
-"""Child processes that end with us, and take their own children along."""
+"""Child processes that end with this process, and end their own children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .documents import BadInputError
 
-_PATIENCE = 12.0  # seconds from TERM to KILL: a bridge needs two graces of five
+_GRACE = 12.0  # seconds from TERM to KILL: a bridge needs two grace periods of five
 _PR_SET_PDEATHSIG = 1
 _KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "TERM", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _KEPT_PREFIXES = ("LC_", "XDG_")
@@ -21,7 +21,7 @@ _KEPT_SUFFIXES = ("_PROXY", "_proxy")
 
 
 class Child:
-    """One process in a session of its own, so that a terminal's Ctrl-C reaches only us."""
+    """One process in its own session, so that a terminal's Ctrl-C does not reach it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -43,7 +43,7 @@ class Child:
 
     @property
     def ended(self) -> bool:
-        """Whether it is gone."""
+        """Whether the process has ended."""
         return self._process.returncode is not None
 
     async def wait(self) -> int:
@@ -58,7 +58,7 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_GRACE):
                     await self._process.wait()
 
 
@@ -67,7 +67,7 @@ def _die_with_parent() -> None:
 
 
 def server_environment(path: str) -> dict[str, str]:
-    """What a server sees of the user's environment: enough to run, and none of the secrets that may be in it."""
+    """The part of the user's environment that a server inherits: enough to run, without the secrets that may be in it."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -79,7 +79,7 @@ def server_environment(path: str) -> dict[str, str]:
 def bridge_program() -> str:
     """The bridge: $MCP_BRIDGE, on PATH, or built in this checkout. Raises: BadInputError."""
     built = Path(__file__).resolve().parents[3] / "build" / "mcp-bridge"
-    found = os.environ.get("MCP_BRIDGE") or shutil.which("mcp-bridge") or (str(built) if built.exists() else None)
-    if found is None:
-        raise BadInputError("mcp-bridge is not there: run `make bridge`, or set MCP_BRIDGE to its path")
-    return found
+    program = os.environ.get("MCP_BRIDGE") or shutil.which("mcp-bridge") or (str(built) if built.exists() else None)
+    if program is None:
+        raise BadInputError("mcp-bridge is not on PATH: run `make bridge`, or set MCP_BRIDGE to its path")
+    return program

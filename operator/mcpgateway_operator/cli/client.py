@@ -1,4 +1,4 @@
-"""One real tool call, to prove that everything from the client's side of the HTTP port works."""
+"""One tool call over HTTP, as a client of the gateway makes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VERSION = "2026-07-28"
 
 
 async def call_tool(url: str, *, token: str | None, name: str, arguments: Any) -> str:
-    """Call a tool and return its text. Raises: BadInputError with the gateway's own words."""
+    """Call a tool. Returns: the text of its result. Raises: BadInputError with the gateway's message."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": _VERSION,
         "io.modelcontextprotocol/clientCapabilities": {},

@@ -22,7 +22,7 @@ _INSTALL = "install.mcpgateway.dev/"
 
 
 class BadInputError(Exception):
-    """What a person can mend: names the file or field, the value and the fix."""
+    """An error that the user can fix: the message names the file or field, the value and the fix."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Gateway:
     name: str
     spec: Spec
     installs: Mapping[str, str]  # server -> pypi:NAME==V or npm:NAME@V
-    pins: Mapping[str, str]  # server -> digest of its tools that is approved
+    pins: Mapping[str, str]  # server -> approved digest of its tools
 
 
 @dataclass
 class Documents:
-    """Everything in the files; data is by kind (secrets, configmaps), name and key."""
+    """The content of the files; data is by kind (secrets, configmaps), name and key."""
 
     gateways: list[Gateway] = field(default_factory=list)
     data: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class Documents:
 
 def read(files: Iterable[Path]) -> Documents:
     """Read and check. Raises: BadInputError."""
-    found = Documents()
+    documents = Documents()
     for file in files:
         for number, document in enumerate(_load(file), start=1):
             if document is not None:
-                _add(found, document, f"{file} (document {number})")
-    if not found.gateways:
+                _add(documents, document, f"{file} (document {number})")
+    if not documents.gateways:
         raise BadInputError(f"{', '.join(map(str, files))}: no {KIND} in it")
-    return found
+    return documents
 
 
 def _load(file: Path) -> list[Any]:
@@ -64,15 +64,15 @@ def _load(file: Path) -> list[Any]:
         raise BadInputError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _add(found: Documents, document: Any, where: str) -> None:
+def _add(documents: Documents, document: Any, where: str) -> None:
     if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
         raise BadInputError(f"{where}: not a Kubernetes object: it needs apiVersion, kind and metadata")
     kind, metadata = document.get("kind"), document["metadata"]
     name = str(metadata.get("name", ""))
     if kind == KIND:
-        found.gateways.append(_gateway(document, metadata, name, where))
+        documents.gateways.append(_gateway(document, metadata, name, where))
     elif kind in ("Secret", "ConfigMap"):
-        found.data["secrets" if kind == "Secret" else "configmaps", name] = _data(document, where)
+        documents.data["secrets" if kind == "Secret" else "configmaps", name] = _data(document, where)
     else:
         raise BadInputError(f"{where}: kind is {kind!r}: want {KIND}, Secret or ConfigMap")
 

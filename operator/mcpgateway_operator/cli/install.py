@@ -1,4 +1,4 @@
-"""Commands that are not on PATH, from the package registries, each into a cache folder of its own.
+"""Installs commands that are not on PATH from the package registries, each into its own cache folder.
 
 `pypi:NAME==VERSION` by uv or pip, `npm:NAME@VERSION` by npm; a missing Node comes from PyPI, too.
 """
@@ -33,12 +33,12 @@ async def search_path(server: str, command: str, source: str | None, say: Say) -
     if source is None:
         hint = f"install it, or set the annotation install.mcpgateway.dev/{server} to {_WANTED}"
         raise BadInputError(f"server {server!r}: command {command!r} is not on PATH: {hint}")
-    found = _SOURCE.match(source)
-    if found is None:
+    package = _SOURCE.match(source)
+    if package is None:
         raise BadInputError(
             f"annotation install.mcpgateway.dev/{server} is {source!r}: want pypi:NAME==VERSION or npm:NAME@VERSION"
         )
-    folders = [await _pypi(found["p"], say)] if found["pypi"] else await _npm(found["n"], say)
+    folders = [await _pypi(package["p"], say)] if package["pypi"] else await _npm(package["n"], say)
     path = os.pathsep.join([*map(str, folders), path])
     if shutil.which(command, path=path) is None:
         raise BadInputError(f"server {server!r}: {source} is installed, but has no command {command!r}")

@@ -1,4 +1,4 @@
-"""Where `mcpgw up` keeps things: references as files like a kubelet's mounts, tokens and keys in the user's state folder."""
+"""The files of `mcpgw up`: references, laid out like a kubelet's mounts, and tokens and keys in the user's state folder."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def private_file(path: Path, content: bytes, *, keep: bool = True) -> bytes:
 
 
 def variable(secret: str, key: str) -> str:
-    """The environment variable that stands for a Secret's key."""
+    """The environment variable with the value of a Secret's key."""
     return "MCPGW_SECRET_" + re.sub(r"[^A-Z0-9]", "_", f"{secret}_{key}".upper())
 
 
 def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes:
     """A referenced value: from the files, else from the environment. Raises: BadInputError that names the variable."""
-    known = documents.data.get((kind, name), {})
-    if key in known:
-        return known[key]
+    data = documents.data.get((kind, name), {})
+    if key in data:
+        return data[key]
     if kind == "secrets" and variable(name, key) in os.environ:
         return os.environ[variable(name, key)].encode()
     if kind == "secrets":
@@ -56,7 +56,7 @@ def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes:
 
 
 def write_references(documents: Documents, gateway: Gateway, folder: Path) -> None:
-    """Lay out all that the servers refer to. Raises: BadInputError."""
+    """Write the values that the servers refer to. Raises: BadInputError."""
     for server in gateway.spec.enabled:
         for (kind, name), keys in (*references(server).items(), *header_references([server]).items()):
             for key in keys if keys is not None else _all_keys(documents, kind, name):
@@ -64,15 +64,15 @@ def write_references(documents: Documents, gateway: Gateway, folder: Path) -> No
 
 
 def _all_keys(documents: Documents, kind: str, name: str) -> Iterable[str]:
-    known = documents.data.get((kind, name))
-    if known is None:
+    data = documents.data.get((kind, name))
+    if data is None:
         label = "Secret" if kind == "secrets" else "ConfigMap"
         raise BadInputError(f"{label} {name!r} is not in the files: envFrom needs all of its keys, so add the object")
-    return known
+    return data
 
 
 def write_tokens(documents: Documents, gateway: Gateway, state: Path) -> dict[str, str]:
-    """Put the tokens into the state folder; one that nobody gave is generated once. Returns: token by name."""
+    """Write the tokens into the state folder; a token without a value is generated once. Returns: token by name."""
     out = {}
     for token in gateway.spec.auth.tokens:
         reference = token.secret_key_ref
@@ -86,5 +86,5 @@ def write_tokens(documents: Documents, gateway: Gateway, state: Path) -> dict[st
 
 
 def token_file(state: Path, secret: str, key: str) -> Path:
-    """Where a token is kept."""
+    """The file of a token."""
     return state / "tokens" / secret / key

@@ -1,4 +1,4 @@
-"""`mcpgw render`: the operator's rendering without an operator."""
+"""`mcpgw render`: the manifests that the operator would apply."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .documents import Documents
 
 
 def manifests(documents: Documents, *, namespace: str, image: str) -> list[dict[str, Any]]:
-    """All objects of all gateways; nobody owns them, since there is no MCPGateway in the cluster."""
+    """All objects of all gateways, without owner references: there is no MCPGateway in the cluster."""
     objects = []
     for gateway in documents.gateways:
         context = Context(name=gateway.name, namespace=namespace, uid="00000000", image=image)
         for manifest in render(gateway.spec, context).objects:
-            manifest["metadata"].pop("ownerReferences", None)  # a claim that is to be retained has none
+            manifest["metadata"].pop("ownerReferences", None)  # a retained claim has none
             objects.append(manifest)
     return objects
 

@@ -1,4 +1,4 @@
-"""What `mcpgw up` shows: lines for people as things happen, or one JSON document when all is ready."""
+"""The output of `mcpgw up`: lines of progress, and the client configuration as text or as one JSON document."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.table import Table
 
 
 class Screen:
-    """Progress goes to stderr, the result to stdout; colour only on a terminal."""
+    """Progress on stderr, the result on stdout; colours only on a terminal."""
 
     def __init__(self, *, json: bool) -> None:
         self._json = json
         self._log = Console(stderr=True, highlight=False)
         self._out = Console(highlight=False, soft_wrap=True)
-        self._known: dict[str, tuple[Any, ...]] = {}
+        self._shown: dict[str, tuple[Any, ...]] = {}
 
     def say(self, who: str, text: str) -> None:
         """One line of progress."""
@@ -26,28 +26,28 @@ class Screen:
         self._log.print(text, markup=False)
 
     def servers(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Say what is new about the servers."""
+        """Show the servers whose state has changed."""
         for row in rows:
             error = row.get("lastError") if row["state"] != "Ready" else None
             key = (row["state"], row.get("tools"), error and error["message"])
-            if self._known.get(row["name"]) == key:
+            if self._shown.get(row["name"]) == key:
                 continue
-            self._known[row["name"]] = key
+            self._shown[row["name"]] = key
             if row["state"] == "Ready":
-                spoken = f"protocol {row['protocolVersion']}, {row['isolation'].lower()} process"
-                self.say(row["name"], f"ready: {row.get('tools', 0)} tools, {spoken}")
+                detail = f"protocol {row['protocolVersion']}, {row['isolation'].lower()} process"
+                self.say(row["name"], f"ready: {row.get('tools', 0)} tools, {detail}")
             elif error:
                 self.say(row["name"], f"{row['state']}: {error['reason']}: {error['message']}")
 
     def called(self, name: str, answer: str) -> None:
-        """The answer of a tool call."""
+        """Show the result of a tool call."""
         if not self._json:
             table = Table(title=f"tools/call {name}", show_header=False, title_justify="left")
             table.add_row(answer.strip()[:400])
             self._out.print(table)
 
     def connect(self, *, gateway: str, url: str, token: str | None, calls: list[dict[str, Any]]) -> None:
-        """How to connect, to be pasted into a client's configuration."""
+        """Show the URL and the configuration of a client."""
         entry: dict[str, Any] = {"type": "http", "url": url}
         if token:
             entry["headers"] = {"Authorization": f"Bearer {token}"}

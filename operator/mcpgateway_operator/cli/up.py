@@ -1,4 +1,4 @@
-"""`mcpgw up`: the same CR without a cluster. Real bridges, the real gateway, on loopback."""
+"""`mcpgw up`: an MCPGateway without a cluster, with the same bridges and the same gateway, on loopback."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from .documents import BadInputError, Documents, Gateway, read
 from .install import search_path
 from .show import Screen
 
-_LOOK_INTERVAL = 0.5  # seconds between looks at the files
+_CHECK_INTERVAL = 0.5  # seconds between checks of the files
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The command line."""
 
     files: tuple[Path, ...]
     port: int = 8811
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass
 class _Running:
-    """A bridge that runs, and what it was started from."""
+    """A running bridge, and the server and source that it was started from."""
 
     server: Server
     source: str | None
@@ -66,11 +66,11 @@ class Local:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """URL for clients."""
         return f"http://127.0.0.1:{self._options.port}/mcp"
 
     async def apply(self, documents: Documents, gateway: Gateway) -> None:
-        """Make what runs equal to what is wanted; what has not changed is left alone. Raises: BadInputError."""
+        """Start, restart and stop bridges, and write the configuration; unchanged bridges keep running. Raises: BadInputError."""
         self._gateway = gateway
         self.tokens = local.write_tokens(documents, gateway, self._state)
         local.write_references(documents, gateway, self._folder / "refs")
@@ -103,7 +103,7 @@ class Local:
         self._process = await Child.start(command, log=self._folder / "gateway.log", env=os.environ)
 
     async def follow_status(self, ready: asyncio.Event) -> None:
-        """Show what changes; `ready` is set once every server has answered or failed."""
+        """Show changes of the servers; `ready` is set when each server is ready or has failed."""
         version = ""
         async with aiohttp.ClientSession() as session:
             while True:
@@ -122,7 +122,7 @@ class Local:
                     ready.set()
 
     async def stop(self) -> None:
-        """The gateway first, so that it lets go of the servers; then the bridges."""
+        """Stop the gateway, so that it releases the servers, and then the bridges."""
         if self._process is not None:
             await self._process.stop()
         await asyncio.gather(*(running.child.stop() for running in self._bridges.values()))
@@ -130,7 +130,9 @@ class Local:
     async def _start_bridge(self, server: Server) -> None:
         source = self._gateway.installs.get(server.name)
         for storage in server.storage:
-            self._screen.say(server.name, f"storage {storage.mount_path} is not mounted: the program finds this machine's own")
+            self._screen.say(
+                server.name, f"storage {storage.mount_path} is not mounted: the program uses this machine's own folder"
+            )
         path = await search_path(server.name, server.command[0], source, lambda text: self._screen.say(server.name, text))
         port = _free_port()
         flags = [flag for flag in bridge_environment(server) if not flag.startswith("--refs=")] + bridge_processes(server)
@@ -224,10 +226,10 @@ def _parse_call(text: str) -> tuple[str, Any]:
 
 
 async def _follow_files(options: Options, ours: Local, screen: Screen) -> None:
-    """Apply what people save; a mistake is shown, and what runs goes on."""
+    """Reload when the files change; an error is shown, and the previous configuration stays in use."""
     seen = [_mark(file) for file in options.files]
     while True:
-        await asyncio.sleep(_LOOK_INTERVAL)
+        await asyncio.sleep(_CHECK_INTERVAL)
         now = [_mark(file) for file in options.files]
         if now == seen:
             continue
@@ -235,9 +237,9 @@ async def _follow_files(options: Options, ours: Local, screen: Screen) -> None:
         try:
             documents = read(options.files)
             await ours.apply(documents, documents.gateways[0])
-            screen.say("mcpgw", "the files have changed: applied")
+            screen.say("mcpgw", "reloaded: the files have changed")
         except BadInputError as error:
-            screen.say("mcpgw", f"the files have changed, but cannot be used, so nothing changes: {error}")
+            screen.say("mcpgw", f"not reloaded, the previous configuration stays in use: {error}")
 
 
 def _mark(file: Path) -> tuple[int, int]:
@@ -249,7 +251,7 @@ def _mark(file: Path) -> tuple[int, int]:
 
 
 def _differs(running: _Running, wanted: Server | None, source: str | None) -> bool:
-    """Whether a bridge must be started anew; what only the gateway looks at does not count."""
+    """Whether a bridge must be restarted; fields that only the gateway reads do not count."""
     if wanted is None:
         return True
     ours = {"command", "args", "env", "env_from"}
@@ -269,7 +271,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _folder(name: str) -> Iterator[Path]:
-    """A private folder that goes with us."""
+    """A private folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"mcpgw-{name}-"))
     try:
         yield folder
