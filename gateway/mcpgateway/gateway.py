@@ -149,8 +149,7 @@ class Gateway:
 
     def _reports(self, server: str) -> Reports:
         def on_internal_error(boundary: str, error: Exception) -> None:
-            self.metrics.internal_errors.labels(boundary).inc()
-            log.error("internal error", boundary=boundary, server=server, exc_info=error)
+            self.router.boundaries.report(boundary, error, server=server)
 
         return Reports(invalid=self.metrics.upstream_invalid_messages.labels(server).inc, internal_error=on_internal_error)
 
@@ -263,7 +262,7 @@ class Gateway:
         self.ready, self.draining = False, True
         self.publish()
         await asyncio.sleep(self.settings.drain_delay)
-        self.router.server_messages.finish()
+        self.router.streams.finish()
         self.router.listeners.close()
         clients.should_exit = True
         await serving
@@ -289,7 +288,7 @@ class Gateway:
     async def _end_idle_sessions(self) -> None:
         while True:
             await asyncio.sleep(min(_IDLE_INTERVAL, max(0.25, self.config.session_idle_timeout / 4)))
-            self.router.end_idle_sessions()
+            self.router.session_state.end_idle()
 
     async def _close(self) -> None:
         """Sessions go on elsewhere: a gateway that takes over finds their processes at the bridges."""

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
-from tests.gateway.test_parking import headers, message
+from tests.gateway.test_input_required import headers, message
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import Gateway, configuration, gateway
 

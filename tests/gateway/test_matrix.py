@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.gateway.conftest import World
-from tests.gateway.test_parking import FORM, headers, message
+from tests.gateway.test_input_required import FORM, headers, message
 from tests.support.bridges import until
 from tests.support.gateways import TOKEN
 from tests.support.paths import ROOT

@@ -35,8 +35,10 @@ async def test_an_sdk_client_lists_and_calls_tools_of_both_servers(world: World,
             await client.call_tool("nothing", {})
 
 
-def initialize(world: World, version: str = "2025-11-25") -> tuple[dict[str, Any], dict[str, str]]:
-    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+def initialize(
+    world: World, version: str = "2025-11-25", capabilities: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    params = {"protocolVersion": version, "capabilities": capabilities or {}, "clientInfo": {"name": "t", "version": "1"}}
     answer = world.gateway.post({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params})
     session = answer.headers["mcp-session-id"]
     return answer.json()["result"], {"Mcp-Session-Id": session, "MCP-Protocol-Version": version}

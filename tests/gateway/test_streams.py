@@ -15,8 +15,8 @@ from mcp.client.sse import sse_client
 from mcpgateway.streams import replay
 from mcpgateway.streams.replay import Replay
 from tests.gateway.conftest import World
-from tests.gateway.test_dialogue import FORM, Person
-from tests.gateway.test_dialogue import Raw as Session
+from tests.gateway.test_server_messages import FORM, Person
+from tests.gateway.test_server_messages import Raw as Session
 from tests.support.bridges import until
 from tests.support.gateways import TOKEN
 
@@ -94,27 +94,69 @@ def test_what_a_session_is_told_while_its_stream_is_cut_waits_for_it(world: Worl
 
 
 class TestReplay:
-    def test_one_stream_keeps_so_many_events_and_all_together_so_many_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(replay, "_MAX_EVENTS", 3)
-        monkeypatch.setattr(replay, "_MAX_BYTES", 100)
+    def test_a_stream_keeps_so_many_events_and_the_largest_session_pays_at_the_bound(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(replay, "MAX_EVENTS", 3)
+        monkeypatch.setattr(replay, "MAX_BYTES", 100)
         kept = Replay()
         first, second = kept.open("a"), kept.open("b")
-        ids = [first.add(b"x" * 10) for _ in range(5)]
-        assert [id for id, _ in first.after(0)] == ids[2:]
-        assert kept.find("a", ids[4]) == (first, 5)
+        ids = [first.event_id(0), *(first.add(b"x" * 10) for _ in range(5))]
+        assert [number for number, _ in first.after(0)] == [3, 4, 5]
+        assert kept.find("a", ids[5]) == (first, 5)
+        assert kept.size == 30
         second.add(b"x" * 90)
-        assert kept.find("a", ids[4]) is None
+        assert (kept.size, len(first.after(0)), second.after(0)) == (30, 3, [])
         assert kept.find("b", second.event_id(0)) == (second, 0)
-        first.add(b"y" * 1000)  # it is not kept any more, and counts for nothing
-        assert kept.find("b", second.event_id(1)) == (second, 1)
+        first.add(b"y" * 1000)
+        assert kept.size == 0
+
+    def test_a_session_keeps_so_many_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(replay, "MAX_SESSION_BYTES", 100)
+        kept = Replay()
+        stream = kept.open("a")
+        for _ in range(50):
+            stream.add(b"x" * 10)
+        assert (kept.size, len(stream.after(0))) == (100, 10)
+        stream.add(b"y" * 1000)  # one message always stays, for the client that reads
+        assert (kept.size, len(stream.after(0))) == (1000, 1)
 
     def test_so_many_streams_are_kept_and_none_of_a_session_that_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(replay, "_MAX_STREAMS", 2)
+        monkeypatch.setattr(replay, "MAX_STREAMS", 2)
         kept = Replay()
         streams = [kept.open("a") for _ in range(3)]
         assert [kept.find("a", stream.event_id(0)) is None for stream in streams] == [True, False, False]
+        streams[0].add(b"x")
+        assert kept.size == 0
         kept.forget("a")
         assert kept.find("a", streams[2].event_id(0)) is None
+        streams[2].add(b"x")
+        assert kept.size == 0
+
+    @pytest.mark.anyio
+    async def test_a_reader_gets_what_is_added_while_it_reads(self) -> None:
+        stream = Replay().open("a")
+        stream.add(b"1")
+        reading = replay.events(stream, 0)
+        seen = [await anext(reading)]
+        stream.add(b"2")
+        seen.append(await anext(reading))
+        stream.finish()
+        assert [event.split(b"data: ")[1] for event in seen] == [b"1\n\n", b"2\n\n"]
+        assert [event async for event in reading] == []
+
+    @pytest.mark.anyio
+    async def test_a_reader_that_is_too_slow_loses_its_stream_and_may_resume_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(replay, "MAX_EVENTS", 3)
+        stream = Replay().open("a")
+        stream.add(b"first")
+        reading = replay.events(stream, 0)
+        await anext(reading)
+        for number in range(10):
+            stream.add(b"%d" % number)
+        assert [event async for event in reading] == []
+        resumed = replay.events(stream, 1)
+        assert b"data: 7" in await anext(resumed)
 
 
 class Steps:

@@ -11,7 +11,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import ProtocolError
 from mcpgateway.requests.tasks import EXTENSION, Tasks
 from tests.gateway.conftest import World
-from tests.gateway.test_parking import headers, message
+from tests.gateway.test_input_required import headers, message
 
 DECLARED: dict[str, Any] = {"extensions": {EXTENSION: {}}}
 

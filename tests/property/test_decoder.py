@@ -52,7 +52,6 @@ FUNCTIONS: list[Callable[[bytes], Any]] = [
     lambda body: jsonrpc.salvage_id(body, {b"1"}),
     lambda body: request_meta.request_meta_of({"_meta": Raw(body)}),
     request_meta.asking,
-    lambda body: request_meta.can_be_asked("roots/list", body),
     lambda body: headers.declared(b'{"inputSchema":{"properties":' + body + b',"x-mcp-header":""}}'),
     lambda body: headers.check(_TOOL, body, {b"mcp-param-a": b"1"}),
     lambda body: headers.mirrored(_TOOL, body),

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from mcpgateway.edge.limits import Limits
+from mcpgateway.runtime.boundaries import Boundaries
 from mcpgateway.runtime.deadlines import Deadlines
 from tests.support.edges import running_edge
 
@@ -20,7 +21,7 @@ class Waiting:
 
 def test_what_is_late_expires_and_what_has_ended_does_not() -> None:
     async def run() -> None:
-        deadlines = Deadlines()
+        deadlines = Deadlines(Boundaries())
         for _ in range(2):  # the timer stops when nothing waits, and starts again
             first, ended, last = Waiting(), Waiting(), Waiting()
             deadlines.add(first, 0.05)

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from ..access.admission import Denied
 from ..protocol import jsonrpc
-from ..requests.responder import JSON
+from ..protocol.exchange import JSON
 from . import response
 from .exchange import Handler, HttpExchange
 from .guard import peer_address

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final
 
 from ..protocol import jsonrpc, sse_events, versions
-from ..requests.responder import JSON, Headers
+from ..protocol.exchange import JSON, Headers
 from ..streams.replay import KEEP_ALIVE
 from . import response
 from .limits import MAX_UNREAD_EVENTS

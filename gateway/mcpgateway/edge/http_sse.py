@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from ..access.admission import SESSION_HEADER, Denied
 from ..access.sessions import Session
 from ..protocol import sse_events, versions
-from ..requests.responder import JSON, Headers, RequestHeaders
+from ..protocol.exchange import JSON, Headers, RequestHeaders
 from ..requests.router import Router
 from ..streams.replay import KEEP_ALIVE, Stream, events
 from .exchange import HttpExchange
@@ -108,7 +108,7 @@ class HttpSse:
             yield event
             if client.relaying is None and client.token:
                 session = self._session(client)
-                client.stream, _ = self._router.server_messages.open(session.id)
+                client.stream, _ = self._router.streams.open(session.id)
                 client.relaying = asyncio.ensure_future(_relay(client.stream, client))
 
     def _session(self, client: _Client) -> Session:
@@ -120,10 +120,10 @@ class HttpSse:
         if client.relaying is not None:
             client.relaying.cancel()
         if client.stream is not None:
-            self._router.server_messages.close(client.stream)
+            self._router.streams.close(client.stream)
         if client.token:
             with contextlib.suppress(Denied):  # it has ended already
-                self._router.end_session(self._session(client))
+                self._router.session_state.end(self._session(client))
 
     def post(self, exchange: HttpExchange) -> None:
         """Take a message; what is answered to it goes to the stream. Raises: Denied."""

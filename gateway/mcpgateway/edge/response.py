@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from ..requests.responder import Headers
+from ..protocol.exchange import Headers
 
 JOINED: Final = 1 << 16  # bytes: a body below that is sent in one write with its head
 LAST_CHUNK: Final = b"0\r\n\r\n"

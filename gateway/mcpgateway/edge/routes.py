@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final, Protocol
 
 from ..access.admission import Denied
-from ..requests.responder import JSON
+from ..protocol.exchange import JSON
 from ..requests.router import Router
 from ..streams.replay import Stream, events
 from .exchange import Handler, HttpExchange
@@ -49,8 +49,8 @@ def client_routes(router: Router, pressure: Pressure) -> dict[bytes, Route]:
         session = router.admission.session(headers, principal)
         if not exchange.takes_streams:
             raise Denied(406, "the header Accept must list text/event-stream")
-        stream, number = router.server_messages.open(session.id, headers.get(b"last-event-id", b"").decode("latin-1"))
-        exchange.stream(_messages(stream, number), on_end=lambda: router.server_messages.close(stream))
+        stream, number = router.streams.open(session.id, headers.get(b"last-event-id", b"").decode("latin-1"))
+        exchange.stream(_messages(stream, number), on_end=lambda: router.streams.close(stream))
 
     def end_session(exchange: HttpExchange) -> None:
         headers = exchange.headers
@@ -59,7 +59,7 @@ def client_routes(router: Router, pressure: Pressure) -> dict[bytes, Route]:
         except Denied as denied:
             exchange.reply(denied.status, router.admission.refusal(denied), JSON + denied.headers)
             return
-        router.end_session(session)
+        router.session_state.end(session)
         exchange.reply(204)
 
     sse = HttpSse(router)

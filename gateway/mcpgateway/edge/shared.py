@@ -36,7 +36,7 @@ class Edge:
         self.router, self.limits = router, limits
         self.metrics = router.metrics
         self.guard = Guard(limits, on_refused=lambda reason: self.metrics.connections_refused.labels(reason).inc())
-        self.deadlines = Deadlines()  # of all connections: a timer for each would be a tenth of what an idle one costs
+        self.deadlines = Deadlines(router.boundaries)  # of all connections: a timer each would be a tenth of an idle one's cost
         self.failed_logins = FailedLogins()
         self._routes = routes
         self._date = b""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from .. import __version__
-from . import jsonrpc
+from . import client_requests, jsonrpc
 from .decoder import Decoder
 
 META: Final = "io.modelcontextprotocol/"
@@ -23,12 +23,6 @@ SERVER_INFO_KEY: Final = META + "serverInfo"
 LOG_LEVEL_KEY: Final = META + "logLevel"
 REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY)
 
-# Which capability of a client a server's request needs.
-_ASKS_FOR: Final[Mapping[str, str]] = {
-    "elicitation/create": "elicitation",
-    "sampling/createMessage": "sampling",
-    "roots/list": "roots",
-}
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
@@ -69,13 +63,9 @@ def log_level(meta: RequestMeta) -> str | None:
 def asking(capabilities: bytes) -> bytes:
     """Of a client's capabilities those that a server can make use of by asking, however their JSON is written."""
     declared = jsonrpc.members(capabilities, what="the client's capabilities must be an object")
-    return jsonrpc.canonical(jsonrpc.dump({name: declared[name] for name in _ASKS_FOR.values() if name in declared}))
-
-
-def can_be_asked(method: str, capabilities: bytes) -> bool:
-    """Whether a client with these capabilities has declared that it answers such a request."""
-    needed = _ASKS_FOR.get(method)
-    return needed is not None and needed in jsonrpc.members(capabilities)
+    return jsonrpc.canonical(
+        jsonrpc.dump({name: declared[name] for name in client_requests.CAPABILITY.values() if name in declared})
+    )
 
 
 def progress_token(meta: RequestMeta) -> bytes | None:

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final
 
-import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from ..catalog.model import Item
-from ..protocol import jsonrpc, request_meta, translation
-from ..protocol.decoder import Decoder
-from ..protocol.errors import Failure, Reason, UpstreamError
-from ..protocol.jsonrpc import Envelope, ProtocolError
-from ..runtime.deadlines import Deadlines
+from ..protocol import client_requests, jsonrpc, request_meta, translation
+from ..protocol.errors import Failure, Reason
+from ..protocol.jsonrpc import ProtocolError
+from ..runtime.boundaries import Boundaries
+from ..runtime.deadlines import Deadline, Deadlines
+from ..streams.questions import ActiveCall, OnAnswer, Question
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection, Outcome
+from .active_calls import ActiveCalls
+from .call_limits import CallLimits
 from .caller import Request
-from .input_required import PATIENCE, InputRequiredStore, Question
+from .input_required import PATIENCE, InputRequiredStore, ParkedCall
 from .multi_round_trip import MultiRoundTrip
 from .responder import Responder
 from .tasks import Tasks, with_task_id
-
-_LOST_IN_FLIGHT: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE, Reason.DRAINING})
-
-
-class ActiveCalls(dict[tuple[str, bytes], "Call"]):
-    """The calls on their way, by session and id."""
-
-    def on(self, connection: Connection) -> Iterator[Call]:
-        """All calls on a connection, the newest first."""
-        return (call for call in reversed(self.values()) if call.connection is connection)
-
-    def latest(self, connection: Connection) -> Call | None:
-        """The newest call on a connection."""
-        return next(self.on(connection), None)
+from .transmission import Transmission
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,122 +33,119 @@ class CallServices:
 
     gateway: str
     calls: ActiveCalls
+    limits: CallLimits
     input_required: InputRequiredStore
     deadlines: Deadlines
+    boundaries: Boundaries
     tasks: Tasks
     level: Callable[[str], bytes | None]  # the params of a session's last logging/setLevel
-    ask: Callable[[Call, str, bytes, Callable[[Envelope], None]], bool]  # a legacy client; False: it cannot be asked
+    ask: Callable[[ActiveCall, str, Raw, OnAnswer], None]  # a legacy client. Raises: ProtocolError if it cannot be asked
+    withdraw: Callable[[ActiveCall], None]  # the open questions of a call that is over
 
 
 class Call:
-    """A request on its way: it ends by a reply, a loss, its deadline, or the caller's going."""
+    """A request on its way: it ends once, by a reply, a loss, its deadline, or because its client goes.
 
-    # what holds for most calls is said once, for the class
-    connection: Connection | None = None
-    level = -1  # index of the log level that the caller wants, where it says so with each request
-    _params: dict[str, Raw]  # the client's, with the server's own names in them
-    _sent: dict[str, Raw]  # in the server's era
-    _binding = ""
-    _rounds: MultiRoundTrip | None = None
-    _asked = 0  # questions so far: an answered one's number is not given again
-    _questions: Mapping[str, Question] = MappingProxyType({})  # a legacy server's, that its modern client has not answered
-    _parked_as = ""
-    _late: tuple[Outcome, Raw | Failure] | None = None  # came while the call was parked
-    _id = ""
-    _token: bytes | None = None  # the client's progress token
-    _registered: tuple[str, bytes]
-    _task: asyncio.Task[None] | None = None
-    _done = _retried = False
+    `Transmission` sends it; `ParkedCall` keeps what a legacy server asks its modern client, `MultiRoundTrip` what a modern server
+    asks its legacy client.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_backend",
+        "_deadline",
+        "_done",
+        "_item",
+        "_params",
+        "_parked",
+        "_request",
+        "_responder",
+        "_rounds",
+        "_sent",
+        "_services",
+        "_task_name",
+        "_transmission",
+        "level",
+    )
 
     def __init__(
-        self, request: Request, backend: Backend, *, services: CallServices, item: Item | None = None, task: str = ""
+        self,
+        request: Request,
+        backend: Backend,
+        params: dict[str, Raw],
+        *,
+        services: CallServices,
+        item: Item | None = None,
+        task_name: str = "",
     ) -> None:
-        self._answer, self._caller, self._meta = request.answer, request.caller, request.meta
-        self._backend, self._services, self._item = backend, services, item
-        self._about = task  # the name of the task that the request is about
-        self._answer.server = self.server
-        self._patience = backend.server.call_timeout
-        self._deadline = services.deadlines.add(self, self._patience)
+        """`params` are the client's with the server's own names; `task_name` is that of the task that the request is about.
+
+        Raises: TooManyCallsError.
+        """
+        services.limits.enter(request.caller.principal, backend.server.name)
+        self.level = -1  # index of the log level that the caller wants, where it says so with each request
+        self._request, self._responder, self._backend, self._params = request, request.answer, backend, params
+        self._sent = params  # in the server's era, once it is sent
+        self._services, self._item, self._task_name = services, item, task_name
+        self._transmission = Transmission(backend, request.caller, item, services.boundaries)
+        self._deadline = Deadline(services.deadlines, self, backend.server.call_timeout)
+        self._parked: ParkedCall | None = None
+        self._rounds: MultiRoundTrip | None = None
+        self._asked = False  # whether a legacy client has been asked for it
+        self._done = False
+
+    # --- facts ------------------------------------------------------------------------------------------------------------
 
     @property
     def key(self) -> str:
         """The session that it belongs to, or the identity without one."""
-        return self._caller.key
+        return self._request.caller.key
 
     @property
     def server(self) -> str:
-        """The server that it is for."""
+        """The name of the server that it is for."""
         return self._backend.server.name
+
+    @property
+    def capabilities(self) -> bytes:
+        """What its client has declared, a JSON object."""
+        return self._request.caller.capabilities
 
     @property
     def modern(self) -> bool:
         """Whether its client is of the modern era."""
-        return self._answer.era == "modern"
-
-    def notify(self, message: bytes) -> bool:
-        """Send the caller a message before the answer. False: it does not take one."""
-        return not self._done and not self._parked_as and self._answer.notify(message)
-
-    # --- time -------------------------------------------------------------------------------------------------------------
-
-    def _wait(self, seconds: float) -> None:
-        self._services.deadlines.discard(self, self._deadline)
-        self._patience = seconds
-        self._deadline = self._services.deadlines.add(self, seconds)
-
-    def await_client(self) -> None:
-        """The server waits for the caller now: people take longer than servers."""
-        self._wait(PATIENCE)
-
-    def go_on(self) -> None:
-        """The caller has answered."""
-        if not self._done:
-            self._wait(self._backend.server.call_timeout)
+        return self._responder.era == "modern"
 
     # --- to the server ----------------------------------------------------------------------------------------------------
 
-    def start(self, params: dict[str, Raw], *, binding: str = "") -> None:
-        """Send it as soon as there is a connection. `binding` says what a `requestState` of it belongs to."""
-        self._params, self._binding = params, binding
+    def start(self) -> None:
+        """Send it as soon as there is a connection."""
         self._attach()
-        connection = self._backend.ready_connection(self._caller)
-        if connection is not None:
-            self._send(connection)
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._send_later())
+        self._transmission.connect(self._send, self._on_unavailable)
 
     def _attach(self) -> None:
         """Make the present exchange the one that this call answers."""
-        self._registered = (self.key, self._answer.id)
-        self._services.calls[self._registered] = self
         if self.modern:  # a legacy client's going is not a cancellation
-            self._answer.exchange.on_disconnect = self.cancel
-
-    async def _send_later(self) -> None:
-        try:
-            connection = await self._backend.connection(self._caller)
-        except UpstreamError as error:
-            if self._finish():
-                self._answer.unavailable(error.failure)
-            return
-        if self._done:
-            self._backend.release(connection)
+            self._responder.exchange.on_disconnect = self.cancel
         else:
-            self._send(connection)
+            self._services.calls.add(self, self._responder.id)
 
     def _send(self, connection: Connection) -> None:
-        self.connection = connection
+        if self._done:  # while it waited for the connection
+            self._transmission.end()
+            return
+        self._services.calls.enter(self, connection)
         level = self._wanted_level(connection)
         params = self._params
-        if self._backend.era != self._answer.era:
+        if self._backend.era != self._responder.era:
             params = translation.to_server(
                 params,
                 upstream=self._backend.era,
                 gateway=self._services.gateway,
-                capabilities=self._caller.capabilities,
+                capabilities=self.capabilities,
                 level=level,
             )
-        self._token = request_meta.progress_token(self._meta)
+        self._sent = params
         self.transmit(params)
 
     def _wanted_level(self, connection: Connection) -> Raw | None:
@@ -171,7 +154,7 @@ class Call:
         Returns: the level for a modern server, if the client does not say it itself.
         """
         if self.modern:
-            level = request_meta.log_level(self._meta)
+            level = request_meta.log_level(self._request.meta)
             if level is not None:
                 self.level = request_meta.LOG_LEVELS.index(level)
                 if self._backend.era == "legacy" and connection.key and "logging" in self._backend.capabilities:
@@ -185,183 +168,180 @@ class Call:
         return raw
 
     def transmit(self, params: dict[str, Raw]) -> None:
-        """Send these params, or the same request with other ones in a further round."""
-        connection = self.connection
+        """Send the request with these params: those of the client, or in a further round those with its answers."""
+        connection = self._transmission.connection
         if connection is None or self._done:
             return
-        id = self._id = connection.reserve()
-        self._sent = params
+        id = connection.reserve()
         on_progress = None
-        if self._token is not None:
+        if request_meta.progress_token(self._request.meta) is not None:
             params = request_meta.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
-        connection.send(
-            self._answer.method, jsonrpc.dump(params), self._on_reply, id=id, on_progress=on_progress, item=self._item
-        )
+        self._transmission.send(self._responder.method, params, self._on_reply, on_progress, id)
 
     # --- from the server --------------------------------------------------------------------------------------------------
 
+    def notify(self, message: bytes) -> bool:
+        """Send the caller a message before the answer. False: it does not take one."""
+        return not self._done and not self._is_parked and self._responder.notify(message)
+
     def _on_progress(self, params: Raw) -> None:
-        """A server's progress, under the token that the client gave."""
-        if self._done or self._token is None:
-            return
-        fields = {**jsonrpc.members(params), "progressToken": Raw(self._token)}
-        self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
+        """Pass on a server's progress, under the token that the client gave."""
+        token = request_meta.progress_token(self._request.meta)
+        if not self._done and token is not None:
+            fields = {**jsonrpc.members(params), "progressToken": Raw(token)}
+            self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
     def _on_reply(self, outcome: Outcome, value: Raw | Failure) -> None:
+        """The server's reply, or the loss of its connection. One that cannot be passed on is answered with an error at once."""
         if self._done:
             return
-        if self._parked_as:  # the caller comes back for it
-            self._late = (outcome, Raw(bytes(value)) if isinstance(value, Raw) else value)
-        elif isinstance(value, Failure) and self._may_retry(value):
-            self._retried = True
-            self.connection = None
-            self._task = asyncio.get_running_loop().create_task(self._send_later())
-        elif not (outcome == "result" and isinstance(value, Raw) and self._needs_input(value)):
-            self._conclude(outcome, value)
+        try:
+            self._take(outcome, value)
+        except ProtocolError as error:
+            self.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, f"its reply cannot be passed on: {error.message}"))
+        except Exception as error:
+            self._services.boundaries.report("reply", error, server=self.server, method=self._responder.method)
+            self.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, "its reply cannot be passed on"))
 
-    def _may_retry(self, error: Failure) -> bool:
-        """Once, and only what was not begun, or does no harm when it is done twice (MCP specification, "Tool Annotations")."""
-        if self._retried or error.reason == Reason.SESSION_LOST:
-            return not self._retried
-        return error.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
+    def _take(self, outcome: Outcome, value: Raw | Failure) -> None:
+        if self._parked is not None and self._parked.keep(outcome, value):
+            return
+        if isinstance(value, Failure):
+            connection = self._transmission.connection
+            if connection is not None:
+                self._services.calls.leave(self, connection)
+            if not self._transmission.connect_again(value, self._send, self._on_unavailable):
+                self._on_unavailable(value)
+        elif not (outcome == "result" and self._needs_input(value)):
+            self._conclude(outcome, bytes(value))
 
     def _needs_input(self, value: Raw) -> bool:
         """Whether a modern server's result is a question to a legacy client, which then is asked."""
         if self.modern or self._backend.era == "legacy" or b"input_required" not in bytes(value):
             return False
         if self._rounds is None:
-            self._rounds = MultiRoundTrip(self, self._sent)
-        return self._rounds.begin(value, self._services.ask)
+            self._rounds = MultiRoundTrip(self, self._sent, self._services.ask)
+        return self._rounds.begin(value)
 
-    def _conclude(self, outcome: Outcome, value: Raw | Failure) -> None:
-        self._finish()
-        if isinstance(value, Failure):
-            self._answer.unavailable(value)
-        elif outcome == "result":
-            answer = self._answer
-            cacheable = answer.method in translation.CACHEABLE
-            result = translation.to_client(bytes(value), client=answer.era, upstream=self._backend.era, cacheable=cacheable)
-            if self._about:
-                result = with_task_id(result, self._about)
-            elif self._item is not None:
-                result = self._services.tasks.renamed(result, self.server, principal=self._caller.principal)
-            answer.succeed(result)
-        else:
-            self._answer.relay_error(bytes(value))
+    def _conclude(self, outcome: Outcome, value: bytes) -> None:
+        if outcome == "result":
+            result = self._for_client(value)
+            if self._finish():
+                self._responder.succeed(result, server=self.server)
+        elif self._finish():
+            self._responder.relay_error(value, server=self.server)
+
+    def _for_client(self, value: bytes) -> bytes:
+        """A result in the client's era, with the names that the client knows. Raises: ProtocolError."""
+        responder = self._responder
+        cacheable = responder.method in translation.CACHEABLE
+        if responder.era == "modern" and self._backend.era == "modern":
+            value = client_requests.checked_result(value, server=self.server, capabilities=self.capabilities)
+        result = translation.to_client(value, client=responder.era, upstream=self._backend.era, cacheable=cacheable)
+        if self._task_name:
+            return with_task_id(result, self._task_name)
+        if self._item is not None:
+            return self._services.tasks.renamed(result, self.server, principal=self._request.caller.principal)
+        return result
+
+    def _on_unavailable(self, failure: Failure) -> None:
+        if self._finish():
+            self._responder.unavailable(failure)
 
     def give_up(self, error: ProtocolError) -> None:
         """End without the server's answer."""
         if self._finish():
-            self._cancel_upstream("its question cannot be answered")
-            self._answer.fail(error.code, f"server {self.server!r}: {error.message}", error.data)
+            self._transmission.cancel("no answer is wanted any more")
+            self._responder.fail(error.code, f"server {self.server!r}: {error.message}", error.data, server=self.server)
 
-    # --- a legacy server's questions to a modern client -------------------------------------------------------------------
+    # --- the client is asked ----------------------------------------------------------------------------------------------
 
-    def asked(self, question: Question) -> bool:
-        """The server asks in the middle of this call: its client is told, and comes back. False: it cannot be asked."""
-        if self._done or not self._binding or not request_meta.can_be_asked(question.method, self._caller.capabilities):
+    @property
+    def _is_parked(self) -> bool:
+        return self._parked is not None and self._parked.waits
+
+    def await_client(self) -> None:
+        """The server waits for the caller now: people take longer than servers."""
+        if not self._done:
+            self._asked = True
+            self._deadline.move(self, PATIENCE)
+
+    def go_on(self) -> None:
+        """The caller has answered."""
+        if not self._done:
+            self._deadline.move(self, self._backend.server.call_timeout)
+
+    def ask(self, question: Question) -> bool:
+        """A legacy server asks in the middle of this call: the modern client is told, and comes back. False: it cannot be."""
+        if self._done or not self.modern or self._responder.method not in translation.MULTI_ROUND:
             return False
-        self._asked += 1
-        self._questions = {**self._questions, f"{question.method.partition('/')[0]}-{self._asked}": question}
-        if not self._parked_as:
-            self._park()
+        if self._parked is None:
+            self._parked = ParkedCall(self._services.input_required)
+        if not self._parked.add(question):
+            return False
+        if not self._parked.waits:
+            self._park(self._parked)
         return True
 
-    def _park(self) -> None:
-        """Answer with what is open, and wait for the retry."""
-        self._leave()
-        self._parked_as, state = self._services.input_required.put(self, self._binding)
-        self._registered = (self.key, self._parked_as.encode())
-        self._services.calls[self._registered] = self
+    def _park(self, parked: ParkedCall) -> None:
+        """Answer with the open questions, and wait for the retry."""
+        result = parked.park(self, self._request.binding)
+        self._responder.exchange.on_disconnect = None
         self.await_client()
-        asked = {key: question.shown() for key, question in self._questions.items()}
-        result = {"resultType": "input_required", "inputRequests": asked, "requestState": state}
-        self._answer.succeed(jsonrpc.dump(result))
+        self._responder.succeed(result, server=self.server)
 
     def resume(self, answer: Responder, params: dict[str, Raw]) -> None:
         """The client is back, with answers or without."""
-        self._leave()
-        self._parked_as = ""
-        self._answer = answer
-        answer.server = self.server
+        parked = self._parked
+        if parked is None or self._done:
+            answer.fail(jsonrpc.INVALID_PARAMS, "params.requestState is not valid: its call is over")
+            return
+        self._responder = answer
         self._attach()
-        try:
-            given = jsonrpc.members(params.get("inputResponses", UNSET))
-        except ProtocolError:
-            given = {}
-        answers = {key: bytes(given[key]) for key in self._questions if bytes(given.get(key, b"")).startswith(b"{")}
-        for key, words in answers.items():
-            self._questions[key].answer(words)
-        self._questions = {key: question for key, question in self._questions.items() if key not in answers}
+        connection = self._transmission.connection
+        if connection is not None:
+            self._services.calls.enter(self, connection)  # as its newest call
         self.go_on()
-        late, self._late = self._late, None
+        late = parked.resume(params)
         if late is not None:
-            self._conclude(*late)
-        elif self._questions:
-            self._park()
+            self._on_reply(*late)
+        elif parked.questions:
+            self._park(parked)
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Neither the server nor, where it is asked, the client has answered in time."""
         if self._finish():
-            self._cancel_upstream("timed out")
-            error = Failure(self._backend.server.name, Reason.TIMEOUT, f"no answer within {self._patience:g} s")
-            self._answer.unavailable(error)
+            self._transmission.cancel("timed out")
+            message = f"no answer within {self._deadline.seconds:g} s"
+            self._responder.unavailable(Failure(self.server, Reason.TIMEOUT, message))
 
     def cancel(self) -> None:
-        """The caller wants no answer any more; the specification forbids one."""
+        """The caller wants no answer any more."""
         if self._finish():
-            self._cancel_upstream("cancelled by the client")
-            self._answer.over("cancelled")
-            self._answer.exchange.reply(202)
-
-    def _cancel_upstream(self, reason: str) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        for question in self._questions.values():
-            question.refuse("the client did not answer")
-        if self.connection is not None:
-            self.connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
-            self.connection.forget(self._id)
-
-    def _leave(self) -> None:
-        """Neither the present exchange nor the parking place is this call's any more."""
-        if self._services.calls.get(self._registered) is self:
-            del self._services.calls[self._registered]
-        if self._parked_as:
-            self._services.input_required.drop(self._parked_as)
+            self._transmission.cancel("cancelled by the client")
+            self._responder.cancelled(server=self.server)
 
     def _finish(self) -> bool:
-        """Whether this is the first ending."""
+        """End it. Returns: whether it had not ended before."""
         if self._done:
             return False
         self._done = True
-        self._services.deadlines.discard(self, self._deadline)
-        self._leave()
-        if self.connection is not None:
-            self._backend.release(self.connection)
-        self._answer.metrics.time(self.server, time.perf_counter() - self._answer.began)
+        services = self._services
+        self._deadline.cancel(self)
+        services.limits.leave(self._request.caller.principal, self.server)
+        if not self.modern:
+            services.calls.remove(self, self._responder.id)
+        connection = self._transmission.connection
+        if connection is not None:
+            services.calls.leave(self, connection)
+            self._transmission.end()
+        if self._parked is not None:
+            self._parked.end()
+        if self._asked:
+            services.withdraw(self)
+        self._rounds = None
+        self._responder.metrics.time(self.server, time.perf_counter() - self._responder.began)
         return True
-
-
-class _Annotations(msgspec.Struct, rename="camel"):
-    read_only_hint: Any = False
-    idempotent_hint: Any = False
-
-
-class _Annotated(msgspec.Struct):
-    annotations: _Annotations = msgspec.field(default_factory=_Annotations)
-
-
-_annotated = Decoder(_Annotated)
-
-
-def _harmless(item: Item) -> bool:
-    """Whether a tool says that it reads only, or that doing it twice is as good as once."""
-    try:
-        hints = _annotated.decode(item.raw).annotations
-    except jsonrpc.ProtocolError:
-        return False
-    return hints.read_only_hint is True or hints.idempotent_hint is True

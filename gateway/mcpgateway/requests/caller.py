@@ -13,9 +13,10 @@ from ..access.sessions import Session
 from ..protocol import jsonrpc, request_meta
 from ..protocol.request_meta import RequestMeta
 from ..upstream.snapshot import Caller
+from . import input_required
 from .responder import Responder
 
-_MAX_KNOWN = 4096  # bytes of capabilities that are worth remembering
+_MAX_CACHED = 4096  # bytes of capabilities that are worth remembering
 
 
 @dataclass(slots=True)  # not frozen: that would cost a microsecond each
@@ -27,6 +28,12 @@ class Request:
     caller: Caller
     meta: RequestMeta
     headers: Mapping[bytes, bytes]
+
+    @property
+    def binding(self) -> str:
+        """What a `requestState` of this request belongs to."""
+        method = self.answer.method
+        return input_required.binding(principal=self.caller.principal, method=method, params=self.params)
 
 
 def caller_of(session: Session) -> Caller:
@@ -42,7 +49,7 @@ def _session_caller(id: str, principal: str, capabilities: bytes) -> Caller:
 def modern_caller(principal: str, meta: RequestMeta) -> Caller:
     """The caller of a modern request is its principal, together with what its client can be asked."""
     capabilities = b"{}" if meta.capabilities is UNSET else jsonrpc.one_line(bytes(meta.capabilities))
-    return (_known_caller if len(capabilities) <= _MAX_KNOWN else _modern_caller)(principal, capabilities)
+    return (_cached_caller if len(capabilities) <= _MAX_CACHED else _modern_caller)(principal, capabilities)
 
 
 def _modern_caller(principal: str, capabilities: bytes) -> Caller:
@@ -50,7 +57,7 @@ def _modern_caller(principal: str, capabilities: bytes) -> Caller:
     return Caller(identity, principal, identity, capabilities)
 
 
-_known_caller = lru_cache(maxsize=1024)(_modern_caller)  # clients say the same of themselves with every request
+_cached_caller = lru_cache(maxsize=1024)(_modern_caller)  # clients declare the same with every request
 
 
 def _identity(principal: str, capabilities: bytes) -> str:

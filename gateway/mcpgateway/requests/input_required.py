@@ -11,43 +11,32 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from ..access.keyring import KeyRing
 from ..protocol import jsonrpc
 from ..protocol.decoder import Decoder
+from ..protocol.errors import Failure
 from ..protocol.jsonrpc import ProtocolError
+from ..streams.questions import Question
+from ..upstream.connection import Outcome
 from .responder import Responder
 
 PATIENCE: Final = 600.0  # seconds that a call is kept for a person's answer
-_MAX_PARKED: Final = 10_000
+_MAX_PARKED: Final = 10_000  # calls of all clients; then the oldest ends
+_MAX_QUESTIONS: Final = 20  # open ones of one call
 _PURPOSE: Final = b"mcp-request-state"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A server's request to the client."""
-
-    method: str
-    params: bytes | None
-    answer: Callable[[bytes], None]  # takes the client's result
-    refuse: Callable[[str], None]
-
-    def shown(self) -> dict[str, Any]:
-        """As a member of `inputRequests`."""
-        return {"method": self.method, "params": Raw(self.params or b"{}")}
 
 
 class Waiting(Protocol):
     """A call that can be parked."""
 
     def expire(self) -> None:
-        """Nobody has come back for it."""
+        """Its client has not come back."""
 
     def resume(self, answer: Responder, params: dict[str, Raw]) -> None:
         """Its client is back."""
@@ -98,6 +87,65 @@ class InputRequiredStore:
     def drop(self, id: str) -> None:
         """A call is over."""
         self._parked.pop(id, None)
+
+
+class ParkedCall:
+    """The open questions of one call. It waits from `park` until `resume`, and keeps the reply that comes meanwhile."""
+
+    def __init__(self, store: InputRequiredStore) -> None:
+        self.questions: dict[str, Question] = {}  # by their names in `inputRequests`
+        self._store = store
+        self._id = ""  # in the store, while it waits
+        self._count = 0  # an answered question's number is not given again
+        self._late: tuple[Outcome, Raw | Failure] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its client has been answered, and is expected back."""
+        return bool(self._id)
+
+    def add(self, question: Question) -> bool:
+        """One more question of the server. False: it has too many."""
+        if len(self.questions) >= _MAX_QUESTIONS:
+            return False
+        self._count += 1
+        self.questions[f"{question.method.partition('/')[0]}-{self._count}"] = question
+        return True
+
+    def park(self, call: Waiting, binding: str) -> bytes:
+        """Keep a call. Returns: the result by which its client learns the questions."""
+        self._id, state = self._store.put(call, binding)
+        asked = {key: question.shown() for key, question in self.questions.items()}
+        return jsonrpc.dump({"resultType": "input_required", "inputRequests": asked, "requestState": state})
+
+    def keep(self, outcome: Outcome, value: Raw | Failure) -> bool:
+        """The server's reply: kept for the client if it has not come back. False: it is to be passed on now."""
+        if not self.waits:
+            return False
+        self._late = (outcome, Raw(bytes(value)) if isinstance(value, Raw) else value)
+        return True
+
+    def resume(self, params: dict[str, Raw]) -> tuple[Outcome, Raw | Failure] | None:
+        """Give the servers the answers among a retry's params. Returns: the reply that has come meanwhile."""
+        self._id = ""
+        try:
+            responses = jsonrpc.members(params.get("inputResponses", UNSET))
+        except ProtocolError:
+            responses = {}
+        for key in list(self.questions):
+            response = bytes(responses.get(key, b""))
+            if response.startswith(b"{"):
+                self.questions.pop(key).answer(response)
+        late, self._late = self._late, None
+        return late
+
+    def end(self) -> None:
+        """The call is over: what is open is refused."""
+        if self._id:
+            self._store.drop(self._id)
+        questions, self.questions = self.questions, {}
+        for question in questions.values():
+            question.refuse("the client did not answer")
 
 
 def binding(*, principal: str, method: str, params: dict[str, Raw]) -> str:

@@ -7,51 +7,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from msgspec import UNSET, Raw
 
 from ..protocol import jsonrpc, translation
 from ..protocol.jsonrpc import Envelope, ProtocolError
+from ..streams.questions import ActiveCall, OnAnswer
 
-if TYPE_CHECKING:
-    from .call import Call
+MAX_ROUNDS: Final = 10  # of one call
+MAX_QUESTIONS: Final = 20  # of one round
 
-_MOST: Final = 10  # rounds that one call may cost
+Ask = Callable[[ActiveCall, str, Raw, OnAnswer], None]
 
-Ask = Callable[["Call", str, bytes, Callable[[Envelope], None]], bool]
+
+class RoundTripCall(ActiveCall, Protocol):
+    """A call whose request can be sent again with answers."""
+
+    def transmit(self, params: dict[str, Raw]) -> None:
+        """Send the request with these params."""
+
+    def give_up(self, error: ProtocolError) -> None:
+        """End without the server's answer."""
 
 
 class MultiRoundTrip:
     """The rounds of one call."""
 
-    def __init__(self, call: Call, params: dict[str, Raw]) -> None:
+    def __init__(self, call: RoundTripCall, params: dict[str, Raw], ask: Ask) -> None:
+        """`params` are those of the first round. `ask` raises ProtocolError if the client cannot be asked."""
         self._call = call
         self._params = {key: value for key, value in params.items() if key not in ("inputResponses", "requestState")}
+        self._ask = ask
         self._count = 0
         self._questions: dict[str, Raw] = {}
         self._answers: dict[str, Raw] = {}
         self._state: Raw | None = None
 
-    def begin(self, value: Raw, ask: Ask) -> bool:
-        """Ask all questions of a result at once. False: it asks none."""
-        try:
-            fields = jsonrpc.members(value)
-            if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
-                return False
-        except ProtocolError:
+    def begin(self, value: Raw) -> bool:
+        """Ask all questions of a result at once. False: it asks none. Raises: ProtocolError."""
+        fields = jsonrpc.members(value)
+        if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
             return False
-        try:
-            self._begin(fields, ask)
-        except ProtocolError as error:
-            self._call.give_up(error)
-        return True
-
-    def _begin(self, fields: dict[str, Raw], ask: Ask) -> None:
         self._count += 1
-        if self._count > _MOST:
-            raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {_MOST} times")
-        self._questions = {key: Raw(bytes(raw)) for key, raw in jsonrpc.members(fields.get("inputRequests", UNSET)).items()}
+        if self._count > MAX_ROUNDS:
+            raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {MAX_ROUNDS} times")
+        asked = jsonrpc.members(fields.get("inputRequests", UNSET))
+        if len(asked) > MAX_QUESTIONS:
+            raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {MAX_QUESTIONS} questions at once")
+        self._questions = {key: Raw(bytes(raw)) for key, raw in asked.items()}
         self._answers = {}
         state = fields.get("requestState")
         self._state = None if state is None else Raw(bytes(state))
@@ -60,11 +64,17 @@ class MultiRoundTrip:
         for key, raw in self._questions.items():
             question = jsonrpc.members(raw)
             method = jsonrpc.text(question.get("method", UNSET)) or ""
-            params = translation.question_to_legacy(method, question.get("params", Raw(b"{}")), id=key)
-            if not ask(self._call, method, params, partial(self._on_answer, key)):
-                raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"{method}: the client has no stream open to be asked on")
+            params = Raw(translation.question_to_legacy(method, question.get("params", Raw(b"{}")), id=key))
+            self._ask(self._call, method, params, partial(self._on_answer, key))
+        return True
 
     def _on_answer(self, key: str, envelope: Envelope) -> None:
+        try:
+            self._take(key, envelope)
+        except ProtocolError as error:
+            self._call.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, f"the client's response is malformed: {error.message}"))
+
+    def _take(self, key: str, envelope: Envelope) -> None:
         if envelope.result is UNSET:
             detail = jsonrpc.text(jsonrpc.members(envelope.error).get("message", UNSET))
             self._call.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, f"the client refused to answer: {detail}"))

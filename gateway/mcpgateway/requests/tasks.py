@@ -1,4 +1,4 @@
-"""The Tasks extension: a call whose answer comes later, asked for by its task's id.
+"""The Tasks extension: a call whose result is fetched later by its task's id.
 
 The id that a client sees names the server and the principal, signed: it survives restarts, needs no table, and is worth nothing
 to others.
@@ -42,7 +42,7 @@ class Tasks:
         return self._ring.sign(jsonrpc.dump(_Name(server, id, _digest(principal))), _PURPOSE)
 
     def find(self, name: str, *, principal: str) -> tuple[str, str]:
-        """The server of a task, and the task's own id. Raises: ProtocolError, the same for an unknown one and somebody else's."""
+        """The server of a task, and the task's own id. Raises: ProtocolError, the same for an unknown and another's task."""
         payload = self._ring.verify(name, _PURPOSE)
         if payload is not None:
             task = _name.decode(payload)
@@ -70,7 +70,7 @@ def with_task_id(result: bytes, name: str) -> bytes:
 
 
 def require_tasks_extension(capabilities: bytes) -> None:
-    """Only who knows tasks may ask for them. Raises: ProtocolError (-32021)."""
+    """Only clients that have declared the extension may ask for tasks. Raises: ProtocolError (-32021)."""
     extensions = jsonrpc.members(jsonrpc.members(capabilities).get("extensions", UNSET))
     if EXTENSION not in extensions:
         raise ProtocolError(

@@ -1,10 +1,8 @@
-"""What clients are offered: the lists of all servers merged, and of a caller's own processes those that have changed."""
+"""What is visible to clients: the merged lists of all servers, with those of a caller's own processes that have changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..catalog.merge import Merging, build
@@ -17,8 +15,6 @@ from ..upstream.backend import Backend
 from ..upstream.connection import Connection
 from ..upstream.snapshot import Caller
 
-_MAX_OWN = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class _Shaped:
@@ -27,6 +23,30 @@ class _Shaped:
     offer: Offer
     server: Server
     result: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a server offers to one caller: its lists for all clients, or those of the caller's own process."""
+
+    offer: Offer
+    own: bool
+    server: Server
+
+    @property
+    def offered(self) -> Offer:
+        """Without hints how long own lists may be kept: no cache may give them to another client."""
+        return Offer(self.offer.items) if self.own else self.offer
+
+
+@dataclass(slots=True)
+class _OwnCatalog:
+    """The catalog for the key of processes whose lists have changed."""
+
+    connections: set[Connection] = field(default_factory=set)
+    made_of: tuple[Merging, list[_Source]] | None = None
+    catalog: Catalog | None = None
+    compared_at: int = -1  # the number of the change that it was compared with last
 
 
 class VisibleCatalog:
@@ -38,50 +58,72 @@ class VisibleCatalog:
         self._merged_by = self._merging()
         self._shaped: dict[str, _Shaped] = {}  # by server: what the catalog is made of
         self.catalog = build([], self._merged_by)
-        self._own: dict[str, Catalog | None] = {}  # by the key of a process that says that its lists change; None: stale
+        self._changes = 0  # of the servers, or of processes that serve one key
+        self._own: dict[str, _OwnCatalog] = {}  # by the key of processes whose lists have changed
 
     def rebuild(self) -> list[str]:
         """Make a new catalog if what is offered has changed. Returns: the capabilities whose lists have changed."""
+        self._changes += 1
         shaped = {name: self._offered(name, backend) for name, backend in self.backends.items()}
         merging = self._merging()
         same = list(shaped) == list(self._shaped) and all(shaped[name] is self._shaped[name] for name in shaped)
         if same and merging == self._merged_by:
             return []
         self._shaped, self._merged_by = shaped, merging
-        fresh = build([entry.result for entry in shaped.values()], merging, before=self.catalog)
-        self._own = dict.fromkeys(self._own)  # stale: made again when they are asked for
-        if fresh == self.catalog:
+        merged = build([entry.result for entry in shaped.values()], merging, before=self.catalog)
+        if merged == self.catalog:
             return []
-        changed = fresh.changed_since(self.catalog)
-        self.catalog = fresh
+        changed = merged.changed_since(self.catalog)
+        self.catalog = merged
         return changed
 
-    def own_changed(self, key: str) -> None:
-        """The lists of a process that is not everybody's have changed."""
-        self._own[key] = None
-        if len(self._own) > _MAX_OWN:
-            del self._own[next(iter(self._own))]
+    def own_changed(self, connection: Connection) -> None:
+        """The lists of a process that serves one key have changed; they are visible to it as long as the process lives."""
+        if connection.closed.done():
+            return
+        self._changes += 1
+        own = self._own.setdefault(connection.key, _OwnCatalog())
+        if connection not in own.connections:
+            own.connections.add(connection)
+            connection.closed.add_done_callback(lambda lost: self._own_closed(connection))
+
+    def _own_closed(self, connection: Connection) -> None:
+        self._changes += 1
+        own = self._own.get(connection.key)
+        if own is not None:
+            own.connections.discard(connection)
+            if not own.connections:
+                del self._own[connection.key]
 
     def forget(self, key: str) -> None:
-        """A session has ended."""
+        """A session is over: its processes are released."""
         self._own.pop(key, None)
+        for backend in self.backends.values():
+            backend.end_session(key)
+
+    def holds(self, key: str) -> bool:
+        """Whether something is kept for a session."""
+        return key in self._own
 
     def of(self, caller: Caller) -> Catalog:
-        """What a caller is offered: everybody's lists, but of processes of its own that have said so those."""
+        """What a caller is offered: the lists for all clients, but those of its own processes where these have changed."""
         if not self._own:
             return self.catalog
-        key = caller.key if caller.key in self._own else caller.identity
-        if key not in self._own:
+        own = self._own.get(caller.key) or self._own.get(caller.identity)
+        if own is None:
             return self.catalog
-        known = self._own[key]
-        if known is None:
-            known = self._own[key] = self._merged(partial(_own_offer, caller))
-        return known
+        if own.compared_at != self._changes:
+            own.compared_at = self._changes
+            self._update(own, caller)
+        return own.catalog or self.catalog
 
-    def _merged(self, offer: Callable[[Backend], Offer]) -> Catalog:
-        """The catalog of all servers, of each of which `offer` says what it offers."""
-        offers = [_by_rules(offer(backend), backend.server) for backend in self.backends.values()]
-        return build(offers, self._merging(), before=self.catalog)
+    def _update(self, own: _OwnCatalog, caller: Caller) -> None:
+        """Make a caller's own catalog again if what it is made of has changed."""
+        made_of = self._merging(), [_source(caller, backend) for backend in self.backends.values()]
+        if made_of != own.made_of:
+            own.made_of = made_of
+            offers = [_by_rules(source.offered, source.server) for source in made_of[1]]
+            own.catalog = build(offers, made_of[0], before=self.catalog)
 
     def _merging(self) -> Merging:
         return Merging(
@@ -100,7 +142,8 @@ class VisibleCatalog:
         return _Shaped(offer, server, _by_rules(offer, server))
 
     def owner(self, uri: str, caller: Caller) -> Backend | None:
-        """Who may know a URI. One that nobody lists may come from a link: then the only server with resources has it."""
+        """The server that a caller reads a URI from. One that no list has may come from a link: then it is that of the only
+        server with resources."""
         name = self.of(caller).owner(uri)
         if name is not None:
             return self.backends[name]
@@ -139,32 +182,33 @@ class VisibleCatalog:
 
     def _capabilities(self, era: Era) -> dict[str, dict[str, Any]]:
         """What works now: tools always, the rest as soon as a server has it."""
-        known = {name for backend in self.backends.values() for name in backend.capabilities}
-        offered = ["tools", *(name for name in ("prompts", "resources") if name in known)]
+        declared = {name for backend in self.backends.values() for name in backend.capabilities}
+        listed = ["tools", *(name for name in ("prompts", "resources") if name in declared)]
         plain = ["completions", *(["logging"] if era == "legacy" else [])]
-        found: dict[str, dict[str, Any]] = {name: {"listChanged": True} for name in offered}
-        if "resources.subscribe" in known:
-            found["resources"]["subscribe"] = True
+        offered: dict[str, dict[str, Any]] = {name: {"listChanged": True} for name in listed}
+        if "resources.subscribe" in declared and "resources" in offered:
+            offered["resources"]["subscribe"] = True
         extensions: dict[str, Any] = {}
         for backend in self.backends.values():
             extensions = {**backend.extensions, **extensions}
-        return found | {name: {} for name in plain if name in known} | ({"extensions": extensions} if extensions else {})
+        return offered | {name: {} for name in plain if name in declared} | ({"extensions": extensions} if extensions else {})
 
     def _instructions(self) -> dict[str, str]:
         """What the servers say of their use, each under its name where there are several."""
-        said = {backend.server.name: backend.instructions for backend in self.backends.values() if backend.instructions}
-        if not said:
+        texts = {backend.server.name: backend.instructions for backend in self.backends.values() if backend.instructions}
+        if not texts:
             return {}
         alone = len(self.backends) == 1
-        return {"instructions": "\n\n".join(words if alone else f"{name}: {words}" for name, words in said.items())}
+        return {"instructions": "\n\n".join(text if alone else f"{name}: {text}" for name, text in texts.items())}
 
 
 def _by_rules(offer: Offer, server: Server) -> Offer:
-    """What is left of a server's offer by its configuration; approval is about its own words."""
+    """What is left of a server's offer by its configuration; a pin is compared with what the server itself offers."""
     return shaped(unpinned(offer, server.pin), server.tools)
 
 
-def _own_offer(caller: Caller, backend: Backend) -> Offer:
-    """What a caller's own process offers, if it has said that its lists change; nobody else may keep those."""
+def _source(caller: Caller, backend: Backend) -> _Source:
     process = backend.own_process(caller)
-    return backend.snapshot.offer if process is None or process.offer is None else Offer(process.offer.items)
+    if process is None or process.offer is None:
+        return _Source(backend.snapshot.offer, False, backend.server)
+    return _Source(process.offer, True, backend.server)

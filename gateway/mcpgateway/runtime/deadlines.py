@@ -1,16 +1,18 @@
-"""Deadlines of many calls by one timer: a timer of the loop for each costs more than looking at all of them now and then."""
+"""Deadlines of many calls by one timer: a timer of the loop for each costs more than a look through all of them now and then."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-_TICK = 0.1  # seconds: how late a deadline may be noticed
+from .boundaries import Boundaries
+
+_TICK: Final = 0.1  # seconds: how late a deadline may be noticed
 
 
 class Waiting(Protocol):
-    """Something that may not take for ever; hashable."""
+    """Something that ends in time, or expires; hashable."""
 
     def expire(self) -> None:
         """Its time is up."""
@@ -19,30 +21,56 @@ class Waiting(Protocol):
 class Deadlines:
     """What waits, in buckets of one tick each."""
 
-    def __init__(self) -> None:
+    def __init__(self, boundaries: Boundaries) -> None:
+        self._boundaries = boundaries
         self._buckets: dict[int, dict[Waiting, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, waiting: Waiting, seconds: float) -> int:
         """Expire something so many seconds from now. Returns: what it is taken out again by."""
-        bucket = int((time.monotonic() + seconds) / _TICK) + 1
-        found = self._buckets.get(bucket)
-        if found is None:
-            found = self._buckets[bucket] = {}
+        number = int((time.monotonic() + seconds) / _TICK) + 1
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = {}
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
-        found[waiting] = None
-        return bucket
+        bucket[waiting] = None
+        return number
 
-    def discard(self, waiting: Waiting, bucket: int) -> None:
+    def discard(self, waiting: Waiting, number: int) -> None:
         """It has ended in time."""
-        found = self._buckets.get(bucket)
-        if found is not None:
-            found.pop(waiting, None)
+        bucket = self._buckets.get(number)
+        if bucket is not None:
+            bucket.pop(waiting, None)
 
     def _tick(self) -> None:
+        """Expire what is due. What one of them raises is reported; the others, and the timer, go on."""
         now = int(time.monotonic() / _TICK)
-        for bucket in [bucket for bucket in self._buckets if bucket <= now]:
-            for waiting in self._buckets.pop(bucket):
-                waiting.expire()
+        for number in [number for number in self._buckets if number <= now]:
+            for waiting in self._buckets.pop(number):
+                try:
+                    waiting.expire()
+                except Exception as error:
+                    self._boundaries.report("deadline", error)
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick) if self._buckets else None
+
+
+class Deadline:
+    """The deadline of something that waits; it is moved when somebody else has the turn."""
+
+    __slots__ = ("_bucket", "_deadlines", "seconds")
+
+    def __init__(self, deadlines: Deadlines, waiting: Waiting, seconds: float) -> None:
+        self._deadlines = deadlines
+        self.seconds = seconds  # that it has, from the last move on
+        self._bucket = deadlines.add(waiting, seconds)
+
+    def move(self, waiting: Waiting, seconds: float) -> None:
+        """Give it so many seconds from now."""
+        self._deadlines.discard(waiting, self._bucket)
+        self.seconds = seconds
+        self._bucket = self._deadlines.add(waiting, seconds)
+
+    def cancel(self, waiting: Waiting) -> None:
+        """It has ended in time."""
+        self._deadlines.discard(waiting, self._bucket)

@@ -60,6 +60,12 @@ class Metrics(Collector):
         self.auth_failures = Counter(
             "mcpgateway_auth_failures", "Requests with missing or wrong credentials.", registry=self.registry
         )
+        self.refused_calls = Counter(
+            "mcpgateway_calls_refused",
+            "Calls that were refused because their principal or server had as many in flight as it may have.",
+            ["scope"],
+            registry=self.registry,
+        )
         self.memory_shedding = Gauge(
             "mcpgateway_memory_shedding", "1 while new requests are refused because memory is short.", registry=self.registry
         )
@@ -81,6 +87,14 @@ class Metrics(Collector):
         self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)  # by method and outcome
         self._calls: defaultdict[str, _Durations] = defaultdict(_Durations)  # by server
         self.registry.register(self)
+
+    def count_refused_call(self, scope: str) -> None:
+        """One more call that was refused because its principal or its server has too many."""
+        self.refused_calls.labels(scope).inc()
+
+    def count_internal_error(self, boundary: str) -> None:
+        """One more exception that a boundary has caught."""
+        self.internal_errors.labels(boundary).inc()
 
     def count(self, method: str, outcome: str) -> None:
         """One more request."""

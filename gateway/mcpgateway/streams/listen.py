@@ -5,15 +5,15 @@ Source: MCP specification 2026-07-28, "Subscriptions". Every message carries the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET, Raw
 
 from ..protocol import jsonrpc, request_meta
+from ..protocol.exchange import Exchange
 from ..protocol.jsonrpc import ProtocolError
-from ..requests.responder import Responder
 from ..upstream.subscription import Subscriber
 
 _FILTERS: Final = {
@@ -25,17 +25,35 @@ _FILTERS: Final = {
 
 _MAX_RESOURCES: Final = 1000  # of one stream
 
-# Arranges that a subscriber hears of a resource; the answer undoes it. None: nobody has the resource, or tells of it.
+# Subscribes to a resource; the answer undoes it. None: no server has the resource, or announces its changes.
 Watch = Callable[[str, Subscriber], Callable[[], None] | None]
+
+
+class OpenRequest(Protocol):
+    """A `subscriptions/listen` request, and the way back to its client."""
+
+    @property
+    def id(self) -> bytes:
+        """Its id as JSON."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """The HTTP request that it came by."""
+
+    def notify(self, message: bytes) -> bool:
+        """Send a message before the result. False: the client does not take one."""
+
+    def succeed(self, raw: bytes) -> None:
+        """Answer with a result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listener:
     """One open stream."""
 
-    answer: Responder
-    key: str  # of the processes that are this client's own
-    wanted: frozenset[str]  # capabilities whose lists it is told of
+    answer: OpenRequest
+    key: str  # of the client's own processes
+    wanted: frozenset[str]  # the capabilities whose list changes it gets
 
     def meta(self) -> dict[str, Raw]:
         return {request_meta.META + "subscriptionId": Raw(self.answer.id)}
@@ -54,7 +72,7 @@ class Listeners:
     def __init__(self) -> None:
         self._open: set[_Listener] = set()
 
-    def add(self, answer: Responder, params: dict[str, Raw], *, key: str, watch: Watch) -> None:
+    def add(self, answer: OpenRequest, params: Mapping[str, Raw], *, key: str, watch: Watch) -> None:
         """Open a stream and say what it will carry. Raises: ProtocolError."""
         asked = jsonrpc.members(params.get("notifications", UNSET))
         honoured: dict[str, object] = {name: True for name in _FILTERS if bytes(asked.get(name, Raw(b""))) == b"true"}
@@ -81,25 +99,25 @@ class Listeners:
             raise ProtocolError(jsonrpc.INVALID_REQUEST, "the header Accept must list text/event-stream")
 
     def changed(self, capabilities: Iterable[str], *, key: str = "") -> None:
-        """Tell those who want to know that lists have changed: everybody's, or those of one key."""
+        """Notify the streams that have asked for it that lists have changed: those of all clients, or those of one key."""
         for name in capabilities:
-            for listener in [one for one in self._open if name in one.wanted and key in ("", one.key)]:
+            for listener in [other for other in self._open if name in other.wanted and key in ("", other.key)]:
                 body = jsonrpc.dump({"_meta": listener.meta()})
                 listener.answer.notify(jsonrpc.notification(f"notifications/{name}/list_changed", body))
 
     def close(self) -> None:
-        """End all streams with their result: the client listens anew elsewhere."""
+        """End all streams with their result: their clients open new ones at another replica."""
         for listener in self._open:
             listener.answer.succeed(jsonrpc.dump({"resultType": "complete", "_meta": listener.meta()}))
         self._open.clear()
 
 
-def _uris(asked: dict[str, Raw]) -> list[str]:
+def _uris(asked: Mapping[str, Raw]) -> list[str]:
     if "resourceSubscriptions" not in asked:
         return []
-    found = [jsonrpc.text(item) for item in jsonrpc.items(asked["resourceSubscriptions"])]
-    if None in found or len(found) > _MAX_RESOURCES:
+    uris = [jsonrpc.text(item) for item in jsonrpc.items(asked["resourceSubscriptions"])]
+    if None in uris or len(uris) > _MAX_RESOURCES:
         raise ProtocolError(
             jsonrpc.INVALID_PARAMS, f"params.notifications.resourceSubscriptions must be at most {_MAX_RESOURCES} strings: URIs"
         )
-    return list(dict.fromkeys(uri for uri in found if uri is not None))
+    return list(dict.fromkeys(uri for uri in uris if uri is not None))

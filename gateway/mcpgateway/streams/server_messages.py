@@ -1,4 +1,4 @@
-"""What servers say by themselves: requests, log messages, changes; and what clients answer.
+"""What servers send by themselves: requests, log messages, changes.
 
 A server that speaks over stdio does not say which of its calls a request or a log message belongs to, and the client may only be
 asked on the stream of a call (MCP specification 2025-11-25, "Sending Messages to the Client"): the latest call on that connection
@@ -7,149 +7,87 @@ is taken, and the GET streams of the sessions that use it if there is none.
 
 from __future__ import annotations
 
-import itertools
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..protocol import jsonrpc, request_meta
-from ..protocol.jsonrpc import Envelope
-from ..requests.call import ActiveCalls, Call
-from ..requests.input_required import Question
+from ..protocol import client_requests, jsonrpc
+from ..protocol.jsonrpc import Envelope, ProtocolError
+from ..protocol.visible_text import visible_json
 from ..upstream.connection import Connection
-from .replay import Replay, Stream
+from .log_levels import LogLevels, level_of
+from .process_users import ProcessUsers
+from .questions import ActiveCall, CallIndex, OnAnswer, OpenQuestions, question
+from .session_streams import SessionStreams
 
-_MAX_ASKED = 10_000
-_MAX_LEVELS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that a client has not answered yet."""
-
-    connection: Connection | None  # whose request it is, and
-    id: bytes  # under which id of its own; both empty where a server does not ask by itself
-    answer: Callable[[Envelope], None]
-    call: Call | None  # that waits for it
+OnListChanged = Callable[[Connection, str], None]  # takes the connection to a process, and the capability that has changed
 
 
 class ServerMessages:
-    """The sessions' streams and open questions. Nothing here outlives the process: a question's call does not, either."""
+    """Passes each message of a server to the client that it is for."""
 
-    def __init__(self) -> None:
-        self.calls = ActiveCalls()
-        self.on_list_changed: Callable[[str, str], None] = lambda key, capability: None  # of a process with this key
-        self.replay = Replay()
-        self._streams: OrderedDict[str, list[Stream]] = OrderedDict()  # the GET streams
-        self._asked: OrderedDict[tuple[str, bytes], _Asked] = OrderedDict()
-        self._levels: OrderedDict[str, bytes] = OrderedDict()
-        self._users: OrderedDict[str, dict[str, None]] = OrderedDict()  # the sessions that use a connection's key
-        self._numbers = itertools.count(1)
+    def __init__(
+        self,
+        *,
+        calls: CallIndex,
+        streams: SessionStreams,
+        questions: OpenQuestions,
+        levels: LogLevels,
+        users: ProcessUsers,
+        on_list_changed: OnListChanged,
+    ) -> None:
+        self._calls, self._streams, self._questions = calls, streams, questions
+        self._levels, self._users = levels, users
+        self._on_list_changed = on_list_changed
 
-    # --- streams ----------------------------------------------------------------------------------------------------------
+    def level(self, key: str) -> bytes | None:
+        """The params of a session's last logging/setLevel."""
+        return self._levels.get(key)
 
-    def open(self, key: str, last_event: str = "") -> tuple[Stream, int]:
-        """A session's GET stream: a new one, or one of its own that it comes back to.
-
-        Returns: the stream, and the number of the last event that its client has seen.
-        """
-        found = self.replay.find(key, last_event)
-        if found is not None:
-            found[0].attached = True
-            return found
-        stream = self.replay.open(key)
-        stream.attached = True
-        known = [one for one in self._streams.pop(key, ()) if one.attached]
-        self._streams[key] = [*known, stream]
-        if len(self._streams) > _MAX_LEVELS:
-            self._streams.popitem(last=False)
-        return stream, 0
-
-    def close(self, stream: Stream) -> None:
-        """Nobody reads it now. Its session may come back: until it opens another one, messages are kept for it."""
-        stream.attached = False
-
-    def busy(self) -> set[str]:
-        """The sessions that are in use now: calls are on their way, or a GET stream is read."""
-        reading = {key for key, streams in self._streams.items() if any(stream.attached for stream in streams)}
-        return reading | {key for key, _ in self.calls}
-
-    def tell_all(self, message: bytes) -> None:
-        """A message for all sessions that have a GET stream."""
-        for key in list(self._streams):
-            self.post(key, message)
-
-    def finish(self) -> None:
-        """End all GET streams: their clients come back elsewhere."""
-        for streams in self._streams.values():
-            for stream in streams:
-                stream.finish()
-
-    def uses(self, key: str, shared_key: str) -> None:
-        """A session uses the process of an identity: what that says is for the session, too."""
-        self._users.setdefault(shared_key, {})[key] = None
-        self._users.move_to_end(shared_key)
-        if len(self._users) > _MAX_LEVELS:
-            self._users.popitem(last=False)
-
-    def _deliver(self, connection: Connection, message: bytes, *, keep: bool = True) -> bool:
-        call = self.calls.latest(connection)
-        return (call is not None and call.notify(message)) or self._broadcast(connection, message, keep=keep)
-
-    def _broadcast(self, connection: Connection, message: bytes, *, keep: bool = True) -> bool:
-        """To the GET streams of all sessions that use a process."""
-        heard = [self.post(key, message, keep=keep) for key in (connection.key, *self._users.get(connection.key, ()))]
-        return any(heard)
-
-    def post(self, key: str, message: bytes, *, keep: bool = True) -> bool:
-        """To one GET stream of a session; whether somebody reads it. `keep` it for a session that is away for the moment."""
-        streams = self._streams.get(key)
-        if not streams:
-            return False
-        stream = next((one for one in reversed(streams) if one.attached), streams[-1])
-        if keep or stream.attached:
-            stream.add(message)
-        return stream.attached
-
-    # --- what servers say -------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------------
 
     def asks(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
-        """A server's request: the client sees it under an id of ours."""
-        body = None if params is UNSET else bytes(params)
-        call = self.calls.latest(connection)
+        """A server's request: the client that has declared the capability for it sees it under an id of ours."""
+        try:
+            self._ask(connection, method, id, params)
+        except ProtocolError as error:
+            connection.refuse(id, error.code, error.message)
+
+    def _ask(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
+        call = self._calls.latest(connection)
+        capabilities = connection.capabilities if call is None else call.capabilities
+        checked = client_requests.checked(method, params, server=connection.server, capabilities=capabilities)
+        body = None if checked is UNSET else bytes(checked)
         if call is not None and call.modern:
-            if not call.asked(_question(connection, method, id, body)):
-                connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has not declared that it answers this")
+            if not call.ask(question(connection, method, id, body)):
+                raise _unreachable(method)
             return
-        ours = self._new_id(connection.server)
-        if not self._deliver(connection, jsonrpc.request(ours, method, body), keep=False):
-            connection.refuse(id, jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
-            return
-        key = connection.key if call is None else call.key
-        self._expect(key, ours, _Asked(connection, id, partial(_pass_on, connection, id), call))
+        ours = self._questions.new_id(connection.server)
+        message = jsonrpc.request(ours, method, body)
+        if call is not None and not self._questions.full(call.key) and call.notify(message):
+            key = call.key
+        else:
+            key = self._post_question(connection, method, message)
+        on_answer = partial(_pass_on, connection, id)
+        self._questions.add(key, ours, on_answer, call=call, connection=connection, id=id)
 
-    def ask(self, call: Call, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> bool:
-        """Ask a call's own client something. False: it cannot be asked."""
-        ours = self._new_id(call.server)
-        if not call.notify(jsonrpc.request(ours, method, params)):
-            return False
-        self._expect(call.key, ours, _Asked(None, b"", on_answer, call))
-        return True
+    def _post_question(self, connection: Connection, method: str, message: bytes) -> str:
+        """Send a question to the GET stream of one session that uses a process. Returns: the session. Raises: ProtocolError."""
+        for key in (connection.key, *self._users.of(connection.key)):
+            if not self._questions.full(key) and self._streams.post(key, message, keep=False):
+                return key
+        raise _unreachable(method)
 
-    def _new_id(self, server: str) -> bytes:
-        return jsonrpc.dump(f"{server}-{next(self._numbers)}")
+    def ask(self, call: ActiveCall, method: str, params: Raw, on_answer: OnAnswer) -> None:
+        """Ask a call's own client what its server wants to know. Raises: ProtocolError if it cannot be asked."""
+        checked = client_requests.checked(method, params, server=call.server, capabilities=call.capabilities)
+        ours = self._questions.new_id(call.server)
+        if not call.notify(jsonrpc.request(ours, method, checked if checked is not UNSET else None)):
+            raise _unreachable(method)
+        self._questions.add(call.key, ours, on_answer, call=call)
 
-    def _expect(self, key: str, ours: bytes, asked: _Asked) -> None:
-        if asked.call is not None:
-            asked.call.await_client()
-        self._asked[key, ours] = asked
-        if len(self._asked) > _MAX_ASKED:
-            _, oldest = self._asked.popitem(last=False)
-            error = jsonrpc.dump({"code": jsonrpc.INTERNAL_ERROR, "message": "the client did not answer"})
-            oldest.answer(Envelope(jsonrpc="2.0", error=Raw(error)))
+    # --- notifications ----------------------------------------------------------------------------------------------------
 
     def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         """A server's notification."""
@@ -157,75 +95,56 @@ class ServerMessages:
             self._logged(connection, params)
         elif connection.key:
             if method == "notifications/cancelled":
-                params = self._own_id(connection, params)
-                if params is not UNSET:
-                    self._deliver(connection, jsonrpc.notification(method, params))
-            else:
-                if method.endswith("/list_changed"):
-                    self.on_list_changed(connection.key, method.split("/")[1])
-                self._broadcast(connection, jsonrpc.notification(method, None if params is UNSET else params))
+                self._withdraw(connection, params)
+                return
+            if method.endswith("/list_changed"):
+                self._on_list_changed(connection, method.split("/")[1])
+            self._broadcast(connection, jsonrpc.notification(method, None if params is UNSET else params))
 
     def _logged(self, connection: Connection, params: Raw | UnsetType) -> None:
-        """A log message: to a caller that wants it, and never to somebody else's.
+        """A log message: to a caller that wants it, and never to another one.
 
-        Over a shared connection it goes to the newest call of the one caller that wants any; with several, nobody can tell whose
-        it is.
+        Over a shared connection it goes to the newest call of the only caller that wants any; with several there is no way to
+        tell whose it is.
         """
         if params is UNSET:
             return
-        message = jsonrpc.notification("notifications/message", params)
-        calls = list(self.calls.on(connection))
+        message = jsonrpc.notification("notifications/message", visible_json(bytes(params)))
+        calls = list(self._calls.on(connection))
         if connection.key and not any(call.modern for call in calls):  # a legacy server keeps to the level itself
             self._deliver(connection, message)
             return
         wanting = [call for call in calls if call.level >= 0]
-        if wanting and len({call.key for call in wanting}) == 1 and _level(params) >= wanting[0].level:
+        if wanting and len({call.key for call in wanting}) == 1 and level_of(params) >= wanting[0].level:
             wanting[0].notify(message)
 
-    def _own_id(self, connection: Connection, params: Raw | UnsetType) -> Raw | UnsetType:
-        """The params of a cancelled question, with the id that the client knows."""
+    def _withdraw(self, connection: Connection, params: Raw | UnsetType) -> None:
+        """A server cancels its question: the client that was asked is told so, with the id that it knows."""
         try:
             fields = jsonrpc.members(params)
-        except jsonrpc.ProtocolError:
-            return UNSET
-        theirs = bytes(fields.get("requestId", Raw(b"")))
-        for (owner, ours), asked in self._asked.items():
-            if asked.connection is connection and asked.id == theirs:
-                del self._asked[owner, ours]
-                return Raw(jsonrpc.dump({**fields, "requestId": Raw(ours)}))
-        return UNSET
-
-    # --- what the client answers ------------------------------------------------------------------------------------------
-
-    def answered(self, key: str, envelope: Envelope) -> None:
-        """A client's response to a server's request; one that nobody waits for is dropped."""
-        if envelope.id is UNSET:
+        except ProtocolError:
             return
-        asked = self._asked.pop((key, bytes(envelope.id)), None)
-        if asked is None:
-            return
-        if asked.call is not None:
-            asked.call.go_on()
-        asked.answer(envelope)
+        asked = self._questions.withdrawn(connection, bytes(fields.get("requestId", Raw(b""))))
+        if asked is not None:
+            body = jsonrpc.dump({**fields, "requestId": Raw(asked[1])})
+            self._deliver(connection, jsonrpc.notification("notifications/cancelled", body))
 
-    # --- log level --------------------------------------------------------------------------------------------------------
+    # --- delivery ---------------------------------------------------------------------------------------------------------
 
-    def set_level(self, key: str, params: bytes) -> None:
-        """Remember what a session wants to be told, for the servers that it has not used yet."""
-        self._levels[key] = params
-        self._levels.move_to_end(key)
-        if len(self._levels) > _MAX_LEVELS:
-            self._levels.popitem(last=False)
+    def _deliver(self, connection: Connection, message: bytes) -> None:
+        """Send to the newest call on a connection, or else to the sessions that use its process."""
+        call = self._calls.latest(connection)
+        if call is None or not call.notify(message):
+            self._broadcast(connection, message)
 
-    def level(self, key: str) -> bytes | None:
-        """The params of the session's last logging/setLevel."""
-        return self._levels.get(key)
+    def _broadcast(self, connection: Connection, message: bytes) -> None:
+        """Send to the GET streams of all sessions that use a process."""
+        for key in (connection.key, *self._users.of(connection.key)):
+            self._streams.post(key, message)
 
-    def forget(self, key: str) -> None:
-        """The session is over."""
-        self._streams.pop(key, None)
-        self.replay.forget(key)
-        self._levels.pop(key, None)
+
+def _unreachable(method: str) -> ProtocolError:
+    return ProtocolError(jsonrpc.METHOD_NOT_FOUND, f"{method}: the client has no stream open that it could be asked on")
 
 
 def _pass_on(connection: Connection, id: bytes, envelope: Envelope) -> None:
@@ -234,19 +153,5 @@ def _pass_on(connection: Connection, id: bytes, envelope: Envelope) -> None:
         connection.answer(id, bytes(envelope.result))
     elif envelope.error is not UNSET:
         connection.answer_error(id, bytes(envelope.error))
-
-
-def _question(connection: Connection, method: str, id: bytes, params: bytes | None) -> Question:
-    def refuse(why: str) -> None:
-        connection.refuse(id, jsonrpc.INTERNAL_ERROR, why)
-
-    return Question(method, params, answer=partial(connection.answer, id), refuse=refuse)
-
-
-def _level(params: Raw) -> int:
-    """The index of a log message's level; the highest where it is not one that the specification knows."""
-    try:
-        level = jsonrpc.text(jsonrpc.members(params).get("level", UNSET))
-    except jsonrpc.ProtocolError:
-        level = None
-    return request_meta.LOG_LEVELS.index(level) if level in request_meta.LOG_LEVELS else len(request_meta.LOG_LEVELS)
+    else:
+        connection.refuse(id, jsonrpc.INTERNAL_ERROR, "the client's response has neither result nor error")

@@ -131,6 +131,7 @@ class Backend:
         lasting = discovered.isolation != "Call"
         connection = await self._transport.own(key, lasting=lasting)
         connection.key = key
+        connection.capabilities = caller.capabilities
         connection.reports = self._reports
         process = await introduce(
             connection,

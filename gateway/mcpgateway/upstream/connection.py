@@ -35,6 +35,7 @@ class Connection(ABC):
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
         self.key = ""  # whose process it is; empty for a process that all callers share
+        self.capabilities = b"{}"  # of the client whose process it is, a JSON object
         self.version = ""  # legacy, as agreed
         self.introduced = False  # an earlier connection has shaken hands with this very process
         self.reports = Reports()

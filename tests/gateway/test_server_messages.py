@@ -29,6 +29,7 @@ from tests.support.bridges import until
 from tests.support.gateways import TOKEN
 
 FORM = {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+ASKABLE: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 PROMPT = {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 5}
 
 # Logging and subscriptions go with the legacy era; the SDK says so at each use.
@@ -87,7 +88,7 @@ async def call(client: Client, tool: str, server: str = "old", **arguments: Any)
 async def test_a_server_asks_its_client_in_the_middle_of_a_call(world: World, mode: str, server: str) -> None:
     async with connected(world, Person(), mode) as client:
         elicited = await call(client, "ask", server, method="elicitation/create", params=FORM)
-        assert elicited == {"action": "accept", "content": {"name": "answer to Your name?"}}
+        assert elicited == {"action": "accept", "content": {"name": f"answer to [{server}] Your name?"}}
         sampled = await call(client, "ask", server, method="sampling/createMessage", params=PROMPT)
         assert sampled["content"]["text"] == "hello"
         assert (await call(client, "ask", server, method="roots/list"))["roots"][0]["uri"] == "file:///home"
@@ -101,7 +102,7 @@ async def test_many_clients_are_asked_each_for_its_own(world: World, server: str
             for turn in range(3):
                 form = {**FORM, "message": f"{number}/{turn}"}
                 answer = await call(client, "ask", server, method="elicitation/create", params=form)
-                assert answer["content"]["name"] == f"answer to {number}/{turn}"
+                assert answer["content"]["name"] == f"answer to [{server}] {number}/{turn}"
 
     await asyncio.gather(*(one(number) for number in range(8)))
 
@@ -141,11 +142,11 @@ async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: Wo
 
 
 class Raw:
-    """A legacy session by hand."""
+    """A legacy session by hand; its client can be asked everything."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        _, self.headers = initialize(world)
+        _, self.headers = initialize(world, capabilities=ASKABLE)
 
     def post(self, **message: Any) -> httpx2.Response:
         return self.world.gateway.post({"jsonrpc": "2.0", **message}, headers=self.headers)
@@ -171,9 +172,9 @@ def test_a_client_that_cannot_be_asked_is_not_waited_for(world: World) -> None:
 
 def test_the_question_passes_byte_for_byte_and_so_does_an_error_as_its_answer(world: World) -> None:
     raw = Raw(world)
-    with raw.asked(method="vendor/strange", params={"n": 1.50, "big": 2**70, "ü": [None]}) as messages:
+    with raw.asked(method="sampling/createMessage", params={"n": 1.50, "big": 2**70, "ü": [None]}) as messages:
         question = next(messages)
-        assert (question["method"], question["params"]) == ("vendor/strange", {"n": 1.50, "big": 2**70, "ü": [None]})
+        assert (question["method"], question["params"]) == ("sampling/createMessage", {"n": 1.50, "big": 2**70, "ü": [None]})
         assert raw.post(id=question["id"], error={"code": -1, "message": "nö", "data": [1]}).status_code == 202
         text = next(messages)["result"]["content"][0]["text"]
     assert json.loads(text) == {"code": -1, "message": "nö", "data": [1]}

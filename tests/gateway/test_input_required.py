@@ -56,7 +56,9 @@ def retry(world: World, asked: dict[str, Any], **more: Any) -> dict[str, Any]:
 def test_a_question_in_the_middle_of_a_call_is_its_result_and_the_retry_ends_it(world: World) -> None:
     asked = ask(world)["result"]
     assert asked["resultType"] == "input_required"
-    assert list(asked["inputRequests"].values()) == [{"method": "elicitation/create", "params": FORM}]
+    assert list(asked["inputRequests"].values()) == [
+        {"method": "elicitation/create", "params": {**FORM, "message": "[old] Your name?"}}
+    ]
     answer = retry(world, asked)
     assert (answer["id"], json.loads(answer["result"]["content"][0]["text"])) == (2, ANSWER)
     assert answer["result"]["resultType"] == "complete"
@@ -86,7 +88,7 @@ def test_a_missing_or_wrong_answer_is_asked_for_again(world: World) -> None:
 
 def test_a_client_is_asked_only_for_what_it_has_declared(world: World) -> None:
     text = ask(world, question="sampling/createMessage")["result"]["content"][0]["text"]
-    assert "the client has not declared that it answers this" in text
+    assert "the client has not declared the capability sampling" in text
 
 
 def test_a_parked_call_expires_and_belongs_to_its_principal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,184 @@
+"""Requests of servers that clients have not answered yet.
+
+Source: MCP specification 2025-11-25, "Elicitation", "Sampling", "Roots".
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+from msgspec import UNSET, Raw
+
+from ..protocol import jsonrpc
+from ..protocol.jsonrpc import Envelope
+from ..upstream.connection import Connection
+
+MAX_OPEN: Final = 10_000  # questions of all clients; then the oldest counts as not answered
+MAX_SESSION: Final = 100  # questions of one session; then a further one is refused
+
+OnAnswer = Callable[[Envelope], None]
+
+
+class ActiveCall(Protocol):
+    """A call on its way, as far as the messages of its server concern it."""
+
+    @property
+    def key(self) -> str:
+        """The session that it belongs to, or the identity without one."""
+
+    @property
+    def server(self) -> str:
+        """The name of the server that it is for."""
+
+    @property
+    def capabilities(self) -> bytes:
+        """What its client has declared, a JSON object."""
+
+    @property
+    def modern(self) -> bool:
+        """Whether its client is of the modern era."""
+
+    @property
+    def level(self) -> int:
+        """The index of the log level that its caller wants; -1: none."""
+
+    def notify(self, message: bytes) -> bool:
+        """Send the caller a message before the answer. False: it does not take one."""
+
+    def ask(self, question: Question) -> bool:
+        """Ask a modern caller. False: it cannot be asked now."""
+
+    def await_client(self) -> None:
+        """The server waits for the caller now."""
+
+    def go_on(self) -> None:
+        """The caller has answered."""
+
+
+class CallIndex(Protocol):
+    """Finds calls by the connection that they are on."""
+
+    def on(self, connection: Connection) -> Iterable[ActiveCall]:
+        """All calls on a connection, the newest first."""
+
+    def latest(self, connection: Connection) -> ActiveCall | None:
+        """The newest call on a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A server's request, for a client that is asked by the result `input_required`."""
+
+    method: str
+    params: bytes | None
+    answer: Callable[[bytes], None]  # takes the client's result
+    refuse: Callable[[str], None]
+
+    def shown(self) -> dict[str, Any]:
+        """As a member of `inputRequests`."""
+        return {"method": self.method, "params": Raw(self.params or b"{}")}
+
+
+def question(connection: Connection, method: str, id: bytes, params: bytes | None) -> Question:
+    """The question behind a request on a connection."""
+    refuse = partial(connection.refuse, id, jsonrpc.INTERNAL_ERROR)
+    return Question(method, params, answer=partial(connection.answer, id), refuse=refuse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A request that a client has not answered yet."""
+
+    on_answer: OnAnswer
+    call: ActiveCall | None  # that waits for it
+    connection: Connection | None  # whose request it is, and
+    id: bytes  # under which id of its own; both empty where a server asks by its result
+
+
+class OpenQuestions:
+    """The unanswered requests by session, each under an id of ours."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, bytes], _Open] = OrderedDict()
+        self._ids: dict[str, set[bytes]] = {}  # by session
+        self._numbers = itertools.count(1)
+
+    def new_id(self, server: str) -> bytes:
+        """An id that a client sees, as JSON."""
+        return jsonrpc.dump(f"{server}-{next(self._numbers)}")
+
+    def full(self, key: str) -> bool:
+        """Whether a session has too many to be asked one more."""
+        return len(self._ids.get(key, ())) >= MAX_SESSION
+
+    def add(
+        self,
+        key: str,
+        ours: bytes,
+        on_answer: OnAnswer,
+        *,
+        call: ActiveCall | None = None,
+        connection: Connection | None = None,
+        id: bytes = b"",
+    ) -> None:
+        """A session has been asked. `on_answer` gets its response."""
+        if call is not None:
+            call.await_client()
+        self._open[key, ours] = _Open(on_answer, call, connection, id)
+        self._ids.setdefault(key, set()).add(ours)
+        if len(self._open) > MAX_OPEN:
+            self._refuse(*next(iter(self._open)))
+
+    def answered(self, key: str, envelope: Envelope) -> None:
+        """A client's response; one to no open question is dropped."""
+        if envelope.id is UNSET:
+            return
+        asked = self._remove(key, bytes(envelope.id))
+        if asked is None:
+            return
+        if asked.call is not None:
+            asked.call.go_on()
+        asked.on_answer(envelope)
+
+    def withdrawn(self, connection: Connection, id: bytes) -> tuple[str, bytes] | None:
+        """A server does not wait any more. Returns: the session that was asked, and the id that it was asked under."""
+        for (key, ours), asked in self._open.items():
+            if asked.connection is connection and asked.id == id:
+                self._remove(key, ours)
+                return key, ours
+        return None
+
+    def end_call(self, call: ActiveCall) -> None:
+        """A call is over: its questions need no answer any more."""
+        for ours in list(self._ids.get(call.key, ())):
+            if self._open[call.key, ours].call is call:
+                self._remove(call.key, ours)
+
+    def forget(self, key: str) -> None:
+        """A session is over: its questions count as not answered."""
+        for ours in list(self._ids.get(key, ())):
+            self._refuse(key, ours)
+
+    def holds(self, key: str) -> bool:
+        """Whether something is kept for a session."""
+        return key in self._ids
+
+    def _refuse(self, key: str, ours: bytes) -> None:
+        asked = self._remove(key, ours)
+        if asked is not None:
+            error = jsonrpc.dump({"code": jsonrpc.INTERNAL_ERROR, "message": "the client did not answer"})
+            asked.on_answer(Envelope(jsonrpc="2.0", error=Raw(error)))
+
+    def _remove(self, key: str, ours: bytes) -> _Open | None:
+        asked = self._open.pop((key, ours), None)
+        if asked is not None:
+            ids = self._ids[key]
+            ids.discard(ours)
+            if not ids:
+                del self._ids[key]
+        return asked
