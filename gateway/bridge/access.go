@@ -17,12 +17,30 @@ import (
 )
 
 // access decides who may connect. Its files are read for each connection: a mounted Secret may have been rotated.
-type access struct{ tokenFile, cert, key, clientCA string }
+type access struct {
+	tokenFile, cert, key, clientCA string
 
-func (a access) restricted() bool { return a.tokenFile != "" || a.cert != "" }
+	gateway         gatewayKeys
+	unauthenticated bool // any client may connect, raw ones too
+}
+
+func (a access) restricted() bool { return a.tokenFile != "" || a.cert != "" || a.gateway.folder != "" }
+
+func (a access) authenticates() bool {
+	return a.tokenFile != "" || a.clientCA != "" || a.gateway.folder != ""
+}
 
 // check reports at the start what would otherwise refuse every client.
 func (a access) check() error {
+	if a.unauthenticated && a.authenticates() {
+		return errors.New("--allow-unauthenticated contradicts --gateway-keys, --token-file and --tls-client-ca: remove one side")
+	}
+	if (a.gateway.folder == "") != (a.gateway.server == "") {
+		return errors.New("--gateway-keys and --server belong together: give both")
+	}
+	if visible(a.gateway.server) != a.gateway.server {
+		return fmt.Errorf("--server is %q: it must not contain control characters", a.gateway.server)
+	}
 	if a.tokenFile != "" {
 		if _, err := a.tokens(); err != nil {
 			return fmt.Errorf("--token-file: %w", err)
@@ -111,7 +129,6 @@ const firstTLSByte = 0x16
 // on a descriptor.
 func (a access) unwrap(conn *net.TCPConn) (stream, *refusal) {
 	first := make([]byte, 1)
-	_ = conn.SetDeadline(time.Now().Add(firstByteTimeout))
 	if _, err := io.ReadFull(conn, first); err != nil {
 		return nil, &refusal{}
 	}

@@ -8,12 +8,16 @@ import (
 	"time"
 )
 
+// maxHealthConnections are answered at once; a further connection closes the oldest.
+const maxHealthConnections = 64
+
 // A full HTTP stack would be two thirds of this binary; the three answers below need one request line.
 func (s *server) serveHealth(address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
+	connections := newPending(maxHealthConnections)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -21,7 +25,11 @@ func (s *server) serveHealth(address string) error {
 				time.Sleep(100 * time.Millisecond)
 				continue
 			}
-			go s.answerHealth(conn)
+			done, _ := connections.add(conn)
+			go func() {
+				defer done()
+				s.answerHealth(conn)
+			}()
 		}
 	}()
 	return nil

@@ -47,7 +47,7 @@ func (l *logger) flush() {
 }
 
 func (l *logger) printf(format string, args ...any) {
-	l.put("[mcp-bridge] " + fmt.Sprintf(format, args...) + "\n")
+	l.put("[mcp-bridge] " + fmt.Sprintf(format, args...))
 }
 
 // line logs under a tag, as far as the limit allows.
@@ -57,13 +57,14 @@ func (l *logger) line(tag, text string, limit *lineLimit) {
 		l.printf("%s: %d lines dropped: more than %d a second", tag, dropped, maxLinesPerSecond)
 	}
 	if allowed {
-		l.put("[" + tag + "] " + text + "\n")
+		l.put("[" + tag + "] " + text)
 	}
 }
 
+// put queues a line without its end. Nothing in it controls the terminal that shows the log.
 func (l *logger) put(line string) {
 	select {
-	case l.lines <- line:
+	case l.lines <- visible(line) + "\n":
 	default: // the log is stuck: the servers are not
 	}
 }

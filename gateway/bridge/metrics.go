@@ -25,7 +25,7 @@ func (c *counters) refuse(reason string) {
 }
 
 // refusals are the values of refused_total's label, so that a rate exists from the first refusal on.
-var refusals = []string{"access", "backoff", "capacity", "draining", "greeting", "references", "start", "storm"}
+var refusals = []string{"access", "backoff", "capacity", "draining", "greeting", "references", "start", "evicted"}
 
 // metrics is the Prometheus text format.
 func (s *server) metrics() string {

@@ -73,6 +73,9 @@ func parseServe(args []string) (options, error) {
 	flags.StringVar(&o.access.cert, "tls-cert", "", "`FILE` with the certificate chain; the bridge then accepts TLS 1.3 only")
 	flags.StringVar(&o.access.key, "tls-key", "", "`FILE` with the private key of --tls-cert")
 	flags.StringVar(&o.access.clientCA, "tls-client-ca", "", "`FILE` with the certificate authorities of clients; a client certificate is then required")
+	flags.StringVar(&o.access.gateway.folder, "gateway-keys", "", "`DIR` with the public keys (PEM, Ed25519) of the gateways that may connect")
+	flags.StringVar(&o.access.gateway.server, "server", "", "`NAME` of this server, which the gateway's proof must be made for")
+	flags.BoolVar(&o.access.unauthenticated, "allow-unauthenticated", false, "let every client connect, without a greeting too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -128,6 +131,7 @@ func runCompatible(command []string) int {
 	}
 	o := defaults()
 	o.listen, o.startAtOnce, o.command = ":4444", true, command
+	o.access.unauthenticated = true
 	o.maxStartRate = compatibleStartRate
 	return serve(o)
 }

@@ -14,6 +14,9 @@ const (
 	junkSample   = 256
 )
 
+// byteOrderMark is U+FEFF in UTF-8: some runtimes begin their output with it, although RFC 8259 section 8.1 forbids it.
+const byteOrderMark = "\xef\xbb\xbf"
+
 // place is where in its output a server is.
 type place int
 
@@ -38,6 +41,7 @@ type replayBuffer struct {
 	wanted uint64  // lines acknowledged: more than acked while some of them are not sent yet
 
 	place  place
+	mark   int   // bytes of a byte order mark that the line has begun with
 	begun  int64 // where the line that is being written began
 	sample []byte
 	onJunk func(line []byte) // gets the beginning of each line that is no message
@@ -86,15 +90,26 @@ func (o *replayBuffer) rest(data []byte) (int, error) {
 	return end, nil
 }
 
+// begin classifies a line by its first byte behind a byte order mark and white space, which are dropped.
 func (o *replayBuffer) begin(data []byte) []byte {
-	switch data[0] {
-	case '\n':
+	switch first := data[0]; {
+	case o.mark < len(byteOrderMark) && first == byteOrderMark[o.mark]:
+		o.mark++
 		return data[1:]
-	case '{', '[':
+	case o.mark%len(byteOrderMark) != 0: // it only began like a mark
+		o.sample = append(o.sample, byteOrderMark[:o.mark]...)
+		o.place = inJunk
+	case first == '\n':
+		o.mark = 0
+		return data[1:]
+	case first == ' ' || first == '\t' || first == '\r':
+		return data[1:]
+	case first == '{' || first == '[':
 		o.place, o.begun = inMessage, o.end
 	default:
 		o.place = inJunk
 	}
+	o.mark = 0
 	return data
 }
 

@@ -98,6 +98,20 @@ func TestOnlyJSONRPCMessagesPass(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkAndWhiteSpaceBeforeAMessageAreDropped(t *testing.T) {
+	var junk []string
+	o := newReplayBuffer(&junk)
+	for _, b := range []byte("\ufeff{1}\n \t{2}\n\r\n\ufeff \n\xef\xbb{x\n\uff5b\n\ufeff\ufeff{no\n[3]\n") {
+		must(t, o.write([]byte{b}))
+	}
+	if got := drain(o, 1000); string(got) != "{1}\n{2}\n[3]\n" {
+		t.Fatalf("%q", got)
+	}
+	if !slices.Equal(junk, []string{"\xef\xbb{x", "\uff5b", "\ufeff{no"}) {
+		t.Fatalf("%q", junk)
+	}
+}
+
 func TestALastLineWithoutANewlineCounts(t *testing.T) {
 	var junk []string
 	o := newReplayBuffer(&junk)
@@ -145,7 +159,7 @@ func TestALineOfMoreThan16MiBIsAnError(t *testing.T) {
 	}
 }
 
-// transcript drives an replayBuffer as a session does, with connections that break anywhere, and returns what each saw.
+// transcript drives a replayBuffer as a session does, with connections that break anywhere, and returns what each saw.
 func transcript(t *testing.T, input []byte, random *rand.Rand) (kept []string) {
 	o := newReplayBuffer(nil)
 	var got [][]byte // complete lines in order of their number
@@ -206,6 +220,8 @@ func transcript(t *testing.T, input []byte, random *rand.Rand) (kept []string) {
 
 func messages(input []byte) (lines []string) {
 	for _, line := range strings.SplitAfter(string(input), "\n") {
+		line = strings.TrimLeft(line, " \t\r")
+		line = strings.TrimLeft(strings.TrimPrefix(line, byteOrderMark), " \t\r")
 		if strings.HasSuffix(line, "\n") && (line[0] == '{' || line[0] == '[') {
 			lines = append(lines, strings.TrimSuffix(line, "\n"))
 		}

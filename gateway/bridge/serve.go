@@ -25,7 +25,7 @@ type server struct {
 	counters counters
 	starting sync.Mutex          // held from the lookup of a session until it has begun
 	sessions map[string]*session // only on the loop's thread
-	waiting  atomic.Int64        // connections that have not been classified yet
+	pending  *pending            // connections that are not classified and authenticated yet
 
 	mu      sync.Mutex
 	breaker *breaker
@@ -38,7 +38,7 @@ type server struct {
 
 const (
 	referencesInterval = 2 * time.Second
-	maxWaiting         = 4096
+	maxPending         = 1024 // connections that are not authenticated yet
 
 	// The heap is small and mostly buffers: collecting it four times as often as usual costs little and keeps it small.
 	collectAt = 25
@@ -85,7 +85,7 @@ func newServer(o options, log *logger) (*server, error) {
 	memory := findCgroup()
 	s := &server{
 		options: o, log: log, state: newStateStore(), loop: loop, reaper: newReaper(o.maxProcesses, memory.oomKills),
-		sessions: map[string]*session{}, breaker: newBreaker(o.maxStartRate, time.Now()),
+		sessions: map[string]*session{}, pending: newPending(maxPending), breaker: newBreaker(o.maxStartRate, time.Now()),
 		draining: make(chan struct{}), deadline: make(chan struct{}),
 	}
 	s.warmPool = newWarmPool(s, o.warm)
@@ -105,11 +105,6 @@ func (s *server) accept(listener net.Listener) {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
-		if s.waiting.Load() >= maxWaiting {
-			_ = conn.Close()
-			s.counters.refuse("storm")
-			continue
-		}
 		s.open.Add(1)
 		go func() {
 			defer s.open.Add(-1)
@@ -123,9 +118,15 @@ func (s *server) handle(tcp *net.TCPConn) {
 		s.run(tcp, greeting{Mode: "raw", Tag: "raw"})
 		return
 	}
-	s.waiting.Add(1)
+	authenticated, evicted := s.pending.add(tcp)
+	if evicted {
+		s.counters.refuse("evicted")
+	}
 	conn, g, refused := s.meet(tcp)
-	s.waiting.Add(-1)
+	if !authenticated() {
+		_ = conn.Close()
+		return
+	}
 	switch {
 	case refused != nil:
 		s.turnAway(conn, g, *refused)
@@ -140,33 +141,46 @@ func (s *server) handle(tcp *net.TCPConn) {
 
 // meet reads what a connection asks for and checks its access. A refusal without an error is for a peer that cannot read it.
 func (s *server) meet(tcp *net.TCPConn) (stream, greeting, *refusal) {
-	conn := stream(tcp)
+	conn, deadline := stream(tcp), time.Now().Add(greetingTimeout)
+	_ = tcp.SetDeadline(deadline)
 	if s.access.cert != "" {
 		inner, refused := s.access.unwrap(tcp)
 		if refused != nil {
 			return tcp, greeting{}, refused
 		}
 		conn = inner
+		_ = conn.SetDeadline(deadline)
 	}
+	g, refused := s.authenticate(conn, tcp.LocalAddr())
+	_ = conn.SetDeadline(time.Time{})
+	return conn, g, refused
+}
+
+// authenticate reads the greeting and, where a proof is required, the proof.
+func (s *server) authenticate(conn stream, local net.Addr) (greeting, *refusal) {
 	kind, line, err := sniff(conn)
 	if errors.Is(err, errGreetingTooLong) {
-		return conn, greeting{}, &refusal{Error: "greeting", Message: err.Error()}
+		return greeting{}, &refusal{Error: "greeting", Message: err.Error()}
 	}
 	if err != nil {
-		return conn, greeting{}, &refusal{}
+		return greeting{}, &refusal{}
 	}
 	if kind == raw {
 		g := greeting{Mode: "raw", Tag: "raw"}
 		if s.access.restricted() {
-			return conn, greeting{}, &refusal{Error: "access", Reason: "GreetingRequired", Message: "raw connections are disabled; send a greeting line"}
+			return greeting{}, &refusal{Error: "access", Reason: "GreetingRequired", Message: "raw connections are disabled; send a greeting line"}
 		}
-		return conn, g, nil
+		return g, nil
 	}
 	g, err := parseGreeting(line)
 	if err != nil {
-		return conn, greeting{}, &refusal{Error: "greeting", Message: err.Error()}
+		return greeting{}, &refusal{Error: "greeting", Message: err.Error()}
 	}
-	return conn, g, s.access.admits(g.Token)
+	refused := s.access.admits(g.Token)
+	if refused == nil && s.access.gateway.folder != "" {
+		refused = s.access.gateway.demand(conn, local)
+	}
+	return g, refused
 }
 
 // run serves a raw or direct connection.
@@ -211,19 +225,20 @@ func (s *server) checkReferences() {
 	} else if before.Failure != nil && before.References == digest {
 		failure = before.Failure // from a real start: only a change of the environment or a successful start clears it
 	}
+	missing := append(append([]string{}, env.missing...), s.access.gateway.missing()...)
 	same := failure.same(before.Failure)
-	if same && before.References == digest && slices.Equal(before.Missing, env.missing) {
+	if same && before.References == digest && slices.Equal(before.Missing, missing) {
 		return
 	}
-	if len(env.missing) > 0 {
-		s.log.printf("missing references: %v", env.missing)
+	if len(missing) > 0 {
+		s.log.printf("missing references: %v", missing)
 	}
 	if failure != nil && !same {
 		s.log.printf("cannot start: %s: %s", failure.Reason, failure.Message)
 	}
 	s.state.update(func(st *state) {
 		st.References, st.Failure = digest, failure
-		st.Missing = append([]string{}, env.missing...)
+		st.Missing = missing
 	})
 	s.warmPool.discard("changed")
 }

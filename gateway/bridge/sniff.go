@@ -20,7 +20,8 @@ type stream interface {
 	CloseWrite() error
 }
 
-const firstByteTimeout = 10 * time.Second
+// greetingTimeout is how long a connection may take until it is classified and authenticated, TLS included.
+const greetingTimeout = 10 * time.Second
 
 var sniffBuffers = sync.Pool{New: func() any { b := make([]byte, maxGreeting); return &b }}
 
@@ -30,32 +31,34 @@ var (
 )
 
 // sniff waits for a connection's first bytes. Those of a raw one stay where they are, for the child; a greeting is consumed.
-// A connection that waits holds no buffer.
+// A connection that waits holds no buffer. Its deadline is the caller's.
 func sniff(conn stream) (kind verdict, line []byte, err error) {
 	rc, err := conn.SyscallConn()
 	if err != nil {
 		return undecided, nil, err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(firstByteTimeout))
 	var failure error
-	seen := 0
 	err = rc.Read(func(fd uintptr) bool {
 		buffer := sniffBuffers.Get().(*[]byte)
 		defer sniffBuffers.Put(buffer)
-		n, _, again := unix.Recvfrom(int(fd), *buffer, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if again == unix.EAGAIN || again == unix.EINTR {
-			return false
+		for seen := 0; ; {
+			n, _, again := unix.Recvfrom(int(fd), *buffer, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if again == unix.EAGAIN || again == unix.EINTR {
+				return false
+			}
+			if again != nil || n == 0 || n == seen { // seen all of it before: the end of file is behind it
+				failure = errClosedEarly
+				return true
+			}
+			kind, line, failure = judge((*buffer)[:n])
+			if kind != undecided || failure != nil {
+				return true
+			}
+			if !hasHungUp(int(fd)) {
+				return false
+			}
+			seen = n
 		}
-		if again != nil || n == 0 {
-			failure = errClosedEarly
-			return true
-		}
-		if n == seen { // nothing new; an end of file cannot be told from it, but the deadline comes
-			return false
-		}
-		seen = n
-		kind, line, failure = judge((*buffer)[:n])
-		return kind != undecided || failure != nil
 	})
 	if err == nil {
 		err = failure
@@ -63,8 +66,14 @@ func sniff(conn stream) (kind verdict, line []byte, err error) {
 	if err == nil && kind == greeted {
 		_, err = io.CopyN(io.Discard, conn, int64(len(line))+1)
 	}
-	_ = conn.SetReadDeadline(time.Time{})
 	return kind, line, err
+}
+
+// hasHungUp reports whether the peer has sent its FIN, which cannot be seen behind unread bytes otherwise.
+func hasHungUp(fd int) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0
 }
 
 // judge classifies a connection once its first bytes suffice.

@@ -95,7 +95,7 @@ func (t *stderrTail) keep(line []byte, pid int, log *logger) {
 	log.line(t.label(pid), string(line), &t.limit)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lines = append(t.lines, string(line[:min(len(line), tailLineSize)]))
+	t.lines = append(t.lines, visible(string(line[:min(len(line), tailLineSize)])))
 	if len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
 	}

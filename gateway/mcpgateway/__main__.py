@@ -31,6 +31,7 @@ def parse(argv: list[str]) -> tuple[Settings, bool]:
     parser.add_argument("--config", type=Path, required=True, help="the hot configuration file (JSON)")
     parser.add_argument("--binding", type=Path, help="the configuration that belongs to this pod template (JSON)")
     parser.add_argument("--keys", type=Path, help="folder with one session signing key a file")
+    parser.add_argument("--bridge-keys", type=Path, help="folder with the private key that proves this gateway to its bridges")
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 8811), help="clients' HOST:PORT")
     parser.add_argument("--internal", type=_address, default=("127.0.0.1", 8812), help="HOST:PORT of probes, status, metrics")
     parser.add_argument("--drain-delay", type=float, default=0.0, help="seconds between unready and closing")
@@ -49,6 +50,7 @@ def parse(argv: list[str]) -> tuple[Settings, bool]:
         config=args.config,
         binding=args.binding,
         keys=args.keys,
+        bridge_keys=args.bridge_keys,
         listen=args.listen,
         internal=args.internal,
         drain_delay=args.drain_delay,

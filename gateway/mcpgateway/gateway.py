@@ -33,6 +33,7 @@ from .runtime.background import Background
 from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
+from .upstream.bridge.proof import BridgeKeys
 from .upstream.bridge.transport import BridgeTransport
 from .upstream.reports import Reports
 from .upstream.transport import Transport
@@ -51,6 +52,7 @@ class Settings:
     config: Path
     binding: Path | None = None
     keys: Path | None = None
+    bridge_keys: Path | None = None
     listen: tuple[str, int] = ("127.0.0.1", 8811)
     internal: tuple[str, int] = ("127.0.0.1", 8812)
     drain_delay: float = 0.0  # seconds that a draining gateway still takes new clients: endpoints change slowly
@@ -81,6 +83,7 @@ class Gateway:
         self.metrics = Metrics()
         self.audit = Audit(sys.stdout.fileno(), on_dropped=self.metrics.audit_dropped.inc)
         self.board = StatusBoard(secrets.token_hex(4))
+        self.bridge_keys = BridgeKeys(self.settings.bridge_keys)
         self.router = Router(
             config=self.config,
             keys=KeyRing.load(self.settings.keys),
@@ -137,7 +140,7 @@ class Gateway:
                 known = None
             if known is None:
                 peer = self.router.server_messages
-                reach = _reach(server, addresses, gateway=self.config.gateway)
+                reach = _reach(server, addresses, gateway=self.config.gateway, keys=self.bridge_keys)
                 reports = self._reports(name)
                 current[name] = Backend(
                     server, reach, gateway=self.config.gateway, on_change=self.changed, reports=reports, peer=peer
@@ -297,9 +300,9 @@ class Gateway:
         await asyncio.to_thread(self.audit.close)
 
 
-def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str) -> Transport:
+def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str, keys: BridgeKeys) -> Transport:
     if not server.url:
-        return BridgeTransport(server, addresses, gateway=gateway)
+        return BridgeTransport(server, addresses, gateway=gateway, keys=keys)
     from .upstream.http.transport import HttpTransport  # here, because its HTTP client is 10 MiB that most gateways never need
 
     return HttpTransport(server)

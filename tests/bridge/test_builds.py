@@ -94,7 +94,7 @@ def test_the_go_tests_pass_with_the_race_detector() -> None:
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.mark.parametrize("target", ["FuzzGreeting", "FuzzLines", "FuzzReplayBuffer", "FuzzExpand"])
+@pytest.mark.parametrize("target", ["FuzzGreeting", "FuzzProof", "FuzzVisible", "FuzzLines", "FuzzReplayBuffer", "FuzzExpand"])
 def test_fuzzing_meets_no_failure(target: str, scale: Scale) -> None:
     inputs = scale(50_000, 5_000_000)
     command = [tools.go(), "test", f"-fuzz=^{target}$", f"-fuzztime={inputs}x", "-run=^$", "."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -16,11 +17,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
 from .locks import free_port
 from .processes import end
 
 MAGIC = b"MCP-BRIDGE/1 "
 ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
+
+
+class GatewayKey:
+    """A gateway's key pair, by an implementation that neither the bridge nor the gateway uses."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+
+    @property
+    def private(self) -> bytes:
+        """The private key, PEM (RFC 8410)."""
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
+    def public(self) -> bytes:
+        """The public key, PEM (RFC 8410)."""
+        return self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def proof(self, challenge: str, *, server: str, address: str) -> dict[str, Any]:
+        """The answer to a challenge."""
+        signature = self._key.sign(f"MCP-BRIDGE/1 proof\n{challenge}\n{server}\n{address}".encode())
+        return {"proof": {"server": server, "address": address, "signature": base64.b64encode(signature).decode()}}
 
 
 class Connection:
@@ -48,6 +74,12 @@ class Connection:
         assert line.startswith(MAGIC), line
         body: dict[str, Any] = json.loads(line[len(MAGIC) :])
         return body
+
+    def prove(self, key: GatewayKey, server: str) -> None:
+        """Answer the bridge's challenge."""
+        host, port = self.socket.getpeername()
+        proof = key.proof(self.control()["challenge"], server=server, address=f"{host}:{port}")
+        self.send(MAGIC + json.dumps(proof).encode())
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """A request and its answer."""

@@ -16,6 +16,7 @@ from ...protocol.errors import Exit, Failure, Reason, UpstreamError, exited
 from ...protocol.limits import LineTooLong
 from ..connection import Connection
 from .framing import LineSplitter
+from .proof import BridgeKeys, ProofError
 
 MAGIC = b"MCP-BRIDGE/1 "
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -35,6 +36,7 @@ class Refusal(msgspec.Struct, frozen=True):
 class Control(msgspec.Struct, frozen=True, rename="camel"):
     """One control line; which members are there says what it is."""
 
+    challenge: str = ""
     instance: str = ""
     epoch: int = 0
     acked: int = 0
@@ -61,8 +63,9 @@ _decoder = Decoder(Control)
 class BridgedConnection(Connection, asyncio.Protocol):
     """A connection to a bridge: lines of JSON-RPC, and control lines between them."""
 
-    def __init__(self, server: str, on_control: Callable[[Control], None] | None = None) -> None:
+    def __init__(self, server: str, keys: BridgeKeys, on_control: Callable[[Control], None] | None = None) -> None:
         super().__init__(server)
+        self._keys: BridgeKeys | None = keys  # until the bridge's only challenge
         self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
         self._on_control = on_control
         self._lines = LineSplitter()
@@ -159,11 +162,25 @@ class BridgedConnection(Connection, asyncio.Protocol):
             if self._consumed is not None:
                 self._consumed.tell()
             self._lose(exited(self.server, control.exit))
+        elif control.challenge and not self.accepted.done():
+            self._prove(control.challenge)
         else:
             if not self.accepted.done():
                 self._accept(control)
             if self._on_control is not None:
                 self._on_control(control)
+
+    def _prove(self, challenge: str) -> None:
+        """A bridge challenges once, before it accepts: what follows in mode `direct` is the server's own output."""
+        keys, self._keys = self._keys, None
+        if keys is None or self._transport is None:
+            self._lose(self._failed(Reason.PROTOCOL_ERROR, "its bridge sent a second challenge"))
+            return
+        host, port, *_ = self._transport.get_extra_info("peername")
+        try:
+            self._control(keys.prove(challenge=challenge, server=self.server, peer=(host, port)))
+        except ProofError as error:
+            self._lose(self._failed(Reason.ACCESS_DENIED, str(error)))
 
     def _accept(self, control: Control) -> None:
         """A process that is resumed may still answer an earlier gateway: ids go on where the bridge's count of our lines is."""
@@ -235,15 +252,20 @@ def refused(server: str, control: Control | Refusal) -> Failure:
 
 
 async def connect(
-    server: str, address: str, greeting: Mapping[str, str], *, on_control: Callable[[Control], None] | None = None
+    server: str,
+    address: str,
+    greeting: Mapping[str, str],
+    *,
+    keys: BridgeKeys,
+    on_control: Callable[[Control], None] | None = None,
 ) -> BridgedConnection:
-    """Open and greet a connection; the bridge has accepted it when this returns. Raises: UpstreamError."""
+    """Open a connection, greet the bridge and answer its challenge; it has accepted when this returns. Raises: UpstreamError."""
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     connection: BridgedConnection | None = None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            make = partial(BridgedConnection, server, on_control)
+            make = partial(BridgedConnection, server, keys, on_control)
             _, connection = await loop.create_connection(make, host.strip("[]"), int(port))
             connection.greet(greeting)
             await asyncio.shield(connection.accepted)

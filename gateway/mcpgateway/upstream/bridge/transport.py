@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ...config import Server
 from ...protocol.errors import Failure, Reason, UpstreamError
 from ..transport import Watch
-from .connection import BridgedConnection, connect
+from .connection import BridgedConnection, Control, connect
+from .proof import BridgeKeys
 
 _MISSES: Final = 2  # at known addresses before the fallback's turn
 
@@ -17,8 +18,8 @@ _MISSES: Final = 2  # at known addresses before the fallback's turn
 class BridgeTransport:
     """Reaches a server through the bridges at its addresses."""
 
-    def __init__(self, server: Server, addresses: Sequence[str], *, gateway: str) -> None:
-        self._server, self._addresses, self._gateway = server, tuple(addresses), gateway
+    def __init__(self, server: Server, addresses: Sequence[str], *, gateway: str, keys: BridgeKeys) -> None:
+        self._server, self._addresses, self._gateway, self._keys = server, tuple(addresses), gateway, keys
         self._address = ""  # that is watched
         self._misses = 0  # attempts in a row that found no bridge
 
@@ -43,23 +44,28 @@ class BridgeTransport:
     async def watch(self) -> Watch:
         self._address = self._pick()
         watch = Watch()
-        link = await connect(self._server.name, self._address, {"mode": "watch"}, on_control=watch.receive)
+        link = await self._connect(self._address, {"mode": "watch"}, on_control=watch.receive)
         link.closed.add_done_callback(lambda closed: watch.lose(closed.result()))
         watch.close = link.close
         return watch
 
     async def shared(self, number: int) -> BridgedConnection:
         places = [self._address, *sorted(address for address in self._addresses if address != self._address)]
-        return await connect(self._server.name, places[number % len(places)], {"mode": "direct", "tag": "shared"})
+        return await self._connect(places[number % len(places)], {"mode": "direct", "tag": "shared"})
 
     async def own(self, key: str, *, lasting: bool) -> BridgedConnection:
         greeting = {"mode": "direct", "tag": key}
         if lasting:
             greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
-        return await connect(self._server.name, self._place(key), greeting)
+        return await self._connect(self._place(key), greeting)
 
     async def close(self) -> None:
         """Connections end by themselves."""
+
+    async def _connect(
+        self, address: str, greeting: Mapping[str, str], *, on_control: Callable[[Control], None] | None = None
+    ) -> BridgedConnection:
+        return await connect(self._server.name, address, greeting, keys=self._keys, on_control=on_control)
 
     def _pick(self) -> str:
         if not self._addresses:
