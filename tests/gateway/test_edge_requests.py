@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.edge.exchange import HttpExchange
 from mcpgateway.edge.limits import MAX_BLANK, MAX_FIELDS, MAX_HEAD, MAX_TARGET
+from mcpgateway.edge.shared import Route
 from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
 
@@ -344,8 +346,11 @@ class TestRoutes:
 
 
 def test_an_exception_of_a_handler_is_a_response_with_the_id_of_its_request(tmp_path: Path) -> None:
+    def broken(exchange: HttpExchange) -> None:
+        raise RuntimeError("planted")
+
     with running_edge(tmp_path) as edge, edge.connect() as raw:
-        edge.edge.router.visible.catalog = None  # type: ignore[assignment]  # read in the middle of tools/list
+        edge.edge._routes = {**edge.edge._routes, b"/mcp": Route({b"POST": broken})}
         raw.send(request(41) + HEALTH)
         status, body = raw.response()
         assert (status, json.loads(body)["id"], json.loads(body)["error"]) == (

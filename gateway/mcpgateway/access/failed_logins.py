@@ -10,15 +10,14 @@ from typing import Final
 
 FREE: Final = 20  # refusals of one address that are answered at once
 _FORGET: Final = 1.0  # seconds in which one of them is forgotten
-_DELAY: Final = 1.0  # seconds that each further refusal waits
 _MAX_ADDRESSES: Final = 10_000  # then the one that has been quiet for longest is forgotten
 
 
 class FailedLogins:
     """Counts by address; a count decays by one a second."""
 
-    def __init__(self, *, delay: float = _DELAY) -> None:
-        self._delay = delay
+    def __init__(self, *, delay: float) -> None:
+        self._delay = delay  # seconds that each further refusal waits
         self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()  # the count, and when it was that (seconds)
 
     def record(self, address: str, now: float) -> float:

@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         connections: set[Any] = self._server.connections  # typed for uvicorn's own classes
         connections.add(self)
-        self._wake(self._edge.limits.head_deadline)
+        self._wake(min(self._edge.limits.head_deadline, self._edge.limits.idle_timeout))
         address = peer_address(transport.get_extra_info("peername"))
         reason = self._edge.guard.admit(address)
         if reason:
@@ -132,8 +132,8 @@ class Connection(asyncio.Protocol):
                 self._receive(data)
         except BadRequest as error:
             self._refuse(error.status, error.message)
-        except Exception:
-            self._edge.failed("connection")
+        except Exception as error:
+            self.caught("connection", error)
             self._refuse(500, "internal error")
 
     def eof_received(self) -> None:
@@ -323,8 +323,8 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.ANSWERING
         try:
             exchange.handler(exchange)
-        except Exception:
-            self._edge.failed("exchange")
+        except Exception as error:
+            self.caught("exchange", error)
             failure = jsonrpc.failure(_request_id(exchange.body), jsonrpc.INTERNAL_ERROR, "internal error")
             exchange.reply(500, failure, JSON)
 
@@ -381,9 +381,9 @@ class Connection(asyncio.Protocol):
         self._edge.metrics.auth_failures.inc()
         return self._edge.failed_logins.record(self._address or "", self.loop.time())
 
-    def failed(self, boundary: str) -> None:
-        """Log and count the exception that has just been caught."""
-        self._edge.failed(boundary)
+    def caught(self, boundary: str, error: Exception) -> None:
+        """Report an exception that was caught at a boundary."""
+        self._edge.router.boundaries.report(boundary, error, address=self._address or "")
 
     # --- deadlines --------------------------------------------------------------------------------------------------------
 
@@ -420,7 +420,7 @@ class Connection(asyncio.Protocol):
         if due <= now and self._reads(now):
             due = now + self._edge.limits.write_grace
         if now < due:
-            self._wake(due - now)
+            self._wake(min(due - now, self._edge.limits.idle_timeout))
         elif self._phase is Phase.CLOSING or not self._writable:
             self._edge.metrics.connections_cut.labels("response").inc()
             self._abort()

@@ -175,7 +175,7 @@ class HttpExchange:
                     await self._connection.drained()
                     if self.done:
                         return
-        except Exception:
-            self._connection.failed("stream")
+        except Exception as error:
+            self._connection.caught("stream", error)
             self.keep_alive = False
         self.end_stream()

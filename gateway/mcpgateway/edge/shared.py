@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import formatdate
 
-import structlog
-
 from ..access.failed_logins import FailedLogins
 from ..requests.router import Router
 from ..runtime.deadlines import Deadlines
@@ -14,8 +12,6 @@ from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
 from .request_head import RequestHead
-
-log = structlog.get_logger()
 
 
 class Route:
@@ -37,7 +33,7 @@ class Edge:
         self.metrics = router.metrics
         self.guard = Guard(limits, on_refused=lambda reason: self.metrics.connections_refused.labels(reason).inc())
         self.deadlines = Deadlines(router.boundaries)  # of all connections: a timer each would be a tenth of an idle one's cost
-        self.failed_logins = FailedLogins()
+        self.failed_logins = FailedLogins(delay=limits.failed_login_delay)
         self._routes = routes
         self._date = b""
         self._date_until = 0.0
@@ -58,11 +54,6 @@ class Edge:
             self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
             self._date_until = now + 1.0
         return self._date
-
-    def failed(self, boundary: str) -> None:
-        """Log and count the exception that has just been caught at a boundary."""
-        self.metrics.internal_errors.labels(boundary).inc()
-        log.exception("internal error", boundary=boundary)
 
 
 def _not_found(exchange: HttpExchange) -> None:
