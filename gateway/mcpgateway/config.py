@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 Isolation = Literal["Auto", "Shared", "Session", "Principal", "Call"]
+_T = TypeVar("_T")
 PrefixPolicy = Literal["Always", "OnConflict", "Never"]
 
 
@@ -125,10 +126,7 @@ def digest(content: bytes | str) -> str:
 def read_config(path: Path) -> tuple[Config, str]:
     """Read the hot part and its digest. Raises: ConfigError."""
     raw = _read(path)
-    try:
-        config = msgspec.json.decode(raw, type=Config)
-    except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    config = _decode(path, raw, Config)
     names = [server.name for server in config.servers]
     for name in names:
         if names.count(name) > 1:
@@ -138,9 +136,15 @@ def read_config(path: Path) -> tuple[Config, str]:
 
 def read_binding(path: Path) -> Binding:
     """Read the binding. Raises: ConfigError."""
+    return _decode(path, _read(path), Binding)
+
+
+def _decode(path: Path, raw: bytes, model: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(_read(path), type=Binding)
-    except msgspec.MsgspecError as error:
+        return msgspec.json.decode(raw, type=model)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: it is nested too deeply") from error
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:  # invalid UTF-8 and numbers out of range are ValueErrors
         raise ConfigError(f"{path}: {error}") from error
 
 

@@ -21,22 +21,22 @@ import uvicorn
 from . import __version__
 from .access.audit import Audit
 from .access.keyring import KeyRing
-from .config import Binding, Config, ConfigError, Server, addresses_of, read_binding, read_config
+from .catalog.model import Catalog
+from .config import Binding, Config, ConfigError, read_binding, read_config
 from .edge.connection import connection_class
-from .edge.internal import Report, StatusBoard, internal_app, server_status
+from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, server_status
 from .edge.limits import DEFAULT_LIMITS, Limits
 from .edge.routes import client_routes
 from .edge.shared import Edge
+from .protocol.errors import internal
 from .requests.router import Router
 from .requests.startup_gate import PATIENCE
-from .runtime.background import Background
 from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
+from .upstream.backends import Backends
 from .upstream.bridge.proof import BridgeKeys
-from .upstream.bridge.transport import BridgeTransport
 from .upstream.reports import Reports
-from .upstream.transport import Transport
 
 log = structlog.get_logger()
 
@@ -96,68 +96,66 @@ class Gateway:
         self.memory = MemoryGuard(cgroup_reading)
         self.edge = Edge(self.router, self.settings.limits, client_routes(self.router, self.memory))
         self.metrics.connections.set_function(lambda: self.edge.guard.connections)
-        self._closing = Background()
+        self.backends = Backends(
+            keys=self.bridge_keys, peer=self.router.server_messages, reports=self._reports, on_change=self.changed
+        )
         self._publish_soon = False
-        self._refused = ""  # digest or text of the file that could not be used
 
     # --- configuration ----------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Look at the mounted files again; they are compared by content, because a kubelet replaces them as links."""
-        self.router.admission.reload()
+        """Read the mounted files again; they are compared by content, because a kubelet replaces them as links.
+
+        This is a boundary: whatever the files contain, the last good configuration stays in force.
+        """
+        with self._boundary("tokens"):
+            self.router.admission.reload()
+        in_force = self.config, self.digest
         try:
             config, digest = read_config(self.settings.config)
+            self.config_error = ""
+            if digest != self.digest:
+                self.configure(config, digest)
+                log.info("configuration applied", digest=digest, servers=len(config.servers))
         except ConfigError as error:
-            if self.config_error != str(error):
-                self.config_error = str(error)
-                self.metrics.reload_failures.inc()
-                log.error("configuration refused, the last good one stays", error=str(error))
-            self.publish()
-            return
-        self.config_error = ""
-        if digest != self.digest:
-            self.config, self.digest = config, digest
-            self.router.visible.config = config
-            self.router.admission.configure(config)
-            self.apply()
-            log.info("configuration applied", digest=digest, servers=len(config.servers))
+            self._refuse(str(error))
+        except Exception as error:
+            self.router.boundaries.report("configuration", error)
+            self._refuse(f"{self.settings.config}: the gateway failed on it: {type(error).__name__}; its log has the traceback")
+            with self._boundary("configuration"):
+                self.configure(*in_force)
         self.publish()
 
-    def apply(self) -> None:
-        """Make the backends those of the configuration; the ones that stay keep their connections."""
-        self.router.admission.audit = self.audit if self.config.audit == "Metadata" else None
-        wanted = {server.name: server for server in self.config.servers}
-        if self.binding.mode == "Sidecar":  # a server of a newer pod template is not ours to serve
-            wanted = {name: server for name, server in wanted.items() if server.url or name in self.binding.addresses}
-        current = self.router.visible.backends
-        for name in [name for name in current if name not in wanted]:
-            self._retire(current.pop(name))
-        for name, server in wanted.items():
-            addresses = addresses_of(server, self.binding)
-            known = current.get(name)
-            if known is not None and not _goes_on(known.server, server):
-                self._retire(current.pop(name))
-                known = None
-            if known is None:
-                peer = self.router.server_messages
-                reach = _reach(server, addresses, gateway=self.config.gateway, keys=self.bridge_keys)
-                reports = self._reports(name)
-                current[name] = Backend(
-                    server, reach, gateway=self.config.gateway, on_change=self.changed, reports=reports, peer=peer
-                )
-            else:
-                known.update(server, addresses)
-        self.router.visible.backends = {name: current[name] for name in wanted}
+    def _refuse(self, message: str) -> None:
+        if self.config_error != message:
+            self.config_error = message
+            self.metrics.reload_failures.inc()
+            log.error("configuration refused, the last good one stays", error=message)
+
+    def configure(self, config: Config, digest: str) -> None:
+        """Put a configuration in force: the one place from which everything that depends on it gets it."""
+        self.config, self.digest = config, digest
+        self.router.admission.configure(config)
+        self.router.admission.audit = self.audit if config.audit == "Metadata" else None
+        self.router.visible.config = config
+        self.router.visible.backends = dict(self.backends.configure(config, self.binding))
         self.changed()
 
+    # --- boundaries -------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _boundary(self, name: str) -> Iterator[None]:
+        """Around what must not end anything but itself: an exception is logged and counted."""
+        try:
+            yield
+        except Exception as error:
+            self.router.boundaries.report(name, error)
+
     def _reports(self, server: str) -> Reports:
-        def on_internal_error(boundary: str, error: Exception) -> None:
-            self.router.boundaries.report(boundary, error, server=server)
-
-        return Reports(invalid=self.metrics.upstream_invalid_messages.labels(server).inc, internal_error=on_internal_error)
-
-    def _retire(self, backend: Backend) -> None:
-        self._closing.start(backend.close())
+        return Reports(
+            invalid=self.metrics.upstream_invalid_messages.labels(server).inc,
+            internal_error=lambda boundary, error: self.router.boundaries.report(boundary, error, server=server),
+        )
 
     # --- status -----------------------------------------------------------------------------------------------------------
 
@@ -169,7 +167,8 @@ class Gateway:
 
     def _on_change(self) -> None:
         self._publish_soon = False
-        self.router.rebuild()
+        with self._boundary("catalog"):
+            self.router.rebuild()
         if all(backend.decided for backend in self.router.backends.values()):
             self.router.startup.end()
         else:
@@ -185,12 +184,20 @@ class Gateway:
                 ready=self.ready,
                 draining=self.draining,
                 tool_count=len(catalog.tools),
-                servers=tuple(server_status(backend, catalog) for backend in self.router.backends.values()),
+                servers=tuple(self._row(backend, catalog) for backend in self.router.backends.values()),
                 missing_tokens=self.router.admission.tokens.missing,
                 hidden_tools=catalog.listings["tools"].hidden,
                 config_error=self.config_error,
             )
         )
+
+    def _row(self, backend: Backend, catalog: Catalog) -> ServerStatus:
+        """A server's row. This is a boundary: a row that cannot be made is that server's failure, and the others stay."""
+        try:
+            return server_status(backend, catalog)
+        except Exception as error:
+            self.router.boundaries.report("status", error, server=backend.server.name)
+            return failed_status(internal(backend.server.name, error))
 
     # --- life -------------------------------------------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ class Gateway:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
-        self.apply()
+        self.configure(self.config, self.digest)
         loop.call_later(PATIENCE, self.router.startup.end)
         async with asyncio.TaskGroup() as group:
             periodic = [
@@ -283,34 +290,22 @@ class Gateway:
 
     async def _watch_memory(self) -> None:
         while True:
-            if self.memory.check():
-                self.metrics.memory_shedding.set(self.memory.shedding)
-                log.warning("memory is short: new requests are refused" if self.memory.shedding else "memory is free again")
+            with self._boundary("memory"):
+                if self.memory.check():
+                    self.metrics.memory_shedding.set(self.memory.shedding)
+                    log.warning("memory is short: new requests are refused" if self.memory.shedding else "memory is free again")
             await asyncio.sleep(INTERVAL)
 
     async def _end_idle_sessions(self) -> None:
         while True:
             await asyncio.sleep(min(_IDLE_INTERVAL, max(0.25, self.config.session_idle_timeout / 4)))
-            self.router.session_state.end_idle()
+            with self._boundary("idle sessions"):
+                self.router.session_state.end_idle()
 
     async def _close(self) -> None:
         """Sessions go on elsewhere: a gateway that takes over finds their processes at the bridges."""
-        leaving = [backend.close(forsaken=False) for backend in self.router.backends.values()]
-        await asyncio.gather(*leaving, *self._closing)
+        await self.backends.close()
         await asyncio.to_thread(self.audit.close)
-
-
-def _reach(server: Server, addresses: tuple[str, ...], *, gateway: str, keys: BridgeKeys) -> Transport:
-    if not server.url:
-        return BridgeTransport(server, addresses, gateway=gateway, keys=keys)
-    from .upstream.http.transport import HttpTransport  # here, because its HTTP client is 10 MiB that most gateways never need
-
-    return HttpTransport(server)
-
-
-def _goes_on(known: Server, server: Server) -> bool:
-    """Whether a changed server can keep its connections."""
-    return (known.isolation, known.url, known.headers) == (server.isolation, server.url, server.headers)
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:
@@ -320,7 +315,7 @@ async def _no_application(scope: object, receive: object, send: object) -> None:
 def _mark(path: Path) -> tuple[int, int, int] | None:
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path with a NUL is no path
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 

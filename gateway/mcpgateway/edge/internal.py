@@ -77,6 +77,11 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     )
 
 
+def failed_status(failure: Failure) -> ServerStatus:
+    """The row of a server of which nothing but its failure can be shown."""
+    return ServerStatus(name=failure.server, state="Failed", last_error=_row(failure))
+
+
 def _row(failure: Failure) -> dict[str, str]:
     return {"reason": failure.reason.value, "message": failure.message}
 

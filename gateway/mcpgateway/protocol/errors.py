@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from .visible_text import visible
+
 
 class Reason(StrEnum):
     """Why a server, or one request to it, failed; docs/conditions.md says for each what to do."""
@@ -92,7 +94,7 @@ def exited(server: str, exit: Exit) -> Failure:
     how = f"killed by {exit.signal}" if exit.signal else f"exit code {exit.code}"
     if exit.oom:
         how += " (out of memory)"
-    last = f": {exit.stderr[-1]}" if exit.stderr else ""
+    last = f": {visible(exit.stderr[-1])}" if exit.stderr else ""
     return Failure(server, Reason.EXITED, f"its process ended, {how}{last}", exit)
 
 

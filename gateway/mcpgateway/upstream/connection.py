@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..catalog.model import Item
 from ..protocol import jsonrpc
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
+from .pacing import NotificationPace
 from .reports import Reports
 
 Outcome = Literal["result", "error", "lost"]
@@ -39,6 +40,7 @@ class Connection(ABC):
         self.version = ""  # legacy, as agreed
         self.introduced = False  # an earlier connection has shaken hands with this very process
         self.reports = Reports()
+        self._pace = NotificationPace()
         self._level = b""
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
@@ -191,8 +193,8 @@ class Connection(ABC):
 
     def _on_undecodable(self, line: bytes, error: jsonrpc.ProtocolError) -> None:
         """A call whose answer cannot be used fails at once, where the answer's id can be seen."""
-        key = jsonrpc.salvage_id(line, self._pending)
-        if key is not None:
+        key = None if b'"method"' in line else jsonrpc.salvage_id(line, self._pending)
+        if key is not None and (b'"result"' in line or b'"error"' in line):  # not a log line that repeats our request
             self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
         self.reports.invalid()
 
@@ -243,6 +245,7 @@ class Connection(ABC):
             self.reports.internal_error("reply", error)
 
     def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
+        self._pace.spend(asyncio.get_running_loop().time())
         if method != "notifications/progress":
             self.on_notification(method, params)
             return

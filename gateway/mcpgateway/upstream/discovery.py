@@ -16,12 +16,14 @@ from ..catalog.model import KINDS, Kind, Offer
 from ..protocol import jsonrpc, request_meta, translation, versions
 from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.versions import Era
+from ..protocol.visible_text import visible
 from .connection import Connection
 
 PROBE_TIMEOUT = 10.0  # seconds, from the start of the process: as the SDKs have it
 INITIALIZE_TIMEOUT = 30.0
 LIST_TIMEOUT = 30.0
 _MAX_INSTRUCTIONS = 16 << 10  # characters
+_NULL = Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Profile:
 async def probe(connection: Connection, *, gateway: str) -> Profile:
     """Open a conversation in the era that the server prefers. Raises: UpstreamError."""
     try:
-        found = await connection.call("server/discover", _modern_params(gateway), timeout=PROBE_TIMEOUT)
+        answer = await connection.call("server/discover", _modern_params(gateway), timeout=PROBE_TIMEOUT)
     except jsonrpc.ProtocolError as error:
         if error.code == jsonrpc.UNSUPPORTED_VERSION and _shares_modern(error.data):
             words = "it refuses the version that it names itself"
@@ -47,8 +49,9 @@ async def probe(connection: Connection, *, gateway: str) -> Profile:
         if error.failure.reason != Reason.TIMEOUT:
             raise
     else:
-        fields = jsonrpc.members(found)
-        return Profile("modern", versions.MODERN_VERSIONS[-1], _capabilities(fields), _instructions(fields), _extensions(fields))
+        fields = jsonrpc.members_or_none(answer)
+        if fields is not None:  # else it does not know the method, and answers everything
+            return _profile(connection, "modern", versions.MODERN_VERSIONS[-1], fields)
     return await initialize(connection, gateway=gateway)
 
 
@@ -71,37 +74,59 @@ async def initialize(connection: Connection, *, gateway: str, capabilities: byte
     }
     try:
         answer = await connection.call("initialize", jsonrpc.dump(params), timeout=INITIALIZE_TIMEOUT)
-        fields = jsonrpc.members(answer)
     except jsonrpc.ProtocolError as error:
         raise UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, f"it refused initialize: {error}")) from error
+    fields = jsonrpc.members_or_none(answer)
+    if fields is None:
+        raise _malformed(connection, "the result of initialize must be an object")
     version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or versions.LATEST_LEGACY
+    profile = _profile(connection, "legacy", version, fields)
     connection.agreed(version)
     connection.notify("notifications/initialized")
-    return Profile("legacy", version, _capabilities(fields), _instructions(fields), _extensions(fields))
+    return profile
 
 
-def _instructions(fields: dict[str, Raw]) -> str:
-    return (jsonrpc.text(fields.get("instructions", UNSET)) or "")[:_MAX_INSTRUCTIONS]
+def _malformed(connection: Connection, words: str) -> UpstreamError:
+    return UpstreamError(Failure(connection.server, Reason.PROTOCOL_ERROR, words))
 
 
-def _extensions(fields: dict[str, Raw]) -> dict[str, Raw]:
-    offered = jsonrpc.members(fields.get("capabilities", UNSET))
-    found = jsonrpc.members(offered.get("extensions", UNSET))
-    return {name: Raw(jsonrpc.one_line(bytes(settings))) for name, settings in found.items()}
+def _profile(connection: Connection, era: Era, version: str, fields: Mapping[str, Raw]) -> Profile:
+    """What a server's answer says of it. Raises: UpstreamError, if its capabilities are no object."""
+    capabilities = _object(fields, "capabilities")
+    if capabilities is None:
+        raise _malformed(connection, "its capabilities must be an object")
+    return Profile(era, version, _names(capabilities), _instructions(fields), _extensions(capabilities))
 
 
-def _capabilities(fields: dict[str, Raw]) -> frozenset[str]:
-    """Names, and such as `resources.subscribe` for what is true inside them."""
-    found = jsonrpc.members(fields.get("capabilities", UNSET))
-    inner = {f"{name}.{flag}" for name, raw in found.items() for flag in _flags(raw)}
-    return frozenset({*found, *inner})
+def _object(fields: Mapping[str, Raw], name: str) -> dict[str, Raw] | None:
+    """An object's members; absent and null mean empty, and None that it is no object."""
+    raw = fields.get(name, _NULL)
+    return {} if bytes(raw) == b"null" else jsonrpc.members_or_none(raw)
+
+
+def _instructions(fields: Mapping[str, Raw]) -> str:
+    return visible((jsonrpc.text(fields.get("instructions", UNSET)) or "")[:_MAX_INSTRUCTIONS])
+
+
+def _extensions(capabilities: Mapping[str, Raw]) -> dict[str, Raw]:
+    """The extensions whose settings are objects: others would spoil what the gateway offers."""
+    offered = _object(capabilities, "extensions") or {}
+    return {
+        name: Raw(jsonrpc.one_line(bytes(settings)))
+        for name, settings in offered.items()
+        if jsonrpc.members_or_none(settings) is not None
+    }
+
+
+def _names(capabilities: Mapping[str, Raw]) -> frozenset[str]:
+    """Names of capabilities, and such as `resources.subscribe` for what is true inside them; null means absent."""
+    offered = {name: raw for name, raw in capabilities.items() if bytes(raw) != b"null"}
+    inner = {f"{name}.{flag}" for name, raw in offered.items() for flag in _flags(raw)}
+    return frozenset({*offered, *inner})
 
 
 def _flags(raw: Raw) -> list[str]:
-    try:
-        return [name for name, value in jsonrpc.members(raw).items() if bytes(value) == b"true"]
-    except jsonrpc.ProtocolError:
-        return []
+    return [name for name, value in (jsonrpc.members_or_none(raw) or {}).items() if bytes(value) == b"true"]
 
 
 async def list_all(connection: Connection, profile: Profile, *, gateway: str) -> Offer:

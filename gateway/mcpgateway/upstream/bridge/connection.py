@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, cast
@@ -14,7 +15,9 @@ from ...protocol import jsonrpc
 from ...protocol.decoder import Decoder
 from ...protocol.errors import Exit, Failure, Reason, UpstreamError, exited
 from ...protocol.limits import LineTooLong
+from ..addresses import parse_address
 from ..connection import Connection
+from ..pacing import TURN_BYTES, TURN_MESSAGES
 from .framing import LineSplitter
 from .proof import BridgeKeys, ProofError
 
@@ -69,9 +72,12 @@ class BridgedConnection(Connection, asyncio.Protocol):
         self.accepted: asyncio.Future[Control] = asyncio.get_running_loop().create_future()
         self._on_control = on_control
         self._lines = LineSplitter()
+        self._backlog: deque[bytes] = deque()  # lines that have come and wait for a turn of the event loop
+        self._ending: Failure | None = None  # the connection has ended, once the backlog is empty
         self._consumed: _Consumed | None = None  # of a resumable connection
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
+        self._paused = False  # until the next turn, which is scheduled
 
     # --- to the bridge ----------------------------------------------------------------------------------------------------
 
@@ -107,6 +113,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
     def close(self) -> None:
         """Close now; what is in flight fails."""
         self._flush()
+        self._backlog.clear()
         if self._transport is not None:
             self._transport.close()
 
@@ -130,25 +137,58 @@ class BridgedConnection(Connection, asyncio.Protocol):
         try:
             lines = self._lines.feed(data)
         except LineTooLong as error:
-            self._lose(self._failed(Reason.PROTOCOL_ERROR, str(error)))
+            self._end(self._failed(Reason.PROTOCOL_ERROR, str(error)))
             return
-        for line in lines:
-            if line.startswith(MAGIC):
-                self._on_control_line(line[len(MAGIC) :])
-            elif line:
-                self._on_line(line)
-                if self._consumed is not None:
-                    self._consumed.add(len(line))
+        self._backlog.extend(lines)
+        if not self._paused:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Handle what has come, up to the budget of one turn of the event loop; nothing is read while some is left."""
+        messages = size = 0
+        while self._backlog and messages < TURN_MESSAGES and size < TURN_BYTES:
+            line = self._backlog.popleft()
+            messages, size = messages + 1, size + len(line)
+            self._on_line(line)
+        loop = asyncio.get_running_loop()
+        delay = self._pace.delay(loop.time())
+        if self._backlog or delay:
+            self._pause()
+            loop.call_later(delay, self._take_turn)
+        else:
+            self._resume()
+            if self._ending is not None:
+                self._lose(self._ending)
+
+    def _pause(self) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._paused = True
+
+    def _resume(self) -> None:
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._paused = False
 
     def _on_line(self, line: bytes) -> None:
-        if line.startswith(b"{"):
-            self._on_message(line)
-        elif line.strip():
-            self.reports.invalid()
+        if line.startswith(MAGIC):
+            self._on_control_line(line[len(MAGIC) :])
+        elif line:
+            if not line.isspace():
+                self._on_message(line)
+            if self._consumed is not None:
+                self._consumed.add(len(line))
+
+    def _end(self, failure: Failure) -> None:
+        """The connection has ended; what came before the end counts."""
+        if self._paused:
+            self._ending = failure
+        else:
+            self._lose(failure)
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc else ""
-        self._lose(self._failed(Reason.UNREACHABLE, f"its bridge closed the connection{detail}"))
+        self._end(self._failed(Reason.UNREACHABLE, f"its bridge closed the connection{detail}"))
 
     def _on_control_line(self, body: bytes) -> None:
         try:
@@ -260,13 +300,13 @@ async def connect(
     on_control: Callable[[Control], None] | None = None,
 ) -> BridgedConnection:
     """Open a connection, greet the bridge and answer its challenge; it has accepted when this returns. Raises: UpstreamError."""
-    host, _, port = address.rpartition(":")
+    host, port = parse_address(server, address)
     loop = asyncio.get_running_loop()
     connection: BridgedConnection | None = None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             make = partial(BridgedConnection, server, keys, on_control)
-            _, connection = await loop.create_connection(make, host.strip("[]"), int(port))
+            _, connection = await loop.create_connection(make, host, port)
             connection.greet(greeting)
             await asyncio.shield(connection.accepted)
     except TimeoutError:

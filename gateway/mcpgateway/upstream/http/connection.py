@@ -20,7 +20,7 @@ from ...catalog.model import Item
 from ...config import Header
 from ...protocol import headers as mcp_headers
 from ...protocol import jsonrpc, versions
-from ...protocol.errors import Failure, Reason, UpstreamError
+from ...protocol.errors import Failure, Reason, UpstreamError, internal
 from ...protocol.limits import LineTooLong
 from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
@@ -139,9 +139,12 @@ class RemoteConnection(Connection):
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, UpstreamError):
             return error.failure
-        if isinstance(error, LineTooLong):
+        if isinstance(error, (LineTooLong, jsonrpc.ProtocolError)):
             return self._failed(Reason.PROTOCOL_ERROR, str(error))
-        return unreachable(self.server, self._url, error)
+        if isinstance(error, (aiohttp.ClientError, OSError)):
+            return unreachable(self.server, self._url, error)
+        self.reports.internal_error("remote connection", error)
+        return internal(self.server, error)
 
     # --- one request ------------------------------------------------------------------------------------------------------
 
@@ -164,7 +167,7 @@ class RemoteConnection(Connection):
                 await self._resume(last, key)
             if key in self._pending and not self._old:
                 raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, f"it ended its response to {method} without a reply"))
-        except _FAILURES as error:
+        except Exception as error:  # the boundary of one request: whatever a response makes of it is this request's failure
             if key in self._pending:
                 self._settle(key, "lost", self._failure(error))
 
@@ -186,7 +189,7 @@ class RemoteConnection(Connection):
         try:
             async with asyncio.timeout(None) as patience:
                 async for event in read_events(response, parser):
-                    self._on_event(event)
+                    await self._on_event(event)
                     if key not in self._pending:
                         patience.reschedule(asyncio.get_running_loop().time() + _LINGER)
         except (TimeoutError, aiohttp.ClientError):
@@ -194,9 +197,11 @@ class RemoteConnection(Connection):
                 raise
         return parser.last_id if key in self._pending else ""
 
-    def _on_event(self, event: Event) -> None:
+    async def _on_event(self, event: Event) -> None:
         if event.name == "message" and event.data:
             self._on_message(jsonrpc.one_line(event.data))
+            if (delay := self._pace.delay(asyncio.get_running_loop().time())) > 0:
+                await asyncio.sleep(delay)
 
     async def _resume(self, last: str, key: bytes) -> None:
         """A legacy stream that was cut goes on where it was ("Resumability and Redelivery")."""
@@ -246,9 +251,10 @@ class RemoteConnection(Connection):
                     if not is_stream(response):
                         return
                     async for event in read_events(response, parser):
-                        self._on_event(event)
+                        await self._on_event(event)
                         pause = _PAUSE[0]
-            except _FAILURES:
+            except Exception as error:  # the boundary of the server's own stream: it is opened again
+                self._failure(error)  # reports what is a fault of the gateway
                 pause = min(pause * 2, _PAUSE[1])
             last = parser.last_id
             await asyncio.sleep(max(pause, min(parser.retry or 0, _PAUSE[1])))
@@ -260,12 +266,13 @@ class RemoteConnection(Connection):
         try:
             async with asyncio.timeout(_TELL_TIMEOUT):
                 endpoint = self._url.join(URL(await found))
+            elsewhere = endpoint.origin() != self._url.origin()
         except TimeoutError:
             words = "its event stream does not say where messages go"
             raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words)) from None
         except ValueError as error:
             raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, f"its event stream names no URL: {error}")) from None
-        if endpoint.origin() != self._url.origin():
+        if elsewhere:
             words = f"it wants messages sent to another place, {place(endpoint)}"
             raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words))
         self._target, self._old = endpoint, True
@@ -287,8 +294,8 @@ class RemoteConnection(Connection):
                     if event.name == "endpoint" and not found.done():
                         found.set_result(event.data.decode(errors="replace"))
                     else:
-                        self._on_event(event)
-        except _FAILURES as failure:
+                        await self._on_event(event)
+        except Exception as failure:  # the boundary of the one stream that brings all replies
             error = self._failure(failure)
         finally:
             if not found.done():

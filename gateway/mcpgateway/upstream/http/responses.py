@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,9 +19,13 @@ from ...protocol.decoder import Decoder
 from ...protocol.errors import Failure, Reason, UpstreamError
 from ...protocol.limits import LineTooLong
 from ...protocol.sse_events import Event, EventParser
+from ..addresses import check_host, invalid_address
+from ..pacing import TURN_MESSAGES
 
 AWAY: Final = frozenset({408, 429, 502, 503, 504})  # what proxies answer when nobody is there, and servers that cannot now
 _MAX_HEADER: Final = 16 << 10
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_PIECE: Final = 64 << 10  # bytes of a stream that are parsed in one turn of the event loop
 
 
 class _Refusal(msgspec.Struct):
@@ -33,11 +39,13 @@ def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
     """The headers of a request, with secret values from their files. Raises: UpstreamError (MissingReference)."""
     found = {}
     for header in configured:
+        if not _TOKEN.fullmatch(header.name):
+            raise UpstreamError(Failure(server, Reason.INVALID_HEADER, f"{header.name[:80]!r} is no name of a header (RFC 9110)"))
         value = header.value
         if header.file:
             try:
                 value = Path(header.file).read_text(encoding="latin-1")[:_MAX_HEADER].strip()
-            except OSError:
+            except (OSError, ValueError):  # a path with a NUL is no path
                 words = f"not there: {header.reference or header.file}"
                 raise UpstreamError(Failure(server, Reason.MISSING_REFERENCE, words)) from None
         if any(ord(char) < 32 or ord(char) == 127 for char in value):
@@ -56,6 +64,19 @@ def unreachable(server: str, url: URL, error: Exception) -> Failure:
     else:
         words = getattr(error, "strerror", None) or type(error).__name__
     return Failure(server, Reason.UNREACHABLE, f"{place(url)}: {words}")
+
+
+def parse_url(server: str, text: str) -> URL:
+    """A server's URL. Raises: UpstreamError (InvalidAddress)."""
+    try:
+        url = URL(text)
+        origin = url.origin()
+    except ValueError as error:
+        raise invalid_address(server, text, f"it is no URL: {error}") from None
+    if origin.scheme not in ("http", "https"):
+        raise invalid_address(server, text, "its scheme must be http or https")
+    check_host(server, text, origin.raw_host or "")
+    return url
 
 
 def place(url: URL) -> str:
@@ -96,6 +117,12 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 async def read_events(response: aiohttp.ClientResponse, parser: EventParser) -> AsyncIterator[Event]:
+    """The events of a stream, after decompression; the event loop gets a turn after so much of them. Raises: LineTooLong."""
     async for chunk in response.content.iter_any():
-        for event in parser.feed(chunk):
-            yield event
+        for start in range(0, len(chunk), _PIECE):
+            if start:
+                await asyncio.sleep(0)
+            for number, event in enumerate(parser.feed(chunk[start : start + _PIECE]), 1):
+                yield event
+                if not number % TURN_MESSAGES:
+                    await asyncio.sleep(0)

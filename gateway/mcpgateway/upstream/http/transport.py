@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
 from ...config import Server
 from ...protocol.errors import Failure, Reason, UpstreamError
 from ..bridge.connection import Control
 from ..transport import Watch
 from .connection import FAREWELL_TIMEOUT, RemoteConnection
-from .responses import AWAY, place, read_headers, unreachable
+from .responses import AWAY, parse_url, place, read_headers, unreachable
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
 _LOOK_INTERVAL: Final = 5.0  # seconds between looks whether it is there
@@ -26,7 +25,6 @@ class HttpTransport:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._url = URL(server.url)
         self._http: aiohttp.ClientSession | None = None
         self._open: set[RemoteConnection] = set()
 
@@ -59,7 +57,8 @@ class HttpTransport:
         return await self.own("", lasting=False)
 
     async def own(self, key: str, *, lasting: bool) -> RemoteConnection:
-        connection = RemoteConnection(self._server.name, self._url, self._client(), self._server.headers)
+        url = parse_url(self._server.name, self._server.url)
+        connection = RemoteConnection(self._server.name, url, self._client(), self._server.headers)
         self._open.add(connection)
         connection.on_gone = lambda: self._open.discard(connection)
         return connection
@@ -100,11 +99,12 @@ class HttpTransport:
     async def _look(self) -> None:
         """Whether somebody answers there: any answer but a proxy's excuse counts. Raises: UpstreamError."""
         name = self._server.name
+        url = parse_url(name, self._server.url)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 headers = read_headers(name, self._server.headers)
-                async with self._client().options(self._url, headers=headers, allow_redirects=False) as response:
+                async with self._client().options(url, headers=headers, allow_redirects=False) as response:
                     if response.status in AWAY:
-                        raise UpstreamError(Failure(name, Reason.UNREACHABLE, f"{place(self._url)} answers {response.status}"))
+                        raise UpstreamError(Failure(name, Reason.UNREACHABLE, f"{place(url)} answers {response.status}"))
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError, too
-            raise UpstreamError(unreachable(name, self._url, error)) from None
+            raise UpstreamError(unreachable(name, url, error)) from None
