@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -105,7 +106,12 @@ class Backend:
 
     async def _own(self, discovered: Discovered, caller: Caller) -> OwnProcess:
         key = self._key(caller)
-        return await self._processes.get(key, partial(self._open, key, discovered, caller))
+        try:
+            return await self._processes.get(key, partial(self._open, key, discovered, caller))
+        except asyncio.CancelledError:
+            if discovered.isolation == "Call":  # no other caller will come for it
+                self._processes.end(key)
+            raise
 
     def release(self, connection: Connection) -> None:
         """A call is over: its process ends if it was its own."""
