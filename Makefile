@@ -44,6 +44,7 @@ checks: tools bridge ## Lint, types, import contracts, generated files: all that
 	"$$(python -c 'from tests.support import tools; print(tools.module("actionlint"))')" .github/workflows/*.yaml
 	@python -m mcpgateway_operator.api.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 	@diff -q crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
+	@PYTHONPATH=gateway python -m tests.support.limits | diff -q - docs/limits.md || { echo 'stale: run `make limits`'; exit 1; }
 
 .PHONY: format
 format: tools ## Format the Python and Go sources
@@ -62,6 +63,10 @@ faults: tools bridge ## Measure how long the operator takes to be well again, in
 	rm -f build/faults.jsonl
 	$(PYTEST) tests/api/test_faults.py
 	python -m tests.support.faults
+
+.PHONY: hostile
+hostile: tools bridge ## Measure what attacks do to other callers, into docs/hostile.md (some minutes)
+	python -m tests.hostile.table
 
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
@@ -85,6 +90,10 @@ $(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod $(BRIDGE_
 crds: tools ## Generate crds/ and the chart's copy from the models
 	python -m mcpgateway_operator.api.crd > crds/mcpgateways.yaml
 	cp crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml
+
+.PHONY: limits
+limits: tools ## Generate docs/limits.md from the constants
+	PYTHONPATH=gateway python -m tests.support.limits > docs/limits.md
 
 .PHONY: golden
 golden: tools ## Rewrite the golden files, then test them

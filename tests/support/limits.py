@@ -1,0 +1,236 @@
+"""The bounds of what peers can send: `python -m tests.support.limits` prints docs/limits.md, with the values that the code has.
+
+A row names its constant: `module:NAME` of the gateway, `module:Class.field` for a default, `file.go:name` of the bridge.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .paths import ROOT
+
+PAGE = ROOT / "docs" / "limits.md"
+_BRIDGE = ROOT / "gateway" / "bridge"
+_GO_UNITS = {"time.Second": 1, "time.Minute": 60, "time.Millisecond": 0.001}
+
+
+def size(value: float) -> str:
+    """Bytes, in the largest unit that is whole."""
+    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if value >= 1 << shift and value % (1 << shift) == 0:
+            return f"{int(value) >> shift} {unit}"
+    return f"{int(value)} bytes"
+
+
+def count(value: float) -> str:
+    """A number of things."""
+    return f"{int(value):,}"
+
+
+def time(value: float) -> str:
+    """Seconds."""
+    return f"{value:g} s"
+
+
+def rate(value: float) -> str:
+    """Bytes a second."""
+    return f"{size(value)}/s"
+
+
+def characters(value: float) -> str:
+    """A number of characters."""
+    return f"{int(value):,} characters"
+
+
+def share(value: float) -> str:
+    """A part of a whole."""
+    return f"{100 * value:g} %"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One row. `test` has one case at the bound and one beyond."""
+
+    what: str
+    source: str
+    shown: Callable[[float], str]
+    then: str  # at the bound
+    test: str
+    field: str = "constant"
+    metric: str = "—"
+
+
+def value_of(source: str) -> Any:
+    """The value of a constant. Raises: AttributeError, ImportError, LookupError, when there is none of that name."""
+    module, _, name = source.partition(":")
+    if module.endswith(".go"):
+        return _go_constant(module, name)
+    found = importlib.import_module(f"mcpgateway.{module}")
+    owner, _, member = name.partition(".")
+    if not member:
+        return getattr(found, owner)
+    owner_type = getattr(found, owner)
+    if issubclass(owner_type, msgspec.Struct):
+        return next(field.default for field in msgspec.structs.fields(owner_type) if field.name == member)
+    return owner_type.__dataclass_fields__[member].default
+
+
+def _go_constant(file: str, name: str) -> float:
+    declared = re.search(rf"^(?:const)?\s*{name}\s*=\s*([^/\n]+)", (_BRIDGE / file).read_text(), re.MULTILINE)
+    if declared is None:
+        raise LookupError(f"{file} has no constant {name}")
+    value = 1.0
+    shift = re.fullmatch(r"(\d+) << (\d+)", declared[1].strip())
+    if shift:
+        return int(shift[1]) << int(shift[2])
+    for factor in declared[1].split("*"):
+        value *= _GO_UNITS.get(factor.strip()) or float(factor.replace("_", ""))
+    return value
+
+
+EDGE = "tests/gateway/test_edge_requests.py"
+EDGE_BOUNDS = "tests/gateway/test_edge_bounds.py"
+CATALOG = "tests/unit/test_catalog.py"
+CLOSED = "the connection is closed"
+HIDDEN = "the item is hidden by name; `lastError` ItemsHidden"
+LEFT_OUT = "the rest is left out; `lastError` ItemsHidden"
+RETRY = "503 with Retry-After"
+
+CLIENTS = (
+    Limit("request target", "edge.limits:MAX_TARGET", size, f"414, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit("request line and headers together", "edge.limits:MAX_HEAD", size, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit("trailers and chunk extensions of a request", "edge.limits:MAX_HEAD", size, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit("header lines of a request", "edge.limits:MAX_FIELDS", count, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit("empty lines before a request", "edge.limits:MAX_BLANK", size, f"400, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit(
+        "body of a request",
+        "config:Config.request_bytes",
+        size,
+        f"413, {CLOSED}",
+        f"{EDGE}::TestBounds",
+        "`spec.limits.requestBytes`",
+    ),
+    Limit(
+        "unread bytes of a response stream",
+        "edge.limits:MAX_UNREAD_EVENTS",
+        size,
+        "further events are kept for resuming, and not sent",
+        "tests/gateway/test_streams.py",
+    ),
+    Limit(
+        "sessions in use; of one principal half, and its share of the rest",
+        "config:Config.max_sessions",
+        count,
+        RETRY,
+        "tests/gateway/test_sessions.py",
+        "`spec.limits.maxSessions`",
+        "`mcpgateway_sessions`",
+    ),
+    Limit("open streams of HTTP with SSE (2024-11-05)", "edge.http_sse:_MAX_OPEN", count, RETRY, "tests/gateway/test_streams.py"),
+)
+SERVERS = (
+    Limit(
+        "line, event or response body, after decompression",
+        "protocol.limits:MAX_MESSAGE",
+        size,
+        "the connection fails, ProtocolError",
+        "tests/property/test_events.py::test_an_event_has_a_limit",
+    ),
+    Limit(
+        "lines of one event",
+        "protocol.limits:MAX_EVENT_LINES",
+        count,
+        "the connection fails, ProtocolError",
+        "tests/property/test_events.py::test_lines_without_content_count_too",
+    ),
+    Limit(
+        "items of a list", "catalog.intake:MAX_ITEMS", count, LEFT_OUT, f"{CATALOG}::test_a_list_is_bounded_by_items_and_says_so"
+    ),
+    Limit(
+        "bytes of all lists of a server",
+        "catalog.intake:MAX_BYTES",
+        size,
+        LEFT_OUT,
+        f"{CATALOG}::test_the_lists_of_a_server_are_bounded_by_bytes",
+    ),
+    Limit(
+        "pages of a list",
+        "catalog.intake:MAX_PAGES",
+        count,
+        LEFT_OUT,
+        f"{CATALOG}::test_pages_are_bounded_and_a_cursor_that_comes_again_ends_the_list",
+    ),
+    Limit(
+        "cursor of a page",
+        "catalog.intake:MAX_CURSOR",
+        size,
+        LEFT_OUT,
+        f"{CATALOG}::test_pages_are_bounded_and_a_cursor_that_comes_again_ends_the_list",
+    ),
+    Limit(
+        "item with its schemas",
+        "catalog.repair:MAX_ITEM",
+        size,
+        HIDDEN,
+        "tests/hostile/test_limits.py",
+    ),
+    Limit(
+        "levels of an item with its schemas",
+        "catalog.repair:MAX_NESTING",
+        count,
+        HIDDEN,
+        "tests/hostile/test_limits.py",
+    ),
+    Limit("name, URI or URI template of an item", "catalog.repair:MAX_KEY", characters, HIDDEN, "tests/hostile/test_limits.py"),
+    Limit(
+        "URI that is compared with templates, in linear time",
+        "catalog.uri_templates:MAX_URI",
+        characters,
+        "no template matches it",
+        "tests/property/test_catalog.py::test_a_longer_uri_matches_no_template",
+    ),
+)
+BRIDGE = (
+    Limit(
+        "greeting or proof line",
+        "greeting.go:maxGreeting",
+        size,
+        "refused: `greeting`, or `access` ProofMissing",
+        "tests/bridge/test_connections.py::test_an_invalid_greeting_is_answered_with_the_reason",
+        metric='`mcp_bridge_refused_total{reason="greeting"}`',
+    ),
+    Limit(
+        "line of a program's stdout", "lines.go:maxLine", size, "the process's connection fails", "gateway/bridge/lines_test.go"
+    ),
+)
+PROCESS = ()
+SECTIONS = {
+    "What clients send": CLIENTS,
+    "What servers send": SERVERS,
+    "What reaches a bridge": BRIDGE,
+    "The gateway as a whole": PROCESS,
+}
+_HEAD = """# Bounds
+
+Written by `make limits` from the constants in the code. A bound is a constant, unless a field or a flag is named that sets it.
+"""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    lines = [_HEAD]
+    for section, rows in SECTIONS.items():
+        lines += [f"## {section}", "", "| what | bound | field or flag | at the bound | metric |", "|---|---|---|---|---|"]
+        lines += [f"| {row.what} | {row.shown(value_of(row.source))} | {row.field} | {row.then} | {row.metric} |" for row in rows]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
