@@ -259,6 +259,9 @@ def test_what_clients_would_refuse_is_put_right(member: str, value: str, offered
         ("inputSchema", '{"properties":{"a":7}}', "a property in its inputSchema is not a schema"),
         ("inputSchema", '{"a":' * 600 + "1" + "}" * 600, "it is nested over 60 levels deep"),
         ("description", '"' + "x" * repair.MAX_ITEM + '"', "it has over 256 KiB"),
+        ("description", '"' + "\\u202e" * 1001 + '"', "it has over 1000 control or invisible characters"),
+        ("description", '"' + "\\ud83d" * 1001 + '"', "it has over 1000 unpaired surrogates"),
+        ("x", "[" + "1e999," * 1000 + "1e999]", "it has over 1000 numbers beyond the range of a double"),
     ],
 )
 def test_a_tool_that_cannot_be_put_right_is_hidden_by_name_and_the_others_are_offered(
@@ -321,6 +324,11 @@ def test_pages_are_bounded_and_a_cursor_that_comes_again_ends_the_list() -> None
     again = read("tools", *(tools_page(1, first=number, cursor="same") for number in range(5)))
     assert (len(again.items), again.hidden) == (2, ())
     assert read("tools", tools_page(1, cursor="c" * intake.MAX_CURSOR), tools_page(1, first=1)).shortfall
+
+
+def test_a_page_that_is_too_large_is_left_out_whole() -> None:
+    offer = read("tools", tools_page(1, size=intake.MAX_PAGE, cursor="next"), tools_page(1))
+    assert (offer.items, [item.name for item in offer.hidden]) == ((), ["(a whole page)", "(all pages that follow)"])
 
 
 def test_reading_a_long_page_gives_others_their_turn() -> None:

@@ -19,6 +19,7 @@ from .repair import UnusableItemError, key_of, members_of, repaired
 MAX_PAGES: Final = 100  # of one list
 MAX_ITEMS: Final = 5000  # of one list
 MAX_BYTES: Final = 4 << 20  # of all lists of one server
+MAX_PAGE: Final = 8 << 20  # bytes of one page
 MAX_CURSOR: Final = 4096  # bytes
 _MAX_NAMED: Final = 5  # hidden items that are kept by name
 _MAX_SHOWN: Final = 64  # characters of a hidden item's name
@@ -48,6 +49,10 @@ class Intake:
 
         Raises: ProtocolError when the page is not what the specification says.
         """
+        if len(bytes(page)) > MAX_PAGE:
+            self._full.add(kind.name)
+            self._note(kind, "(a whole page)", f"it has over {MAX_PAGE >> 20} MiB")
+            return
         listing = jsonrpc.members(page).get(kind.name, UNSET)
         if listing is UNSET:
             raise jsonrpc.ProtocolError(jsonrpc.INTERNAL_ERROR, f"{kind.method} answered without a list of {kind.name}")

@@ -15,12 +15,13 @@ from typing import Final
 from msgspec import UNSET, Raw
 
 from ..protocol import decoder, jsonrpc
-from ..protocol.visible_text import visible, visible_json
+from ..protocol.visible_text import hidden_count, visible, visible_json
 from .model import Kind
 from .uri_templates import MAX_URI
 
 MAX_ITEM: Final = 256 << 10  # bytes of one item, its schemas included
 MAX_NESTING: Final = 60  # levels of one item: some clients read at most 64, of which the message around it takes 3
+MAX_REPAIRS: Final = 1000  # hidden characters, surrogates or numbers that are replaced in one item
 MAX_KEY: Final = MAX_URI  # characters of a name, URI or URI template
 
 _TYPES: Final[Mapping[str, bytes]] = {  # first bytes of the JSON that a member may have
@@ -40,7 +41,7 @@ _BOOLEANS: Final = (b"true", b"false")
 _BOOLEAN_SCHEMAS: Final[Mapping[bytes, Raw]] = {b"true": Raw(b"{}"), b"null": Raw(b"{}"), b"false": Raw(b'{"not":{}}')}
 
 _LARGE_NUMBER: Final = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|(-?)[0-9][0-9.]*+(?:[eE][+-]?+[0-9]++)?+', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?)[0-9][0-9.]*+(?:[eE][+-]?+[0-9]++)?+', re.DOTALL)
 _LARGEST: Final = b"1.7976931348623157e308"
 
 
@@ -65,8 +66,10 @@ def members_of(raw: Raw) -> dict[str, Raw]:
     body = bytes(raw)
     if len(body) > MAX_ITEM:
         raise UnusableItemError(f"it has over {MAX_ITEM >> 10} KiB")
-    if decoder.nesting(body) > MAX_NESTING:
+    if decoder.deeper_than(body, MAX_NESTING):
         raise UnusableItemError(f"it is nested over {MAX_NESTING} levels deep")
+    if decoder.unpaired_count(body) > MAX_REPAIRS:
+        raise UnusableItemError(f"it has over {MAX_REPAIRS} unpaired surrogates")
     fields = jsonrpc.members_or_none(raw)
     if fields is None:
         raise UnusableItemError("it is not an object, or the name of a member is not valid")
@@ -75,6 +78,10 @@ def members_of(raw: Raw) -> dict[str, Raw]:
 
 def repaired(kind: Kind, raw: Raw, fields: Mapping[str, Raw]) -> Raw:
     """An item as every client takes it; its own bytes on one line where nothing is wrong. Raises: UnusableItemError."""
+    stand_in = decoder.StandIn.of(bytes(raw))
+    if stand_in is not None:
+        raw = Raw(stand_in.repaired())
+        fields = members_of(raw)
     right = {name: value for name, value in fields.items() if _has_type(name, value)}
     if not kind.renamed and jsonrpc.text(right.get("name", UNSET)) is None:
         right["name"] = right[kind.key]
@@ -84,8 +91,10 @@ def repaired(kind: Kind, raw: Raw, fields: Mapping[str, Raw]) -> Raw:
         right["inputSchema"] = _schema(right.get("inputSchema", Raw(b"{}")), what="inputSchema")
         if "outputSchema" in right:
             right["outputSchema"] = _schema(right["outputSchema"], what="outputSchema")
-    body = bytes(raw) if _same(right, fields) else jsonrpc.dump(right)
-    return Raw(jsonrpc.one_line(visible_json(_in_range(_paired(body)))))
+    body = _in_range(bytes(raw) if _same(right, fields) else jsonrpc.dump(right))
+    if hidden_count(body) > MAX_REPAIRS:
+        raise UnusableItemError(f"it has over {MAX_REPAIRS} control or invisible characters")
+    return Raw(jsonrpc.one_line(visible_json(body)))
 
 
 def _same(right: Mapping[str, Raw], fields: Mapping[str, Raw]) -> bool:
@@ -143,16 +152,14 @@ def _property(raw: Raw) -> Raw:
     return _BOOLEAN_SCHEMAS.get(bytes(raw), raw)
 
 
-def _paired(body: bytes) -> bytes:
-    stand_in = decoder.StandIn.of(body)
-    return body if stand_in is None else stand_in.repaired()
-
-
 def _in_range(body: bytes) -> bytes:
-    """Numbers that some decoders refuse become the nearest that a double holds."""
+    """Numbers that some decoders refuse become the nearest that a double holds. Raises: UnusableItemError for too many."""
     if not _LARGE_NUMBER.search(body):
         return body
-    return _TOKEN.sub(_nearest, body)
+    large = len(_LARGE_NUMBER.findall(decoder.without_strings(body)))
+    if large > MAX_REPAIRS:
+        raise UnusableItemError(f"it has over {MAX_REPAIRS} numbers beyond the range of a double")
+    return _TOKEN.sub(_nearest, body) if large else body
 
 
 def _nearest(match: re.Match[bytes]) -> bytes:

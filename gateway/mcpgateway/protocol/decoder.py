@@ -23,10 +23,11 @@ PARSE_FAILURES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionErro
 
 # Stand-ins are noncharacters (Unicode 16.0, section 23.7), which no text has to contain; one that a text contains is not used.
 _STAND_INS: Final = tuple(map(chr, range(0xFDD0, 0xFDF0)))
-_UNPAIRED: Final = re.compile(
-    rb"\\u([dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+_UNPAIRED: Final = re.compile(  # the first two bytes of each
+    rb"\\u(?=[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u(?=[dD][c-fC-F][0-9a-fA-F]{2})"
 )
+MAX_SURROGATES: Final = 50_000  # escapes of surrogates, paired or not, in a text that is searched for unpaired ones
 
 
 class Decoder(Generic[T]):
@@ -65,12 +66,12 @@ class StandIn:
         mark = _escape(surrogate)
         # Escaped backslashes go first: in `\\\\ud83d`, a backslash and five letters, is no surrogate.
         body = body.replace(b"\\\\", _escape(backslash))
-        self.text = _UNPAIRED.sub(lambda match: mark + (match[1] or match[2]), body)
+        self.text = _UNPAIRED.sub(mark.replace(b"\\", b"\\\\"), body)
 
     @classmethod
     def of(cls, body: bytes) -> StandIn | None:
-        """None where it would not help: there is no surrogate in the text, or all stand-ins occur in it."""
-        if b"\\ud" not in body and b"\\uD" not in body:
+        """None where it would not help: there is no surrogate in the text, or too many, or all stand-ins occur in it."""
+        if not 0 < body.count(b"\\ud") + body.count(b"\\uD") <= MAX_SURROGATES:
             return None
         lower = body.lower()
         free = (mark for mark in _STAND_INS if _escape(mark) not in lower and mark.encode() not in body)
@@ -98,6 +99,11 @@ class StandIn:
             fields = {name: self.restored(getattr(value, name)) for name in value.__struct_fields__}
             return msgspec.structs.replace(value, **fields)
         return value
+
+
+def unpaired_count(body: bytes) -> int:
+    """How many unpaired surrogates a JSON text has at most."""
+    return len(_UNPAIRED.findall(body)) if b"\\ud" in body or b"\\uD" in body else 0
 
 
 def _escape(mark: str) -> bytes:
@@ -182,17 +188,21 @@ def one_line(raw: bytes) -> bytes:
     return raw
 
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(code for code in range(256) if code not in b"[]{}")
 
 
-def nesting(raw: bytes) -> int:
-    """How many arrays and objects of valid JSON are inside one another; linear in its length."""
-    depth = deepest = 0
-    for bracket in _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS):
-        if bracket in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+def without_strings(raw: bytes) -> bytes:
+    """Valid JSON with all strings empty: what is left are brackets, numbers and the like."""
+    return _STRING.sub(b'""', raw)
+
+
+def deeper_than(raw: bytes, levels: int) -> bool:
+    """Whether more arrays and objects than that are inside one another, in valid JSON; linear in its length."""
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    brackets = without_strings(raw).translate(_TO_SQUARE, _NOT_BRACKETS)
+    for _ in range(levels):  # each round takes away the innermost level
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)

@@ -33,7 +33,8 @@ from .decoder import text as text
 from .decoder import value as value
 
 _BOM: Final = b"\xef\xbb\xbf"
-_ID: Final = re.compile(rb'"id"\s*+:\s*+("(?:[^"\\]|\\.)*+"|-?[0-9]++)')
+_ID: Final = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+"|-?[0-9]++)')
+_ID_RANGE: Final = 64 << 10  # bytes at both ends of a message in which its id is looked for
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -84,8 +85,10 @@ def _recover(body: bytes, failure: Exception) -> Envelope:
 
 
 def salvage_id(body: bytes, expected: Container[bytes]) -> bytes | None:
-    """The id of a response that cannot be decoded: the first that is expected. None if there is none; linear in the length."""
-    return next((match[1] for match in _ID.finditer(body) if match[1] in expected), None)
+    """The id of a response that cannot be decoded: the first that is expected, near one end. None if there is none."""
+    ends = (body,) if len(body) <= 2 * _ID_RANGE else (body[:_ID_RANGE], body[-_ID_RANGE:])
+    ids = (match[1] for end in ends for match in _ID.finditer(end))
+    return next((id for id in ids if id in expected), None)
 
 
 def valid_id(raw: bytes) -> bool:

@@ -23,8 +23,10 @@ _HIDDEN: Final = re.compile(
 
 # The same in JSON: escaped, or (but for C0) as it is. What is escaped twice is text about an escape, and stays.
 _JSON_SUSPECT: Final = re.compile(
-    rb"\\u(?:00|20[26]|[dD][bB]40)|\\[bfr]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xf3\xa0[\x80\x81]"
+    rb"\\u(?:00(?:[01]|7[fF]|[89])|20(?:2[89aAbBcCdDeE]|6[6-9])|[dD][bB]40)|\\[bf]|\\r(?!\\n)"
+    rb"|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xf3\xa0[\x80\x81]"
 )
+_HARMLESS: Final = bytes(code for code in range(256) if code not in b"\\\x7f\xc2\xe2\xf3")  # begin none of these
 _JSON_HIDDEN: Final = re.compile(
     r"(\\(?:[^ubfr]|r\\n))"
     r"|\\[bfr]"
@@ -44,9 +46,14 @@ def visible(text: str) -> str:
 
 def visible_json(raw: bytes) -> bytes:
     """The same JSON with hidden characters shown in all its strings; the very same object where there are none."""
-    if not _JSON_SUSPECT.search(raw):
+    if not raw.translate(None, _HARMLESS) or not _JSON_SUSPECT.search(raw):
         return raw
     return _JSON_HIDDEN.sub(_shown_escape, raw.decode(errors="replace")).encode()
+
+
+def hidden_count(raw: bytes) -> int:
+    """How many hidden characters JSON has at most."""
+    return len(_JSON_SUSPECT.findall(raw)) if raw.translate(None, _HARMLESS) else 0
 
 
 def _shown_escape(match: re.Match[str]) -> str:
