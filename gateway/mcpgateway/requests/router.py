@@ -162,14 +162,18 @@ class Router:
                 return
         except ProtocolError as error:
             self.metrics.count("invalid", "error")
-            body = jsonrpc.failure(error.id if id == b"null" else id, error.code, error.message, error.data)
+            body = jsonrpc.failure(_legible_id(exchange.body) if id == b"null" else id, error.code, error.message, error.data)
             exchange.reply(versions.HTTP_STATUS.get(error.code, 400), body, JSON)
             return
         answer = self._responder(exchange, envelope.method, id, params, principal, era, session)
         if params is None:
             answer.fail(jsonrpc.INVALID_PARAMS, "params must be an object")
             return
-        caller = caller_of(session) if session is not None else modern_caller(principal, meta)
+        try:
+            caller = caller_of(session) if session is not None else modern_caller(principal, meta)
+        except ProtocolError as error:  # capabilities that cannot be read
+            answer.fail(error.code, error.message)
+            return
         self._attempt(Request(answer, params, caller, meta, headers))
 
     def _accept(self, envelope: Envelope, params: Mapping[str, Raw] | None, session: Session | None) -> None:
@@ -314,6 +318,12 @@ class Router:
         """Tasks extension: the task's name says whose it is."""
         backend, id, name = self._lookup.task(request)
         self._relay.send(request, backend, {**request.params, "taskId": Raw(jsonrpc.dump(id))}, task_name=name)
+
+
+def _legible_id(body: bytes) -> bytes:
+    """The id of a message that is JSON but no valid request; null where it has none (JSON-RPC 2.0 section 5)."""
+    id = bytes((jsonrpc.members_or_none(body) or {}).get("id", b"null"))
+    return id if jsonrpc.valid_id(id) else b"null"
 
 
 def _check_types(headers: Mapping[bytes, bytes]) -> None:
