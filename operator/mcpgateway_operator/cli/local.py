@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..render import bridge_keys
 from ..render.mounts import header_references, references
 from .documents import BadInputError, Documents, Gateway
 
@@ -21,7 +22,27 @@ def state_folder(gateway: str) -> Path:
     (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     private_file(folder / "keys" / "k1", secrets.token_bytes(32))
+    _write_key_pair(folder)
     return folder
+
+
+def _write_key_pair(state: Path) -> None:
+    """The private key for the gateway and the public key for the bridges: both are new when either is missing."""
+    private, public = private_keys(state) / bridge_keys.PRIVATE, public_keys(state) / bridge_keys.PUBLIC
+    if not (private.exists() and public.exists()):
+        pair = bridge_keys.key_pair(secrets.token_bytes(bridge_keys.SEED_BYTES))
+        private_file(private, pair.private, keep=False)
+        private_file(public, pair.public, keep=False)
+
+
+def private_keys(state: Path) -> Path:
+    """The folder of the gateway's private key."""
+    return state / "bridge-keys"
+
+
+def public_keys(state: Path) -> Path:
+    """The folder of the public key that bridges accept."""
+    return state / "gateway-keys"
 
 
 def private_file(path: Path, content: bytes, *, keep: bool = True) -> bytes:

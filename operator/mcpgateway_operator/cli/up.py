@@ -21,7 +21,7 @@ import aiohttp
 from mcpgateway import config as gateway_config
 
 from ..api.servers import Server
-from ..render.bridge_flags import bridge_environment, bridge_processes
+from ..render.bridge_flags import bridge_access, bridge_environment, bridge_processes
 from ..render.gateway_config import gateway_auth, hot_config, pin_of, server_config
 from . import local
 from .children import Child, bridge_program, server_environment
@@ -96,6 +96,7 @@ class Local:
             "mcpgateway",
             f"--config={self._folder}/config.json",
             f"--keys={self._state}/keys",
+            f"--bridge-keys={local.private_keys(self._state)}",
             f"--listen=127.0.0.1:{self._options.port}",
             f"--internal=127.0.0.1:{self._internal}",
             "--log=text",
@@ -135,7 +136,11 @@ class Local:
             )
         path = await search_path(server.name, server.command[0], source, lambda text: self._screen.say(server.name, text))
         port = _free_port()
-        flags = [flag for flag in bridge_environment(server) if not flag.startswith("--refs=")] + bridge_processes(server)
+        flags = [
+            *bridge_access(server.name, str(local.public_keys(self._state))),
+            *(flag for flag in bridge_environment(server) if not flag.startswith("--refs=")),
+            *bridge_processes(server),
+        ]
         command = [bridge_program(), "serve", f"--listen=127.0.0.1:{port}", f"--refs={self._folder}/refs", *flags]
         command += ["--", *server.command, *server.args]
         log = self._folder / f"{server.name}.log"

@@ -17,7 +17,7 @@ from ..observe import child_state, drift, kinds
 from ..observe.child_state import Key, Owned
 from ..observe.ports import ApiError
 from .finding import BlockedError, Finding, guarded
-from .keys import keys_secret
+from .keys import key_secrets
 from .memory import CONTEST_WINDOW, ChildRecords
 from .plan import Applied, ObjectId, Plan, identity, owner_of
 from .ports import Cluster
@@ -80,7 +80,8 @@ class Children:
 
     async def _create_keys(self, target: Target) -> None:
         if not target.records.keys_created:
-            await guarded(self._cluster.create(keys_secret(target.key, target.uid)), "create Secret")
+            for secret in key_secrets(target.key, target.uid):
+                await guarded(self._cluster.create(secret), "create Secret")
             target.records.keys_created = True
 
     async def _prune(self, target: Target, child: Owned) -> None:

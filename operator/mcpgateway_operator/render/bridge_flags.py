@@ -26,6 +26,11 @@ def bridge_environment(server: Server) -> list[str]:
     return [f"--refs={REFS}", *flags] if any("@" in flag or flag.startswith("--env-from") for flag in flags) else flags
 
 
+def bridge_access(server: str, folder: str) -> list[str]:
+    """The flags by which the bridge serves only its gateway: the folder of the public keys, and the name that is signed."""
+    return [f"--gateway-keys={folder}", f"--server={server}"]
+
+
 def bridge_processes(server: Server) -> list[str]:
     """The flags for the number of processes. The bridge also counts the sessions of a gateway that has just ended."""
     most = 2 * server.max_processes + server.pool + server.warm

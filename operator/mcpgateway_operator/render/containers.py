@@ -9,8 +9,8 @@ from typing import Any
 from ..api.servers import Server
 from ..api.spec import Spec
 from ..api.workload import Resources, Toleration
-from . import naming
-from .bridge_flags import bridge_environment, bridge_needs, bridge_processes
+from . import bridge_keys, naming
+from .bridge_flags import bridge_access, bridge_environment, bridge_needs, bridge_processes
 from .context import Gateway
 from .mounts import Mount, gateway_mounts, server_mounts
 
@@ -84,6 +84,7 @@ def gateway_container(gateway: Gateway) -> GatewayContainerView:
     args = [
         "--config=/etc/mcpgateway/config/config.json",
         "--keys=/etc/mcpgateway/keys",
+        f"--bridge-keys={bridge_keys.GATEWAY_FOLDER}",
         f"--listen=:{naming.CLIENT_PORT}",
         f"--internal=:{naming.INTERNAL_PORT}",
         "--drain-delay=3",
@@ -118,6 +119,7 @@ def _bridge_args(server: Server, index: int | None) -> list[str]:
         "serve",
         f"--listen={host}:{naming.BRIDGE_PORT + offset}",
         f"--health={host}:{naming.HEALTH_PORT + offset}",
+        *bridge_access(server.name, bridge_keys.SERVER_FOLDER),
         *bridge_processes(server),
         *bridge_environment(server),
         *bridge_needs(server),

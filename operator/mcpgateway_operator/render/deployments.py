@@ -44,6 +44,7 @@ class GatewayDeploymentView(View):
     gateway: GatewayContainerView
     config: str  # name of a ConfigMap
     keys: str  # name of a Secret
+    bridge_keys: str  # name of a Secret
     binding: str | None  # name of a ConfigMap
     sidecars: Sequence[ServerContainerView]
 
@@ -57,6 +58,7 @@ class ServerDeploymentView(View):
     rollout: Rollout
     pod: PodView
     image: ImageView
+    bridge_keys: str  # name of a Secret
     server: ServerContainerView
 
 
@@ -86,6 +88,7 @@ def gateway_deployment(gateway: Gateway) -> dict[str, Any]:
             gateway=gateway_container(gateway),
             config=naming.config_map(gateway.name),
             keys=naming.keys_secret(gateway.name, gateway.context.uid),
+            bridge_keys=naming.bridge_keys_secret(gateway.name, gateway.context.uid),
             binding=binding_name(gateway) if gateway.sidecar else None,
             sidecars=sidecars,
         )
@@ -102,6 +105,7 @@ def server_deployment(gateway: Gateway, server: Server) -> dict[str, Any]:
             rollout=Rollout(None if server.autoscaling else server.replicas, server.several, server.single),
             pod=pod(gateway.spec, meta.labels),
             image=image(gateway),
+            bridge_keys=naming.bridge_keys_secret(gateway.name, gateway.context.uid),
             server=server_container(gateway, server, None),
         )
     )

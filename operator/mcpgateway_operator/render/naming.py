@@ -54,6 +54,11 @@ def keys_secret(gateway: str, uid: str) -> str:
     return f"{gateway}-keys-{uid[:8]}"
 
 
+def bridge_keys_secret(gateway: str, uid: str) -> str:
+    """The further Secret with the key pair for bridges: the first one is immutable, and may be older than the pair."""
+    return f"{keys_secret(gateway, uid)}-2"
+
+
 def volume(kind: str, server: str, target: str) -> str:
     """A volume's name, distinct for each kind of reference, server and referenced object."""
     mark = hashlib.sha256(f"{kind}/{target}".encode()).hexdigest()[:8]
