@@ -53,8 +53,13 @@ func (a access) check() error {
 		return errors.New("--tls-client-ca needs --tls-cert and --tls-key")
 	}
 	if a.cert != "" {
-		_, err := a.tlsConfig()
-		return err
+		if _, err := a.tlsConfig(); err != nil {
+			return err
+		}
+	}
+	if !a.unauthenticated && !a.authenticates() {
+		return errors.New("no --gateway-keys: every client that can connect would control the server. Give --gateway-keys and --server, " +
+			"--token-file or --tls-client-ca; or accept every client with --allow-unauthenticated")
 	}
 	return nil
 }

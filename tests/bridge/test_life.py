@@ -71,7 +71,7 @@ def test_draining_has_a_deadline(start: Start, greeting: dict[str, str]) -> None
 def test_an_address_in_use_is_an_error_with_exit_code_1(bridge_program: Path, start: Start) -> None:
     running = start(*CAT)
     done = subprocess.run(
-        [bridge_program, "serve", f"--listen=127.0.0.1:{running.port}", "--", "cat"],
+        [bridge_program, "serve", "--allow-unauthenticated", f"--listen=127.0.0.1:{running.port}", "--", "cat"],
         capture_output=True,
         text=True,
         timeout=20,

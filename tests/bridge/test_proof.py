@@ -322,6 +322,8 @@ def property_bridge(started: Start, keys: Path, key: GatewayKey) -> tuple[Bridge
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "no --gateway-keys: every client that can connect would control the server"),
+        (["--tls-cert=/none/c", "--tls-key=/none/k"], "--tls-cert, --tls-key: open"),
         (["--gateway-keys=x"], "--gateway-keys and --server belong together"),
         (["--server=x"], "--gateway-keys and --server belong together"),
         (["--gateway-keys=x", "--server=a\nb"], "must not contain control characters"),

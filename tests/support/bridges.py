@@ -24,6 +24,7 @@ from .locks import free_port
 from .processes import end
 
 MAGIC = b"MCP-BRIDGE/1 "
+_AUTHENTICATION = ("--gateway-keys=", "--token-file=", "--tls-client-ca=")
 ECHO = [sys.executable, str(Path(__file__).parent / "servers" / "echo.py")]
 
 
@@ -150,6 +151,8 @@ def bridge(
 ) -> Iterator[Bridge]:
     """A bridge in front of a command; `wrapper` is a command that runs it in its own way."""
     port, health = port or free_port(), free_port()
+    if not any(flag.startswith(_AUTHENTICATION) for flag in flags):
+        flags = ("--allow-unauthenticated", *flags)
     log = folder / f"bridge-{port}.log"
     arguments = [
         *wrapper,
