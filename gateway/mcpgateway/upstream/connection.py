@@ -184,8 +184,14 @@ class Connection(ABC):
         except jsonrpc.ProtocolError as error:
             self._on_undecodable(line, error)
             return
+        if message.method is UNSET:
+            self._on_response(message)
+            return
         try:
-            self._dispatch(message)
+            if message.id is UNSET:
+                self._on_notification(message.method, message.params)
+            else:
+                self._on_request(message.method, bytes(message.id), message.params)
         except jsonrpc.ProtocolError:
             self.reports.invalid()
         except Exception as error:
@@ -198,13 +204,7 @@ class Connection(ABC):
             self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
         self.reports.invalid()
 
-    def _dispatch(self, message: jsonrpc.Envelope) -> None:
-        if message.method is not UNSET:
-            if message.id is UNSET:
-                self._on_notification(message.method, message.params)
-            else:
-                self._on_request(message.method, bytes(message.id), message.params)
-            return
+    def _on_response(self, message: jsonrpc.Envelope) -> None:
         key = b"" if message.id is UNSET else bytes(message.id)
         if message.result is not UNSET:
             self._settle(key, "result", message.result)
@@ -254,7 +254,7 @@ class Connection(ABC):
         except jsonrpc.ProtocolError:
             token = None
         on_progress = self._progress.get(bytes(token)) if token is not None else None
-        if on_progress is None or params is UNSET:  # of nobody, or of a request that is over
+        if on_progress is None or params is UNSET:  # of no request, or of one that is over
             self.reports.invalid()
         else:
             on_progress(params)
@@ -294,7 +294,7 @@ class Connection(ABC):
 
 @contextmanager
 def closed_on_failure(connection: Connection) -> Iterator[None]:
-    """Around what has to work before a connection is handed on: if it does not, or nobody waits any more, it is closed."""
+    """Around what has to work before a connection is handed on: if it does not, or is cancelled, it is closed."""
     try:
         yield
     except BaseException:

@@ -139,7 +139,7 @@ async def list_all(connection: Connection, profile: Profile, *, gateway: str) ->
 
 
 async def _list(connection: Connection, profile: Profile, kind: Kind, intake: Intake, *, gateway: str) -> None:
-    """All pages of one list; what the last one says of keeping goes for all."""
+    """All pages of one list; the caching hint of the last page applies to all."""
     cursor: Raw | None = None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Whether a shared server still answers: one that hangs dies of nothing, and neither its bridge nor its pod notices.
+"""Whether a shared server still answers: a process that hangs does not end, so neither its bridge nor its pod reports it.
 
 One question at a time: a server that is busy, since it can do only one thing, answers late and is left alone. Source: MCP
 specification 2025-11-25, "Ping"; in 2026-07-28, which has no ping, `server/discover`. Any answer will do, an error too.
@@ -23,9 +23,9 @@ PATIENCE = 30.0  # seconds until a server that has nothing to do is taken for hu
 async def watch_answers(
     connection: Connection, profile: discovery.Profile, *, gateway: str, on_change: Callable[[bool], None]
 ) -> Failure:
-    """Go on while the connection lasts; `on_change` is told when answers stay away, and when they come again.
+    """Go on while the connection lasts; `on_change` is called when answers stay away, and when they come again.
 
-    Returns: how it ended; Unresponsive, if the server should be started anew.
+    Returns: how it ended; Unresponsive, if the server is to be restarted.
     """
     while True:
         await asyncio.sleep(INTERVAL)

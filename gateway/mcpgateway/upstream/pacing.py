@@ -27,6 +27,11 @@ class NotificationPace:
         self._fill(now)
         self._level -= 1
 
+    @property
+    def spent(self) -> bool:
+        """Whether there may be a delay now."""
+        return self._level <= 0
+
     def delay(self, now: float) -> float:
         """Seconds for which nothing more is read from the connection; 0 while it keeps to the pace."""
         if self._level > 0:

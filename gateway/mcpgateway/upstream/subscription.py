@@ -14,7 +14,7 @@ from ..protocol import jsonrpc, translation
 from .connection import Connection, Outcome
 from .discovery import Profile
 
-_PAUSE: Final = 1.0  # seconds before a stream that the server has ended is opened anew
+_PAUSE: Final = 1.0  # seconds before a stream that the server has ended is opened again
 _MAX_RESOURCES: Final = 1000
 _MAX_SUBSCRIBERS: Final = 10_000  # of one resource
 _LISTS: Final = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
@@ -28,7 +28,7 @@ class Subscriber(Protocol):
 
 
 class Subscription:
-    """The subscribers of one server, and what its present connection knows of them."""
+    """The subscribers of one server, and what its present connection has been told of them."""
 
     def __init__(self, *, gateway: str) -> None:
         self._gateway = gateway
@@ -54,25 +54,25 @@ class Subscription:
 
     def add(self, uri: str, subscriber: Subscriber) -> None:
         """Someone wants to know of a resource."""
-        known = self._subscribers.setdefault(uri, {})
-        known[subscriber] = None
-        if len(known) > _MAX_SUBSCRIBERS:  # sessions may go without a word: the oldest make room
-            del known[next(iter(known))]
+        subscribers = self._subscribers.setdefault(uri, {})
+        subscribers[subscriber] = None
+        if len(subscribers) > _MAX_SUBSCRIBERS:  # sessions may end without a message: the oldest make room
+            del subscribers[next(iter(subscribers))]
         if len(self._subscribers) > _MAX_RESOURCES:
             del self._subscribers[next(iter(self._subscribers))]
-        if len(known) == 1:
+        if len(subscribers) == 1:
             self._changed("resources/subscribe", uri)
 
     def discard(self, uri: str, subscriber: Subscriber) -> None:
         """Someone does not want to know any more."""
-        known = self._subscribers.get(uri, {})
-        known.pop(subscriber, None)
-        if not known and self._subscribers.pop(uri, None) is not None:
+        subscribers = self._subscribers.get(uri, {})
+        subscribers.pop(subscriber, None)
+        if not subscribers and self._subscribers.pop(uri, None) is not None:
             self._changed("resources/unsubscribe", uri)
 
     def forget(self, subscriber: Subscriber) -> None:
         """Someone is gone."""
-        for uri in [uri for uri, known in self._subscribers.items() if subscriber in known]:
+        for uri in [uri for uri, subscribers in self._subscribers.items() if subscriber in subscribers]:
             self.discard(uri, subscriber)
 
     def updated(self, params: Raw | UnsetType) -> None:
@@ -97,11 +97,11 @@ class Subscription:
             self._connection.send(method, jsonrpc.dump({"uri": uri}), lambda outcome, value: None)
 
     def _listen(self) -> None:
-        """Open a stream with the present filter, then close the former one."""
+        """Open a stream with the present filter, then close the previous stream."""
         connection, profile = self._connection, self._profile
         if connection is None or profile is None:
             return
-        former, self._listening = self._listening, ""
+        previous, self._listening = self._listening, ""
         wanted: dict[str, object] = {name: True for kind, name in _LISTS.items() if f"{kind}.listChanged" in profile.capabilities}
         if self._subscribers:
             wanted["resourceSubscriptions"] = list(self._subscribers)
@@ -110,9 +110,9 @@ class Subscription:
             body = jsonrpc.dump(translation.to_server(params, upstream="modern", gateway=self._gateway))
             id = self._listening = connection.reserve()
             connection.send("subscriptions/listen", body, lambda outcome, value: self._ended(id, outcome), id=id, standing=True)
-        if former:
-            connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": former}))
-            connection.forget(former)
+        if previous:
+            connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": previous}))
+            connection.forget(previous)
 
     def _ended(self, id: str, outcome: Outcome) -> None:
         """The server has ended the stream, or refused it: then it is not asked again."""

@@ -130,7 +130,7 @@ class Supervisor:
             self._transport.missed(failure)
             self._note(self.snapshot.lost(failure))
             if loop.time() - began > 2 * _BACKOFF[1]:
-                delay = _BACKOFF[0]  # it had been well for a while
+                delay = _BACKOFF[0]  # this life has lasted
             self._retry.clear()
             try:
                 async with asyncio.timeout(delay * random.uniform(0.7, 1.3)):  # noqa: S311 - jitter, not a secret

@@ -60,7 +60,7 @@ class Transport(Protocol):
         """A connection for everybody: number 0 at the place that is watched, the others in turn at all of them."""
 
     async def own(self, key: str, *, lasting: bool) -> Connection:
-        """A connection for one key. A `lasting` one finds what an earlier one with that key has left."""
+        """A connection for one key. A `lasting` connection resumes the process of an earlier connection with that key."""
 
     async def close(self) -> None:
         """Nothing more will be opened."""

@@ -139,7 +139,13 @@ class BridgedConnection(Connection, asyncio.Protocol):
         except LineTooLong as error:
             self._end(self._failed(Reason.PROTOCOL_ERROR, str(error)))
             return
-        self._backlog.extend(lines)
+        if not self._paused and len(lines) <= TURN_MESSAGES and len(data) <= TURN_BYTES:  # within one turn: nothing is queued
+            for line in lines:
+                self._on_line(line)
+            if not self._pace.spent:
+                return
+        else:
+            self._backlog.extend(lines)
         if not self._paused:
             self._take_turn()
 
@@ -233,7 +239,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
     def _lose(self, error: Failure) -> None:
         if not self.accepted.done():
             self.accepted.set_exception(UpstreamError(error))
-            self.accepted.exception()  # seen: nobody may be waiting any more
+            self.accepted.exception()  # marks it as retrieved: the waiter may be gone
         if self._consumed is not None:
             self._consumed.stop()
         super()._lose(error)

@@ -70,7 +70,7 @@ class BridgeTransport:
     def _pick(self) -> str:
         if not self._addresses:
             raise UpstreamError(Failure(self._server.name, Reason.NO_ADDRESS, "no pod of it has an address yet"))
-        # The addresses may be old, when nobody is there to write new ones: then the name is tried in turn.
+        # The addresses may be out of date while no operator runs: then the name is tried in turn.
         if self._server.fallback and self._misses > _MISSES and self._misses % 2:
             return self._server.fallback
         return self._addresses[0]

@@ -27,13 +27,13 @@ from ...runtime.background import Background
 from ..connection import Connection
 from .responses import AWAY, error_of, is_stream, place, read_body, read_events, read_headers, redirection, unreachable
 
-FAREWELL_TIMEOUT: Final = 2.0  # seconds for the end of a session
+SESSION_END_TIMEOUT: Final = 2.0  # seconds for the end of a session
 _TELL_TIMEOUT: Final = 10.0  # seconds for a notification
 _LINGER: Final = 1.0  # seconds for the end of a stream after the reply: the connection can be used again then
 _MAX_BODY: Final = 16 << 20  # bytes, as of a line
 _MAX_REFUSAL: Final = 64 << 10
 _RESUMES: Final = 5  # attempts to find a reply whose stream was cut
-_PAUSE: Final = (1.0, 30.0)  # seconds before a stream is opened anew: first and longest
+_PAUSE: Final = (1.0, 30.0)  # seconds before a stream is opened again: first and longest
 _ACCEPT: Final = {"Accept": "application/json, text/event-stream"}
 _ACCEPT_STREAM: Final = {"Accept": "text/event-stream"}
 _JSON: Final = {"Content-Type": "application/json"}
@@ -54,7 +54,7 @@ class RemoteConnection(Connection):
         self._exchanges: dict[bytes, asyncio.Task[None]] = {}
         self._tasks = Background()
         self._told: asyncio.Task[None] | None = None  # the latest notification or answer
-        self.farewell: asyncio.Task[None] | None = None  # once it is closed
+        self.session_end: asyncio.Task[None] | None = None  # once it is closed
         self.on_gone: Callable[[], object] = lambda: None  # called when the server has been told, too
 
     # --- to the server ----------------------------------------------------------------------------------------------------
@@ -87,17 +87,17 @@ class RemoteConnection(Connection):
             self._tasks.start(self._listen())
 
     def close(self) -> None:
-        if self.farewell is None:
-            self.farewell = asyncio.get_running_loop().create_task(self._say_goodbye())
-            self.farewell.add_done_callback(lambda done: self.on_gone())
+        if self.session_end is None:
+            self.session_end = asyncio.get_running_loop().create_task(self._end_session())
+            self.session_end.add_done_callback(lambda done: self.on_gone())
             for task in [task for task in self._tasks if task is not asyncio.current_task()]:
                 task.cancel()
             self._lose(self._failed(Reason.UNREACHABLE, "the connection is closed"))
 
-    async def _say_goodbye(self) -> None:
+    async def _end_session(self) -> None:
         if self._session:
             with contextlib.suppress(*_FAILURES):
-                async with asyncio.timeout(FAREWELL_TIMEOUT), self._http.delete(self._url, headers=self._headers()):
+                async with asyncio.timeout(SESSION_END_TIMEOUT), self._http.delete(self._url, headers=self._headers()):
                     pass
 
     @property
@@ -261,11 +261,11 @@ class RemoteConnection(Connection):
 
     async def _fall_back(self, message: bytes) -> None:
         """The server of 2024-11-05: a GET stream says where messages go, and brings all replies. Raises: UpstreamError."""
-        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._tasks.start(self._read_old(found))
+        announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tasks.start(self._read_old(announced))
         try:
             async with asyncio.timeout(_TELL_TIMEOUT):
-                endpoint = self._url.join(URL(await found))
+                endpoint = self._url.join(URL(await announced))
             elsewhere = endpoint.origin() != self._url.origin()
         except TimeoutError:
             words = "its event stream does not say where messages go"
@@ -281,7 +281,7 @@ class RemoteConnection(Connection):
                 words = f"{place(endpoint)} answers initialize with {response.status}"
                 raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, words))
 
-    async def _read_old(self, found: asyncio.Future[str]) -> None:
+    async def _read_old(self, endpoint: asyncio.Future[str]) -> None:
         error = self._failed(Reason.UNREACHABLE, "it closed its event stream")
         try:
             async with self._opened() as response:
@@ -291,22 +291,22 @@ class RemoteConnection(Connection):
                     )
                     return
                 async for event in read_events(response, EventParser()):
-                    if event.name == "endpoint" and not found.done():
-                        found.set_result(event.data.decode(errors="replace"))
+                    if event.name == "endpoint" and not endpoint.done():
+                        endpoint.set_result(event.data.decode(errors="replace"))
                     else:
                         await self._on_event(event)
         except Exception as failure:  # the boundary of the one stream that brings all replies
             error = self._failure(failure)
         finally:
-            if not found.done():
-                found.set_exception(UpstreamError(error))
-                found.exception()  # seen: nobody may be waiting any more
+            if not endpoint.done():
+                endpoint.set_exception(UpstreamError(error))
+                endpoint.exception()  # marks it as retrieved: the waiter may be gone
             self._lose(error)
 
-    async def _post(self, message: bytes, former: asyncio.Task[None] | None) -> None:
-        """A notification or an answer; nobody waits for what becomes of it, but the next message does."""
-        if former is not None:
-            await asyncio.wait([former])
+    async def _post(self, message: bytes, previous: asyncio.Task[None] | None) -> None:
+        """A notification or an answer; only the next message waits for it."""
+        if previous is not None:
+            await asyncio.wait([previous])
         with contextlib.suppress(*_FAILURES):
             async with asyncio.timeout(_TELL_TIMEOUT):
                 async with self._posted(message):
@@ -314,5 +314,5 @@ class RemoteConnection(Connection):
 
 
 def _about_session(error: Raw) -> bool:
-    """Whether a 400 means that the session is not known: many servers on the TypeScript SDK say it so, not with a 404."""
+    """Whether a 400 means that the session is unknown: many servers on the TypeScript SDK answer so, not with 404."""
     return "session" in (jsonrpc.text(jsonrpc.members(error).get("message", UNSET)) or "").lower()

@@ -22,7 +22,7 @@ from ...protocol.sse_events import Event, EventParser
 from ..addresses import check_host, invalid_address
 from ..pacing import TURN_MESSAGES
 
-AWAY: Final = frozenset({408, 429, 502, 503, 504})  # what proxies answer when nobody is there, and servers that cannot now
+AWAY: Final = frozenset({408, 429, 502, 503, 504})  # answers of proxies without a server, and of servers that cannot serve now
 _MAX_HEADER: Final = 16 << 10
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _PIECE: Final = 64 << 10  # bytes of a stream that are parsed in one turn of the event loop
@@ -37,7 +37,7 @@ _refusal = Decoder(_Refusal)
 
 def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
     """The headers of a request, with secret values from their files. Raises: UpstreamError (MissingReference)."""
-    found = {}
+    headers = {}
     for header in configured:
         if not _TOKEN.fullmatch(header.name):
             raise UpstreamError(Failure(server, Reason.INVALID_HEADER, f"{header.name[:80]!r} is no name of a header (RFC 9110)"))
@@ -51,8 +51,8 @@ def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
         if any(ord(char) < 32 or ord(char) == 127 for char in value):
             words = f"the value of the header {header.name} has a control character"
             raise UpstreamError(Failure(server, Reason.INVALID_HEADER, words))
-        found[header.name] = value
-    return found
+        headers[header.name] = value
+    return headers
 
 
 def unreachable(server: str, url: URL, error: Exception) -> Failure:

@@ -12,7 +12,7 @@ from ...config import Server
 from ...protocol.errors import Failure, Reason, UpstreamError
 from ..bridge.connection import Control
 from ..transport import Watch
-from .connection import FAREWELL_TIMEOUT, RemoteConnection
+from .connection import SESSION_END_TIMEOUT, RemoteConnection
 from .responses import AWAY, parse_url, place, read_headers, unreachable
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
@@ -21,7 +21,7 @@ _LOOKS: Final = 2  # that must fail in a row
 
 
 class HttpTransport:
-    """Reaches a server at its URL; what is configured for it is read anew for each request, so that a rotated value counts."""
+    """Reaches a server at its URL; its configured headers are read for each request, so that a rotated value takes effect."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -66,9 +66,9 @@ class HttpTransport:
     async def close(self) -> None:
         for connection in list(self._open):
             connection.close()
-        farewells = [connection.farewell for connection in self._open if connection.farewell is not None]
-        if farewells:
-            await asyncio.wait(farewells, timeout=FAREWELL_TIMEOUT)
+        endings = [connection.session_end for connection in self._open if connection.session_end is not None]
+        if endings:
+            await asyncio.wait(endings, timeout=SESSION_END_TIMEOUT)
         if self._http is not None:
             await self._http.close()
 
