@@ -7,14 +7,21 @@ because in Sidecar mode a server's address is a port of that very pod.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 Isolation = Literal["Auto", "Shared", "Session", "Principal", "Call"]
 _T = TypeVar("_T")
 PrefixPolicy = Literal["Always", "OnConflict", "Never"]
+
+# Files are written by programs, but also by hand: a value that would only fail later is refused when the file is read.
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86_400)]  # up to ten years
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Path = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
 
 
 class ConfigError(Exception):
@@ -29,7 +36,7 @@ class Token(_Model, frozen=True):
     """A bearer token that clients may present (RFC 6750)."""
 
     name: str  # the principal that it stands for
-    file: str  # where the secret value is mounted
+    file: _Path  # where the secret value is mounted
     reference: str = ""  # what the file comes from, "secret/key", for messages
 
 
@@ -68,7 +75,7 @@ class Header(_Model, frozen=True):
 
     name: str
     value: str = ""
-    file: str = ""
+    file: _Path = ""
     reference: str = ""  # what the file comes from, "secret/key", for messages
 
 
@@ -81,10 +88,10 @@ class Server(_Model, frozen=True):
     fallback: str = ""  # HOST:PORT by name, while there is no address
     url: str = ""  # of a remote server
     headers: tuple[Header, ...] = ()
-    call_timeout: float = 60.0  # seconds
-    pool: int = 1  # processes of a shared server
-    max_processes: int = 16  # of a server that is not shared
-    idle_timeout: float = 1800.0  # seconds that a process of one session or principal is kept without use
+    call_timeout: _Seconds = 60.0
+    pool: _Count = 1  # processes of a shared server
+    max_processes: _Count = 16  # of a server that is not shared
+    idle_timeout: _Seconds = 1800.0  # that a process of one session or principal is kept without use
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
 
@@ -98,10 +105,10 @@ class Config(_Model, frozen=True):
     tool_names: ToolNames = ToolNames()
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
     allowed_origins: tuple[str, ...] = ()
-    request_bytes: int = 4 << 20
-    session_ttl: float = 86_400.0  # seconds from a session's beginning
-    session_idle_timeout: float = 1800.0  # seconds from its last use
-    max_sessions: int = 10_000  # in use at once
+    request_bytes: _Bytes = 4 << 20
+    session_ttl: _Seconds = 86_400.0  # from a session's beginning
+    session_idle_timeout: _Seconds = 1800.0  # from its last use
+    max_sessions: _Count = 10_000  # in use at once
     audit: Literal["None", "Metadata"] = "None"
 
 
@@ -127,9 +134,9 @@ def read_config(path: Path) -> tuple[Config, str]:
     """Read the hot part and its digest. Raises: ConfigError."""
     raw = _read(path)
     config = _decode(path, raw, Config)
-    names = [server.name for server in config.servers]
-    for name in names:
-        if names.count(name) > 1:
+    times = Counter(server.name for server in config.servers)
+    for name, count in times.items():
+        if count > 1:
             raise ConfigError(f"{path}: two servers are named {name!r}: names must be unique")
     return config, digest(raw)
 
