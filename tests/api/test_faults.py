@@ -231,7 +231,7 @@ def test_o12_a_gateway_deleted_while_its_children_are_created_leaves_none(space:
 def test_o15_a_deleted_child_is_recreated_and_an_edit_is_undone(space: Space, operator_log: Path, scale: Scale) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
-    for _ in range(scale(100, 1000)):
+    for _ in range(scale(40, 1000)):
         old = space.get("service", "demo-time")["metadata"]["uid"]
         space.delete("service", "demo-time")
         with recovery("O15"):
@@ -331,7 +331,7 @@ def test_o32_memory_does_not_grow_with_passes(space: Space, proxy: ApiProxy, ope
     eventually("all objects", partial(settled, space))
     _passes(space, proxy, operator_log, 300)
     before = operators.metrics(operator_log)["process_resident_memory_bytes"]
-    _passes(space, proxy, operator_log, scale(700, 10_000))
+    _passes(space, proxy, operator_log, scale(500, 10_000))
     grown = operators.metrics(operator_log)["process_resident_memory_bytes"] - before
     assert grown < 3 << 20, f"{grown / (1 << 20):.1f} MiB"
 

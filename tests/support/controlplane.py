@@ -154,6 +154,10 @@ class ControlPlane:
                 "--use-service-account-credentials=true",
                 "--secure-port=0",
                 "--controllers=*,-bootstrap-signer-controller",
+                # an autoscaler decides every 15 s by default, and distrusts the use of a new pod's CPU for five minutes
+                "--horizontal-pod-autoscaler-sync-period=3s",
+                "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
+                "--horizontal-pod-autoscaler-cpu-initialization-period=15s",
             ],
         )
 

@@ -152,6 +152,7 @@ conf_dir = "{self.folder}/cni"
 
     def _write_kubelet(self) -> None:
         # makeIPTablesUtilChains: kube-proxy uses nftables here, and these chains would stay behind.
+        # syncFrequency: a minute by default, after which a pod sees a Secret or ConfigMap that was missing or has changed.
         # failCgroupV1: some kernels still mount the old hierarchies. evictionHard: a full disk elsewhere must not evict us.
         (self.folder / "kubelet.yaml").write_text(f"""apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -163,6 +164,7 @@ authentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}
 authorization: {{mode: AlwaysAllow}}
 clusterDNS: [{GATEWAY}]
 clusterDomain: cluster.local
+syncFrequency: 5s
 containerRuntimeEndpoint: unix://{self.socket}
 imageGCHighThresholdPercent: 100
 serializeImagePulls: false

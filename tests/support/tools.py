@@ -23,7 +23,7 @@ from .paths import BUILD, CACHE, ROOT
 from .progress import Step
 
 KUBERNETES = "1.37.2"
-COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
+SERVERS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")  # one program
 MODULES = {
     "coredns": "github.com/coredns/coredns@v1.15.0",
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
@@ -79,14 +79,17 @@ def go() -> str:
 
 
 def component(name: str) -> Path:
-    """One of COMPONENTS: from KUBEBUILDER_ASSETS as far as it is there, else from the cache. Raises: CannotRunError."""
+    """One of SERVERS, or kubectl: from KUBEBUILDER_ASSETS as far as it is there, else from the cache. Raises: CannotRunError."""
     given = Path(os.environ["KUBEBUILDER_ASSETS"]) / name if os.environ.get("KUBEBUILDER_ASSETS") else None
-    return given if given is not None and given.exists() else kubernetes() / name
+    if given is not None and given.exists():
+        return given
+    return kubernetes() / name
 
 
 def kubernetes() -> Path:
-    """The cache's folder with all components, built if need be. Raises: CannotRunError."""
-    mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))).hexdigest()[:12]
+    """The cache's folder with SERVERS and kubectl, which are built when missing. Raises: CannotRunError."""
+    sources = ("go.mod", "go.sum", "main.go", "kubectl/main.go")
+    mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in sources)).hexdigest()[:12]
     folder = CACHE / "bin" / f"kubernetes-{KUBERNETES}-{mark}"
     with exclusive("kubernetes"):
         if not (folder / "kubectl").exists():
@@ -96,15 +99,21 @@ def kubernetes() -> Path:
 
 def _build_kubernetes(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    what = f"building Kubernetes {KUBERNETES} from its Go modules, once, about 10 minutes on two cores"
+    _build_component(what, ".", folder / "kube")
+    for server in SERVERS:
+        link = folder / server
+        link.unlink(missing_ok=True)
+        link.symlink_to("kube")
+    _build_component(f"building kubectl {KUBERNETES}, once", "./kubectl", folder / "kubectl")
+
+
+def _build_component(what: str, package: str, program: Path) -> None:
     version = "k8s.io/component-base/version"
     major, minor, _ = KUBERNETES.split(".")
     flags = f"-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    args = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(folder / "kube"), "."]
-    compile_go(f"building Kubernetes {KUBERNETES} from its Go modules, once, about 10 minutes on two cores", args, _SOURCES)
-    for component in COMPONENTS:
-        link = folder / component
-        link.unlink(missing_ok=True)
-        link.symlink_to("kube")
+    args = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(program), package]
+    compile_go(what, args, _SOURCES)
 
 
 def module(name: str) -> Path:

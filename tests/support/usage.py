@@ -23,7 +23,7 @@ def measure(node: Node) -> None:
         return
     kubeconfig = node.plane.kubeconfig
     flags = [f"--{use}kubeconfig={kubeconfig}" for use in ("", "authentication-", "authorization-")]
-    flags += ["--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=15s"]
+    flags += ["--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=10s"]
     flags += [f"--secure-port={_PORT}", f"--cert-dir={node.folder}/metrics-server"]
     node.processes.start("metrics-server", [str(tools.module("metrics-server")), *flags])
     node.plane.kubectl.apply(*_registration())
