@@ -11,6 +11,8 @@ from tests.support import tools
 from tests.support.paths import BUILD
 
 pytest_plugins = ["tests.support.levels"]
+LONG = ("tests/conformance/", "tests/cli/", "tests/bridge/test_builds.py")
+
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 
 
@@ -34,8 +36,10 @@ def scale(request: pytest.FixtureRequest) -> Scale:
     return Scale(full=request.config.getoption("--soak"))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`--soak` selects the tests that have a full size."""
+    """Long files first, so that no worker is left with one at the end; `--soak` selects the tests that have a full size."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     if config.getoption("--soak"):
         items[:] = [item for item in items if "scale" in getattr(item, "fixturenames", ())]
 

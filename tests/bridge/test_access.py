@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import socket
@@ -129,10 +130,12 @@ class SecureConnection(Connection):
         context = ssl.create_default_context(cafile=str(server.certificate))
         if client is not None:
             context.load_cert_chain(*client.issue("client"))
-        plain = socket.create_connection(("127.0.0.1", running.port), timeout=20)
-        self.socket = context.wrap_socket(plain, server_hostname="bridge")
-        self.file = self.socket.makefile("rb")
-        self.send(greeting if isinstance(greeting, bytes) else b"MCP-BRIDGE/1 " + json.dumps(greeting).encode())
+        with contextlib.ExitStack() as refused:
+            plain = refused.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
+            self.socket = refused.enter_context(context.wrap_socket(plain, server_hostname="bridge"))
+            self.file = refused.enter_context(self.socket.makefile("rb"))
+            self.send(greeting if isinstance(greeting, bytes) else b"MCP-BRIDGE/1 " + json.dumps(greeting).encode())
+            refused.pop_all()
 
 
 @pytest.mark.parametrize("greeting", [DIRECT, ATTACH], ids=["direct", "attach"])
@@ -160,8 +163,8 @@ def test_a_client_without_the_right_certificate_reaches_nothing(start: Start, au
     running = start(*CAT, flags=tls_flags(authority))
     stranger = Authority(tmp_path / "stranger")
     for client in (None, stranger):
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            SecureConnection(running, DIRECT, authority, client).control()
+        with pytest.raises((ssl.SSLError, ConnectionError)), SecureConnection(running, DIRECT, authority, client) as refused:
+            refused.control()
     assert running.children() == []
     with SecureConnection(running, DIRECT, authority, authority) as admitted:
         assert admitted.control()["instance"]

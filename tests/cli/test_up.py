@@ -37,8 +37,9 @@ class Up:
 
     @staticmethod
     def _read(stream: Any, take: Any) -> None:
-        for line in stream:
-            take(line)
+        with stream:
+            for line in stream:
+                take(line)
 
     @property
     def log(self) -> str:

@@ -95,11 +95,11 @@ class Client:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:  # after a long silence kubectl may not pass on the end of the input
-            self._process.kill()
-            self._process.wait()
+        with self._process:
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:  # after a long silence kubectl may not pass on the end of the input
+                self._process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ class Gateway:
     def server(self, name: str) -> dict[str, Any]:
         return next((row for row in self.status()["servers"] if row["name"] == name), {})
 
-    def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = 30) -> dict[str, Any]:
+    def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = 60) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             found = self.status()
             return found if ready(found) else None

@@ -1,4 +1,4 @@
-"""Run the levels without a cluster on several workers, and beside them `api`, then `e2e`, which mostly wait for Kubernetes.
+"""Run the levels without a cluster on several workers, and beside them `api` and `e2e`, which mostly wait for Kubernetes.
 
 python -m tests.support.run [--without-cluster]
 
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ _PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 @dataclass
 class Run:
-    """One pytest process, and the one to start when it has ended."""
+    """One pytest process."""
 
     name: str
     levels: tuple[str, ...]
@@ -52,9 +53,10 @@ class Run:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
-    def ended(self) -> bool:
-        """Whether it has started and ended."""
-        return self.process is not None and self.process.poll() is not None
+    @property
+    def exit_code(self) -> int | None:
+        """None before its end."""
+        return None if self.process is None else self.process.poll()
 
     def progress(self) -> str:
         """How far it is, by its own output."""
@@ -62,13 +64,14 @@ class Run:
         return f"{self.name} {percents[-1] if percents else 0} %"
 
 
-def run(*queues: list[Run]) -> int:
-    """Run the queues beside each other, the runs of a queue one after another. Returns: the exit code."""
+def run(*runs: Run) -> int:
+    """Run them beside each other. Returns: the exit code."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    runs = [entry for queue in queues for entry in queue]
     try:
-        _follow([list(queue) for queue in queues], began)
+        for entry in runs:
+            entry.start()
+        _follow(runs, began)
     finally:
         for entry in runs:
             if entry.process is not None:  # after Ctrl-C, which reaches them too: they still clean up
@@ -77,36 +80,32 @@ def run(*queues: list[Run]) -> int:
         print(f"\n######## {entry.name}: {entry.log.relative_to(ROOT)}", flush=True)
         print(entry.log.read_text(errors="replace"), flush=True)
     _summarize(runs, time.monotonic() - began)
-    return 0 if all(entry.process is not None and entry.process.returncode == 0 for entry in runs) else 1
+    return 0 if all(entry.exit_code == 0 for entry in runs) else 1
 
 
-def _follow(queues: list[list[Run]], began: float) -> None:
-    """Start what is due and print progress until nothing is left."""
-    due = began + EVERY
-    for queue in queues:
-        queue[0].start()
-    while queues:
+def _follow(runs: Sequence[Run], began: float) -> None:
+    """Print progress until all have ended."""
+    running, due = list(runs), began + EVERY
+    while running:
         time.sleep(0.2)
-        for queue in queues:
-            if queue[0].ended():
-                ended = queue.pop(0)
-                assert ended.process is not None
-                outcome = "passed" if ended.process.returncode == 0 else "FAILED"
-                print(f"[{clock(time.monotonic() - began)}] {ended.name} {outcome}", flush=True)
-                if queue:
-                    queue[0].start()
-        queues = [queue for queue in queues if queue]
-        if queues and time.monotonic() >= due:
+        for entry in [entry for entry in running if entry.exit_code is not None]:
+            running.remove(entry)
+            _say(began, f"{entry.name} {'passed' if entry.exit_code == 0 else 'FAILED'}")
+        if running and time.monotonic() >= due:
             due += EVERY
-            print(f"[{clock(time.monotonic() - began)}] {', '.join(queue[0].progress() for queue in queues)}", flush=True)
+            _say(began, ", ".join(entry.progress() for entry in running))
 
 
-def _summarize(runs: list[Run], seconds: float) -> None:
+def _say(began: float, text: str) -> None:
+    print(f"[{clock(time.monotonic() - began)}] {text}", flush=True)
+
+
+def _summarize(runs: Sequence[Run], seconds: float) -> None:
     levels = read(entry.counts for entry in runs)
     print("######## levels, with the time spent in their tests", *table(levels), sep="\n")
     for entry in runs:
-        if entry.process is not None and entry.process.returncode != 0:
-            print(f"{entry.name}: exit code {entry.process.returncode}")
+        if entry.exit_code != 0:
+            print(f"{entry.name}: exit code {entry.exit_code}")
     passed, failed = sum(level.passed for level in levels.values()), sum(level.failed for level in levels.values())
     skipped = sum(level.skipped for level in levels.values())
     print(f"==== {passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s ({clock(seconds)}) ====", flush=True)
@@ -114,12 +113,13 @@ def _summarize(runs: list[Run], seconds: float) -> None:
 
 def main(*flags: str) -> int:
     """The command line of `make test` and `make unit`."""
-    clusterless = Run("without a cluster", CLUSTERLESS, (f"--numprocesses={WORKERS}", "--dist=loadfile"))
+    by_file = (f"--numprocesses={WORKERS}", "--dist=loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
+    clusterless = Run("without a cluster", CLUSTERLESS, by_file)
     if flags == ("--without-cluster",):
-        return run([clusterless])
+        return run(clusterless)
     if flags:
         raise SystemExit(__doc__)
-    return run([clusterless], [Run(level, (level,)) for level in CLUSTER])
+    return run(clusterless, *[Run(level, (level,)) for level in CLUSTER])
 
 
 if __name__ == "__main__":

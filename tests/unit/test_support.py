@@ -6,13 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.support import cluster, images, oci, tools
+from tests.support import cluster, images, oci, progress, run, tools
 from tests.support.bridges import until
 from tests.support.kubectl import condition, eventually
 from tests.support.paths import ROOT
@@ -111,3 +113,61 @@ def test_make_help_lists_what_the_readme_names() -> None:
     out = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("run", "test", "checks", "images", "cluster-up", "cluster-down", "bench", "crds", "golden"):
         assert f"  {target} " in out
+
+
+def test_a_step_says_what_it_does_how_long_it_takes_and_how_it_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_INTERVAL", 0.01)
+    with progress.Step("building") as step:
+        step.detail = "7 packages compiled"
+        until("a line in between", lambda: "building: 0:00, 7 packages compiled\n" in capsys.readouterr().err)
+    with pytest.raises(ValueError, match="broken"), progress.Step("loading"):
+        raise ValueError("broken")
+    assert re.sub(r"\d+:\d\d", "0:00", capsys.readouterr().err).splitlines()[-3:] == [
+        "[test-cluster 0:00] building: 0:00, 7 packages compiled, done",
+        "[test-cluster 0:00] loading",
+        "[test-cluster 0:00] loading: 0:00, failed",
+    ]
+
+
+def test_a_failed_build_shows_the_compilers_words(tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text("module broken\n")
+    (tmp_path / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+    with pytest.raises(tools.CannotRunError, match=r"go build failed: (.|\n)*undefined: undefined"):
+        tools.compile_go("building", ["build", "."], tmp_path)
+
+
+def test_a_run_of_levels_counts_them_and_fails_with_any_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two pytest processes on a tree of their own: their output, the lines of levels, the closing line, the exit code."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p tests.support.levels --import-mode=importlib\n")
+    for level, body in (("unit", "def test_good(): pass\n"), ("api", "def test_bad(): assert 0, 'the reason'\n")):
+        (tmp_path / "tests" / level).mkdir(parents=True)
+        (tmp_path / "tests" / level / "test_it.py").write_text(body)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "FOLDER", tmp_path / "logs")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert run.run(run.Run("quick", ("unit",))) == 0
+    assert re.search(r"^==== 1 passed, 0 failed, 0 skipped in ", capsys.readouterr().out, re.MULTILINE)
+    assert run.run(run.Run("quick", ("unit",)), run.Run("slow", ("api",))) == 1
+    out = capsys.readouterr().out
+    assert "the reason" in out
+    assert re.search(r"^unit +1 passed +0 failed +0 skipped +\d+:\d\d\napi +0 passed +1 failed ", out, re.MULTILINE)
+    assert "slow: exit code 1\n==== 1 passed, 1 failed, 0 skipped in " in out
+
+
+def test_ports_are_not_shared_between_processes() -> None:
+    code = "from tests.support.locks import free_port; print(*(free_port() for _ in range(50))); input()"
+    command = [sys.executable, "-c", code]
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(_piped(command)) for _ in range(3)]
+        lines = [process.stdout.readline().split() for process in started if process.stdout is not None]
+        assert len({port for line in lines for port in line}) == 150
+        for process in started:
+            process.communicate("\n", timeout=30)
+
+
+def _piped(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
