@@ -20,7 +20,8 @@ REMOTES: tuple[Era, ...] = ("legacy", "modern") * 20
 SETTLED = 60.0  # seconds until a server that has answered, if oddly, has a state
 
 
-def _times(count: int) -> settings:
+def times(count: int) -> settings:
+    """So many examples, the same ones in every run."""
     return settings(
         max_examples=count,
         deadline=None,
@@ -38,7 +39,7 @@ def _openings(eras: tuple[Era, ...]) -> st.SearchStrategy[tuple[Spoilt, ...]]:
 def test_a_spoilt_handshake_or_list_is_the_failure_of_its_server_alone(world: World, scale: Scale) -> None:
     """Each example has as many servers as there are places, each with one message spoilt."""
 
-    @_times(scale(4, 150))
+    @times(scale(4, 150))
     @given(bridged=_openings(BRIDGES), remote=_openings(REMOTES))
     def run(bridged: tuple[Spoilt, ...], remote: tuple[Spoilt, ...]) -> None:
         servers: dict[str, Spoilt] = {}
@@ -86,7 +87,7 @@ def test_a_spoilt_message_during_a_call_harms_that_call_alone(
     world.gateway.await_ready(server.name)
     before = st.lists(messages.spoilt(messages.own(era)).map(lambda message: message.line) | messages.junk, max_size=3)
 
-    @_times(scale(12, 500))
+    @times(scale(12, 500))
     @given(first=before, answer=messages.spoilt(messages.replies(era)), caller=st.sampled_from(get_args(Era)))
     def run(first: list[bytes], answer: Spoilt, caller: Era) -> None:
         world.script(script, {answer.method: [*first, answer.line]})

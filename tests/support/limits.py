@@ -96,6 +96,11 @@ def _go_constant(file: str, name: str) -> float:
 
 EDGE = "tests/gateway/test_edge_requests.py"
 EDGE_BOUNDS = "tests/gateway/test_edge_bounds.py"
+FAIRNESS = "tests/gateway/test_fairness.py"
+STREAMS = "tests/gateway/test_streams.py"
+NOISE = "tests/gateway/test_upstream_noise.py"
+QUESTIONS = "tests/gateway/test_questions.py"
+TOO_MANY = "error -32603, `data.reason` TooManyCalls"
 CATALOG = "tests/unit/test_catalog.py"
 CLOSED = "the connection is closed"
 HIDDEN = "the item is hidden by name; `lastError` ItemsHidden"
@@ -117,11 +122,85 @@ CLIENTS = (
         "`spec.limits.requestBytes`",
     ),
     Limit(
+        "time to the end of the headers",
+        "edge.limits:Limits.head_deadline",
+        time,
+        f"408, {CLOSED}",
+        f"{EDGE_BOUNDS}::TestSenders",
+        metric='`mcpgateway_connections_cut_total{phase="head"}`',
+    ),
+    Limit(
+        "time to the end of the body, before the rate counts",
+        "edge.limits:Limits.body_grace",
+        time,
+        f"408, {CLOSED}",
+        f"{EDGE_BOUNDS}::TestSenders",
+        metric='`mcpgateway_connections_cut_total{phase="body"}`',
+    ),
+    Limit(
+        "rate of a body, over all of it",
+        "edge.limits:Limits.body_rate",
+        rate,
+        f"408, {CLOSED}",
+        f"{EDGE_BOUNDS}::TestSenders",
+        metric='`mcpgateway_connections_cut_total{phase="body"}`',
+    ),
+    Limit("time between two requests", "edge.limits:Limits.idle_timeout", time, CLOSED, f"{EDGE_BOUNDS}::TestSenders"),
+    Limit(
+        "pipelined bytes while a request is answered",
+        "edge.limits:MAX_AHEAD",
+        size,
+        "reading pauses",
+        f"{EDGE_BOUNDS}::TestReaders",
+    ),
+    Limit(
+        "time for which a response may stay unread, before the rate counts",
+        "edge.limits:Limits.write_grace",
+        time,
+        CLOSED,
+        f"{EDGE_BOUNDS}::TestReaders",
+        metric='`mcpgateway_connections_cut_total{phase="response"}`',
+    ),
+    Limit(
+        "rate at which a response is read",
+        "edge.limits:Limits.write_rate",
+        rate,
+        f"reading of requests pauses, then {CLOSED}",
+        f"{EDGE_BOUNDS}::TestReaders",
+        metric='`mcpgateway_connections_cut_total{phase="response"}`',
+    ),
+    Limit(
         "unread bytes of a response stream",
         "edge.limits:MAX_UNREAD_EVENTS",
         size,
         "further events are kept for resuming, and not sent",
         "tests/gateway/test_streams.py",
+    ),
+    Limit(
+        "connections",
+        "edge.limits:Limits.connections",
+        count,
+        RETRY,
+        f"{EDGE_BOUNDS}::TestConnections",
+        "`--max-connections`",
+        '`mcpgateway_connections_refused_total{reason="total"}`',
+    ),
+    Limit(
+        "connections of one address (IPv6: of one /64)",
+        "edge.limits:Limits.connections_per_address",
+        count,
+        RETRY,
+        f"{EDGE_BOUNDS}::TestConnections",
+        "`--max-connections-per-address`",
+        '`mcpgateway_connections_refused_total{reason="address"}`',
+    ),
+    Limit(
+        "wrong credentials of one address at once; one a second is forgotten",
+        "access.failed_logins:FREE",
+        count,
+        "each further 401 waits 1 s",
+        f"{EDGE_BOUNDS}::TestWrongTokens",
+        metric="`mcpgateway_auth_failures_total`",
     ),
     Limit(
         "sessions in use; of one principal half, and its share of the rest",
@@ -133,6 +212,24 @@ CLIENTS = (
         "`mcpgateway_sessions`",
     ),
     Limit("open streams of HTTP with SSE (2024-11-05)", "edge.http_sse:_MAX_OPEN", count, RETRY, "tests/gateway/test_streams.py"),
+    Limit(
+        "requests that wait while the gateway starts",
+        "requests.startup_gate:MAX_HELD",
+        count,
+        "error -32603",
+        "tests/gateway/test_startup_gate.py",
+    ),
+    Limit("events kept of one stream", "streams.replay:MAX_EVENTS", count, "the oldest event goes", STREAMS),
+    Limit("streams kept of one session", "streams.replay:MAX_STREAMS", count, "the oldest stream goes", STREAMS),
+    Limit("bytes kept of one session for resuming", "streams.replay:MAX_SESSION_BYTES", size, "the oldest event goes", STREAMS),
+    Limit(
+        "bytes kept of all sessions for resuming",
+        "streams.replay:MAX_BYTES",
+        size,
+        "what the largest session has kept goes",
+        STREAMS,
+    ),
+    Limit("open GET streams of one session", "streams.session_streams:MAX_STREAMS", count, "the oldest one ends", STREAMS),
 )
 SERVERS = (
     Limit(
@@ -195,8 +292,63 @@ SERVERS = (
         "no template matches it",
         "tests/property/test_catalog.py::test_a_longer_uri_matches_no_template",
     ),
+    Limit(
+        "page of a list", "catalog.intake:MAX_PAGE", size, LEFT_OUT, f"{CATALOG}::test_a_page_that_is_too_large_is_left_out_whole"
+    ),
+    Limit(
+        "messages handled in one turn of the event loop",
+        "upstream.pacing:TURN_MESSAGES",
+        count,
+        "the rest waits for the next turn",
+        NOISE,
+    ),
+    Limit(
+        "bytes handled in one turn of the event loop",
+        "upstream.pacing:TURN_BYTES",
+        size,
+        "the rest waits for the next turn",
+        NOISE,
+    ),
+    Limit("notifications a second", "upstream.pacing:NOTIFICATIONS_RATE", count, "the connection is read more slowly", NOISE),
+    Limit("notifications at once", "upstream.pacing:NOTIFICATIONS_BURST", count, "the connection is read more slowly", NOISE),
+    Limit(
+        "time between two readings of the lists",
+        "upstream.own_process:RELIST_INTERVAL",
+        time,
+        "further list_changed make one more reading",
+        NOISE,
+    ),
+    Limit(
+        "bytes of a stream parsed in one turn, after decompression",
+        "upstream.http.responses:_PIECE",
+        size,
+        "the rest waits for the next turn",
+        NOISE,
+    ),
+    Limit(
+        "URL of a question, http or https",
+        "protocol.client_requests:MAX_URL",
+        characters,
+        "-32602 to the server",
+        "tests/property/test_client_requests.py",
+    ),
 )
 BRIDGE = (
+    Limit(
+        "connections that are not authenticated",
+        "serve.go:maxPending",
+        count,
+        "the oldest is closed",
+        "tests/bridge/test_proof.py::test_beyond_the_maximum_the_oldest_unauthenticated_connection_is_closed",
+        metric='`mcp_bridge_refused_total{reason="evicted"}`',
+    ),
+    Limit(
+        "time until a connection is authenticated",
+        "sniff.go:greetingTimeout",
+        time,
+        CLOSED,
+        "tests/bridge/test_proof.py::test_a_silent_connection_is_closed_after_10_seconds",
+    ),
     Limit(
         "greeting or proof line",
         "greeting.go:maxGreeting",
@@ -206,10 +358,35 @@ BRIDGE = (
         metric='`mcp_bridge_refused_total{reason="greeting"}`',
     ),
     Limit(
+        "connections to the health port",
+        "health.go:maxHealthConnections",
+        count,
+        "the oldest is closed",
+        "gateway/bridge/pending_test.go",
+    ),
+    Limit(
         "line of a program's stdout", "lines.go:maxLine", size, "the process's connection fails", "gateway/bridge/lines_test.go"
     ),
 )
-PROCESS = ()
+PROCESS = (
+    Limit(
+        "memory of the gateway, of its cgroup's limit",
+        "runtime.memory_guard:SHED_AT",
+        share,
+        "new requests get 503 with Retry-After",
+        "tests/unit/test_memory_guard.py",
+        "`spec.resources`",
+        "`mcpgateway_memory_shedding`",
+    ),
+    Limit(
+        "memory at which new requests are accepted again",
+        "runtime.memory_guard:RESUME_AT",
+        share,
+        "—",
+        "tests/unit/test_memory_guard.py",
+        "`spec.resources`",
+    ),
+)
 SECTIONS = {
     "What clients send": CLIENTS,
     "What servers send": SERVERS,
