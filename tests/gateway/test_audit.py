@@ -89,7 +89,7 @@ def test_it_is_off_unless_it_is_wanted_and_changes_while_the_gateway_runs(bridge
 
 def test_a_reader_that_reads_nothing_holds_nobody_up_and_costs_entries_that_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "_INTERVAL", 0.001)
-    monkeypatch.setattr(audit, "_PATIENCE", 0.05)
+    monkeypatch.setattr(audit, "_CLOSE_TIMEOUT", 0.05)
     reader, writer = os.pipe()
     dropped: list[int] = []
 

@@ -195,7 +195,8 @@ def changed_lists(peer: Peer) -> str:
 def elicitation_form(peer: Peer) -> str:
     answer = {"action": "accept", "content": {"name": "ü"}}
     shown, got = peer.answered("elicitation/create", FORM, answer)
-    assert (shown["method"], shown["params"], got) == ("elicitation/create", FORM, answer)
+    form = {**FORM, "message": f"[{peer.prefix}] {FORM['message']}"}
+    assert (shown["method"], shown["params"], got) == ("elicitation/create", form, answer)
     return "a request" if peer.era == "legacy" else "input_required"
 
 

@@ -170,6 +170,48 @@ def test_a_client_that_cannot_be_asked_is_not_waited_for(world: World) -> None:
     assert "no stream open that it could be asked on" in answer["result"]["content"][0]["text"]
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "method", "params", "code", "reason"),
+    [
+        ({}, "elicitation/create", FORM, -32601, "the client has not declared the capability elicitation"),
+        ({"roots": {}}, "sampling/createMessage", PROMPT, -32601, "the client has not declared the capability sampling"),
+        (ASKABLE, "vendor/strange", {}, -32601, "vendor/strange: no client is asked this"),
+        (
+            ASKABLE,
+            "elicitation/create",
+            {"mode": "url", "message": "m", "url": "javascript:alert(1)"},
+            -32602,
+            "params.url must be an http or https URL: 'javascript:alert(1)'",
+        ),
+    ],
+)
+def test_what_a_client_has_not_declared_is_refused_to_the_server(
+    world: World, capabilities: dict[str, Any], method: str, params: dict[str, Any], code: int, reason: str
+) -> None:
+    raw = Raw(world)
+    _, raw.headers = initialize(world, capabilities=capabilities)
+    answer = raw.ask(method=method, params=params)
+    messages = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")] or [answer.json()]
+    refused = json.loads(messages[-1]["result"]["content"][0]["text"])
+    assert (len(messages), refused["code"]) == (1, code)
+    assert reason in refused["message"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("legacy", "its reply cannot be passed on"), ("modern", "has not declared")])
+def test_a_modern_servers_question_that_the_client_cannot_be_asked_ends_its_call(world: World, mode: str, expected: str) -> None:
+    arguments = {"method": "sampling/createMessage", "params": PROMPT}
+    if mode == "modern":
+        error = world.gateway.call("new_ask", **arguments)["error"]
+    else:
+        raw = Raw(world)
+        _, raw.headers = initialize(world)
+        params = {"name": "new_ask", "arguments": arguments}
+        raw.headers["Accept"] = "application/json, text/event-stream"
+        error = raw.post(id=1, method="tools/call", params=params).json()["error"]
+    assert expected in error["message"]
+    assert "the client has not declared the capability sampling" in error["message"]
+
+
 def test_the_question_passes_byte_for_byte_and_so_does_an_error_as_its_answer(world: World) -> None:
     raw = Raw(world)
     with raw.asked(method="sampling/createMessage", params={"n": 1.50, "big": 2**70, "ü": [None]}) as messages:

@@ -1,4 +1,4 @@
-"""The calls on their way, found in constant time by what asks for them."""
+"""The calls on their way, looked up in constant time."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Deadlines:
 
 
 class Deadline:
-    """The deadline of something that waits; it is moved when somebody else has the turn."""
+    """The deadline of something that waits; it is moved when the turn passes from the server to the client, or back."""
 
     __slots__ = ("_bucket", "_deadlines", "seconds")
 
