@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import time
 from functools import partial
@@ -168,7 +169,8 @@ def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     space.apply(gateway())
     found = space.await_condition("demo", "Programmed", "False", "Conflict")
     assert found["message"] == (
-        "ConfigMap demo-config already exists and has no controller: delete it, or rename this MCPGateway"
+        "ConfigMap demo-config already exists and has no controller: rename this MCPGateway, or delete the object if "
+        "nothing uses it"
     )
     assert space.get("configmap", "demo-config")["data"] == {"precious": "yes"}
     assert space.condition("demo", "Stalled")["status"] == "True"
@@ -177,6 +179,50 @@ def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     space.delete("configmap", "demo-config")
     space.kubectl("-n", space.name, "annotate", "mcpgateway", "demo", "look=again")
     await_objects(space, "Deployment/demo")
+
+
+def test_names_that_join_never_share_an_object(space: Space) -> None:
+    """`web` + server `api-x` and `web-api` + server `x` need `web-api-x`; `web-peers` needs a Service of `web`."""
+    space.apply(gateway("web", server("api-x")))
+    await_objects(space, "Deployment/web-api-x", "Service/web-api-x", "Service/web-peers", "Deployment/web")
+    before = {name: space.owned()[name]["metadata"]["ownerReferences"] for name in ("Deployment/web-api-x", "Service/web-peers")}
+    for name in ("web-api", "web-peers"):
+        space.apply(gateway(name, server("x")))
+        found = space.await_condition(name, "Ready", "False", "Conflict")
+        assert "controlled by MCPGateway web: rename this MCPGateway or its server" in found["message"]
+        assert "delete" not in found["message"]
+
+    def isolated() -> bool:
+        config = json.loads(space.get("configmap", "web-api-config")["data"]["config.json"])
+        return [(found["addresses"], found["fallback"]) for found in config["servers"]] == [([], "")]
+
+    eventually("no address of another gateway in the configuration", isolated)
+    assert "url" not in space.get("mcpgateway", "web-peers")["status"]
+    assert before == {name: space.owned()[name]["metadata"]["ownerReferences"] for name in before}
+
+
+def test_an_edit_is_never_programmed_before_its_rollout(space: Space, plane: ControlPlane) -> None:
+    """O4: `kubectl wait` after an edit must not see the state before it."""
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo-time", "Deployment/demo")
+
+    def programmed() -> bool:
+        for name in ("demo", "demo-time"):
+            _complete_rollout(plane.kubectl, space.name, name)
+        return bool(space.condition("demo", "Programmed")["status"] == "True")
+
+    eventually("the rollout to be reported", programmed)
+    space.apply(gateway("demo", server("time", image="time:2")))
+    generation = space.get("mcpgateway", "demo")["metadata"]["generation"]
+
+    def observed() -> dict[str, Any] | None:
+        status: dict[str, Any] = space.get("mcpgateway", "demo")["status"]
+        return status if status["observedGeneration"] == generation else None
+
+    conditions = {c["type"]: c for c in eventually("the edit to be observed", observed)["conditions"]}
+    assert (conditions["Programmed"]["status"], conditions["Programmed"]["reason"]) == ("False", "Progressing")
+    assert conditions["Programmed"]["message"] == "the rollout of server time is not complete"
+    assert conditions["Reconciling"]["status"] == "True"
 
 
 def test_removed_objects_are_pruned_after_the_rollout(space: Space, plane: ControlPlane) -> None:

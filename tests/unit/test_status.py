@@ -43,6 +43,7 @@ def pod(name: str = "g1", **more: Any) -> Pod:
 
 
 DEPLOYMENT = Owned("Deployment", "gw", "u", "owner", "d", complete=True, available=1)
+DEPLOYMENTS = {name: replace(DEPLOYMENT, name=name) for name in ("gw-time", "gw-git")}
 REPORT = {"config": "c1", "toolCount": 4, "servers": [row("time"), row("git")]}
 READY = Observation(
     name="gw",
@@ -51,6 +52,7 @@ READY = Observation(
     spec=SPEC,
     config_digest="c1",
     gateway=DEPLOYMENT,
+    deployments=DEPLOYMENTS,
     pods=(pod(),),
     reports={"g1": REPORT},
 )
@@ -145,6 +147,13 @@ def test_a_failure_to_apply_stalls() -> None:
     seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
     assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw already exists")
     assert condition(seen, "Stalled")[0] == "True"
+
+
+def test_a_conflict_is_not_ready_and_shows_no_url() -> None:
+    seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
+    assert condition(seen, "Ready") == ("False", "Conflict", "Service gw already exists")
+    assert "url" not in built(seen)
+    assert condition(replace(READY, failure=Finding("False", "Forbidden", "patch Service gw")), "Ready")[0] == "True"
 
 
 def test_a_changed_number_of_processes_alone_is_not_written() -> None:
@@ -257,3 +266,75 @@ class TestAccepted:
 
     def test_false_without_a_status(self) -> None:
         assert not conditions.accepted({"metadata": {"generation": 1}})
+
+
+class TestRollouts:
+    """Programmed, Reconciling and Stalled during a rollout, while the previous version serves."""
+
+    def rolling(self, *, reason: str = "", kind: str = "server", template: str = "new", **changes: Any) -> Observation:
+        """Server git, or the gateway, has a new pod whose container waits for this reason."""
+        container = Container("mcp-git" if kind == "server" else "gateway", "i", running=False, ready=False, reason=reason)
+        fields = {"component": kind, "server": "git" if kind == "server" else "", "template": template, "ready": False}
+        new = pod("new", created="2026-11-23T12:05:00Z", containers=(container,), **fields)
+        if kind == "gateway":
+            return replace(READY, gateway=replace(DEPLOYMENT, complete=False, **changes), pods=(pod(), new))
+        deployments = DEPLOYMENTS | {"gw-git": replace(DEPLOYMENT, complete=False, **changes)}
+        return replace(READY, deployments=deployments, pods=(pod(), new))
+
+    def types(self, seen: Observation) -> set[str]:
+        return {c["type"] for c in built(seen)["conditions"]}
+
+    def test_a_rollout_of_a_server_is_progressing_until_it_is_complete(self) -> None:
+        seen = self.rolling()
+        assert condition(seen, "Programmed") == ("False", "Progressing", "the rollout of server git is not complete")
+        assert condition(seen, "Reconciling")[1] == "Progressing"
+        assert condition(seen, "Ready")[0] == "True", "the previous version serves"
+        assert "Stalled" not in self.types(seen)
+
+    def test_a_server_without_a_deployment_is_progressing(self) -> None:
+        seen = replace(READY, deployments={"gw-time": DEPLOYMENT})
+        assert condition(seen, "Programmed")[1:] == ("Progressing", "the rollout of server git is not complete")
+
+    @pytest.mark.parametrize("kind", ["server", "gateway"])
+    @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError"])
+    def test_a_pod_that_cannot_start_stalls_the_rollout_and_names_the_cause(self, kind: str, reason: str) -> None:
+        seen = self.rolling(reason=reason, kind=kind)
+        subject = "server git" if kind == "server" else "the gateway"
+        assert condition(seen, "Programmed")[:2] == ("False", "RolloutFailed")
+        assert condition(seen, "Programmed")[2].startswith(f"the rollout of {subject} is stuck: {reason}: ")
+        assert condition(seen, "Stalled")[:2] == ("True", "RolloutFailed")
+        assert "Reconciling" not in self.types(seen)
+        assert condition(seen, "Ready")[0] == "True"
+        problems = [f for f in events.transitions(built(READY), built(seen)) if events.is_problem(f)]
+        assert [f.reason for f in problems] == ["RolloutFailed"]
+
+    def test_the_servers_last_error_is_the_cause_while_the_previous_version_serves(self) -> None:
+        git = next(s for s in built(self.rolling(reason="ErrImagePull"))["servers"] if s["name"] == "git")
+        assert (git["state"], git["lastError"]["reason"]) == ("Ready", "ErrImagePull")
+
+    def test_a_pod_of_the_previous_template_is_no_cause(self) -> None:
+        seen = self.rolling(reason="CrashLoopBackOff", template="old")
+        newest = pod("newest", component="server", server="git", created="2026-11-23T12:06:00Z", template="new")
+        seen = replace(seen, pods=(*seen.pods, newest))
+        assert condition(seen, "Programmed")[1:] == ("Progressing", "the rollout of server git is not complete")
+
+    def test_pods_refused_by_admission_stall_the_rollout(self) -> None:
+        seen = self.rolling(problem="exceeded quota: cpu")
+        assert condition(seen, "Stalled")[1:] == (
+            "RolloutFailed",
+            "the rollout of server git is stuck: PodsRejected: exceeded quota: cpu",
+        )
+
+    def test_an_exceeded_progress_deadline_stalls_the_rollout(self) -> None:
+        assert condition(self.rolling(deadline_exceeded=True), "Stalled")[1] == "RolloutFailed"
+
+    def test_a_pod_that_waits_for_a_node_is_progressing_and_named(self) -> None:
+        seen = self.rolling()
+        waiting = replace(seen.pods[1], problem="0/3 nodes are available")
+        message = "the rollout of server git is not complete: Unschedulable: 0/3 nodes are available"
+        assert condition(replace(seen, pods=(pod(), waiting)), "Programmed")[1:] == ("Progressing", message)
+
+    def test_an_optional_server_does_not_count(self) -> None:
+        servers = tuple(s.model_copy(update={"optional": s.name == "git"}) for s in SPEC.servers)
+        seen = replace(self.rolling(reason="ErrImagePull"), spec=SPEC.model_copy(update={"servers": servers}))
+        assert condition(seen, "Programmed")[0] == "True"

@@ -18,6 +18,7 @@ from .kinds import CLAIM
 
 Key = tuple[str, str]  # namespace and name of an MCPGateway
 
+_TEMPLATE_HASH = "pod-template-hash"  # a label that the Deployment controller sets
 _IGNORED_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
 
 
@@ -34,6 +35,7 @@ class Owned:
     complete: bool = True  # Deployment: the newest template is the only one that runs
     available: int = 0  # Deployment: pods that serve
     problem: str = ""  # Deployment: why pods cannot be created
+    deadline_exceeded: bool = False  # Deployment: its rollout made no progress within its deadline
     replicas: int = 0  # Deployment: pods that are wanted
     holds_replicas: bool = False  # Deployment: their number is ours
     hosts: tuple[str, ...] = ()  # Service: where its load balancer is reached
@@ -65,6 +67,7 @@ class Pod:
     ready: bool
     containers: tuple[Container, ...]
     problem: str = ""  # why it is not scheduled
+    template: str = ""  # hash of the pod template that it is of
 
     def container(self, name: str) -> Container | None:
         """A container by its name."""
@@ -119,6 +122,7 @@ def owned(body: Mapping[str, Any]) -> Owned:
         complete=not is_deployment or rollout_complete(body),
         available=status.get("availableReplicas", 0) if is_deployment else 0,
         problem=_condition_message(status, "ReplicaFailure", "True"),
+        deadline_exceeded=bool(_condition_message(status, "Progressing", "False")) if is_deployment else False,
         replicas=body["spec"].get("replicas", 1) if is_deployment else 0,
         holds_replicas=is_deployment and _holds_replicas(body),
         hosts=_load_balancer(status) if body["kind"] == "Service" else (),
@@ -197,6 +201,7 @@ def pod(body: Mapping[str, Any]) -> Pod:
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
         containers=tuple(_container(state) for state in states),
         problem=_condition_message(status, "PodScheduled", "False"),
+        template=labels.get(_TEMPLATE_HASH, ""),
     )
 
 

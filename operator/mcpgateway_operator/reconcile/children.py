@@ -5,8 +5,8 @@ An object that is blocked becomes a finding; the other objects are written all t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from .reasons import Reason
 log = structlog.get_logger()
 
 _RETRY_COLLECTION = 1.0  # seconds in which the garbage collector usually removes the objects of a deleted gateway
+_RETRY_CHANGED = 0.2  # seconds until a pass renders without the objects of a new conflict
 _NAMED_ADDITIONS = 4  # in a message
 
 
@@ -47,6 +48,7 @@ class Outcome:
     pending: bool = False  # objects of an older shape wait until they can be pruned
     failure: Finding | None = None
     retry: float | None = None  # seconds
+    written: Mapping[ObjectId, Owned] = field(default_factory=dict)  # as the API server answered: newer than the index
 
 
 class Children:
@@ -59,24 +61,27 @@ class Children:
     async def carry_out(self, target: Target, todo: Plan) -> Outcome:
         """Apply and prune. Nothing is pruned while an object is blocked. Raises: ApiError if the queue is to retry."""
         blocked: list[BlockedError] = []
+        written: dict[ObjectId, Owned] = {}
         try:
             await self._create_keys(target)
         except BlockedError as error:
             blocked.append(error)
+        conflicts = set()
         for manifest in todo.apply:
             try:
-                await self._apply(target, manifest)
+                written[identity(manifest)] = await self._apply(target, manifest)
             except BlockedError as error:
                 blocked.append(error)
+                if error.finding.reason == Reason.CONFLICT:
+                    conflicts.add(identity(manifest))
         for child in () if blocked else todo.prune:
             try:
                 await self._prune(target, child)
             except BlockedError as error:
                 blocked.append(error)
-        if not blocked:
-            return Outcome(bool(todo.waiting))
-        failure = Finding("False", blocked[0].finding.reason, "; ".join(error.finding.message for error in blocked))
-        return Outcome(bool(todo.waiting), failure, min(error.retry for error in blocked))
+        changed, target.records.conflicts = target.records.conflicts != conflicts, frozenset(conflicts)
+        delays = [*(error.retry for error in blocked), *([_RETRY_CHANGED] if changed else [])]
+        return Outcome(bool(todo.waiting), _failure(blocked), min(delays, default=None), written)
 
     async def _create_keys(self, target: Target) -> None:
         if not target.records.keys_created:
@@ -91,7 +96,7 @@ class Children:
         target.records.applied.pop((child.kind, child.name), None)
         log.info("pruned", namespace=namespace, gateway=gateway, kind=child.kind, name=child.name)
 
-    async def _apply(self, target: Target, manifest: dict[str, Any]) -> None:
+    async def _apply(self, target: Target, manifest: dict[str, Any]) -> Owned:
         namespace, gateway = target.key
         kind, name = identity(manifest)
         self._require_managed(kind)
@@ -106,6 +111,7 @@ class Children:
         if target.records.applied.get((kind, name)) != applied:  # equal if a watch lags, or if drift was undone
             log.info("applied", namespace=namespace, gateway=gateway, kind=kind, name=name)
         target.records.applied[kind, name] = applied
+        return child_state.owned(live)
 
     async def _written(self, manifest: dict[str, Any], uid: str | None) -> dict[str, Any]:
         kind, name = identity(manifest)
@@ -145,9 +151,7 @@ class Children:
             raise BlockedError(Reason.AWAITING_DELETION, message, _RETRY_COLLECTION)
         if owner is None and kind == kinds.CLAIM and child_state.ours(live, target.key):
             return str(live["metadata"]["uid"])  # a retained claim of an earlier gateway of this name is adopted
-        controller = f"is controlled by {owner['kind']} {owner['name']}" if owner else "has no controller"
-        message = f"{kind} {name} already exists and {controller}: delete it, or rename this MCPGateway"
-        raise BlockedError(Reason.CONFLICT, message)
+        raise BlockedError(Reason.CONFLICT, _conflict(f"{kind} {name}", owner))
 
     async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> None:
         """Remove what other managers have added. One that adds it again each time is reported, and left alone for a while."""
@@ -169,3 +173,22 @@ class Children:
                 f"Deployment {name}: {fields}: added again each time it is undone; stop that manager, or set spec.paused",
                 CONTEST_WINDOW.total_seconds(),
             )
+
+
+def _failure(blocked: Sequence[BlockedError]) -> Finding | None:
+    """All messages under one reason: a conflict first, because it concerns Ready, too."""
+    if not blocked:
+        return None
+    reasons = [error.finding.reason for error in blocked]
+    reason = Reason.CONFLICT if Reason.CONFLICT in reasons else reasons[0]
+    return Finding("False", reason, "; ".join(error.finding.message for error in blocked))
+
+
+def _conflict(subject: str, owner: Mapping[str, Any] | None) -> str:
+    """The message about a foreign object. It never advises to delete what something else controls."""
+    if owner is None:
+        return f"{subject} already exists and has no controller: rename this MCPGateway, or delete the object if nothing uses it"
+    return (
+        f"{subject} already exists and is controlled by {owner['kind']} {owner['name']}: rename this MCPGateway or its server, "
+        "so that their names do not join to a name in use"
+    )

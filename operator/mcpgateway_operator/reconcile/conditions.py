@@ -14,8 +14,10 @@ from ..api.spec import Spec
 from .finding import Finding
 from .observation import Observation, Report, first_problem
 from .reasons import Reason
+from .rollout_state import rollout_problem
 
 _MAX_MESSAGE = 1024  # characters
+_STALLING = (Reason.ROLLOUT_HALTED, Reason.ROLLOUT_FAILED)  # and each failure to write: waiting does not help
 Servers = Sequence[Mapping[str, Any]]  # entries of status.servers
 
 
@@ -37,9 +39,8 @@ def findings(seen: Observation, servers: Servers, reports: Sequence[Report]) -> 
         "Programmed": programmed,
         "Ready": _ready(seen, servers, reports),
     }
-    stalled = seen.failure or _halted(seen)
-    if stalled is not None:
-        found["Stalled"] = Finding("True", stalled.reason, stalled.message)
+    if seen.failure is not None or programmed.reason in _STALLING:
+        found["Stalled"] = Finding("True", programmed.reason, programmed.message)
     elif programmed.status != "True" and not seen.spec.paused:
         found["Reconciling"] = Finding("True", programmed.reason, programmed.message)
     return found
@@ -114,8 +115,8 @@ def _programmed(seen: Observation, reports: Sequence[Report]) -> Finding:
         return Finding(
             "False", Reason.PAUSED, "spec.paused is true: the operator writes nothing but the status until it is false"
         )
-    if seen.gateway is None or not seen.gateway.complete:
-        return Finding("False", Reason.PROGRESSING, "the gateway's rollout is not complete")
+    if (rollout := rollout_problem(seen)) is not None:
+        return rollout
     if seen.pending:
         return Finding("False", Reason.PROGRESSING, "objects of the previous mode are being removed")
     if seen.spec.replicas and not _configured(seen, reports):
@@ -125,8 +126,13 @@ def _programmed(seen: Observation, reports: Sequence[Report]) -> Finding:
 
 def _ready(seen: Observation, servers: Servers, reports: Sequence[Report]) -> Finding:
     """The first check that fails."""
-    checks = (_gateway_problem(seen, reports), _configuration_problem(seen, reports), _token_problem(reports))
+    checks = (_conflict(seen), _gateway_problem(seen, reports), _configuration_problem(seen, reports), _token_problem(reports))
     return next((problem for problem in checks if problem is not None), None) or _servers_ready(seen, servers, reports)
+
+
+def _conflict(seen: Observation) -> Finding | None:
+    """A foreign object in place of one that the gateway needs: what answers may not be ours."""
+    return seen.failure if seen.failure is not None and seen.failure.reason == Reason.CONFLICT else None
 
 
 def _gateway_problem(seen: Observation, reports: Sequence[Report]) -> Finding | None:
@@ -165,10 +171,6 @@ def _servers_ready(seen: Observation, servers: Servers, reports: Sequence[Report
     tools = min(int(report.get("toolCount", 0)) for report in reports)
     message = f"{len(servers) - len(absent)} servers answer with {tools} tools"
     return Finding("True", Reason.SERVERS_READY, "; ".join([message, *(f"optional {_absence(server)}" for server in absent)]))
-
-
-def _halted(seen: Observation) -> Finding | None:
-    return seen.queued if seen.queued is not None and seen.queued.reason == Reason.ROLLOUT_HALTED else None
 
 
 def _configured(seen: Observation, reports: Sequence[Report]) -> bool:

@@ -9,6 +9,7 @@ from .. import __version__
 from ..render import naming
 from . import conditions
 from .observation import Observation
+from .reasons import Reason
 from .server_status import server_status
 
 
@@ -23,7 +24,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
     found = conditions.findings(seen, servers, reports)
     return {
         "observedGeneration": seen.generation,
-        "url": url(seen),
+        **({} if _foreign_service(seen) else {"url": url(seen)}),
         "replicas": sum(not pod.terminating for pod in seen.gateway_pods()),
         "selector": ",".join(f"{k}={v}" for k, v in sorted(naming.selector(seen.name, "gateway").items())),
         "readyServers": f"{ready}/{len(servers)}",
@@ -56,3 +57,8 @@ def url(seen: Observation) -> str:
         return f"{scheme}://{spec.ingress.host}{spec.ingress.path.rstrip('/')}/mcp"
     host = seen.service.hosts[0] if seen.service is not None and seen.service.hosts else f"{seen.name}.{seen.namespace}.svc"
     return f"http://{f'[{host}]' if ':' in host else host}:{spec.service.port}/mcp"
+
+
+def _foreign_service(seen: Observation) -> bool:
+    """Whether something else may control the Service of the gateway's name: then its URL is not ours to show."""
+    return seen.service is None and seen.failure is not None and seen.failure.reason == Reason.CONFLICT

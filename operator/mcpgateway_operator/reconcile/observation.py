@@ -40,6 +40,10 @@ class Observation:
         """The pods of the gateway, terminating ones too."""
         return [pod for pod in self.pods if pod.component == "gateway"]
 
+    def server_pods(self, server: str) -> list[Pod]:
+        """MultiPod: the pods of a server, terminating ones too."""
+        return [pod for pod in self.pods if (pod.component, pod.server) == ("server", server)]
+
     def current_reports(self) -> list[Report]:
         """The reports of the pods that serve clients; while none does, of any that answers."""
         answering = [pod for pod in self.gateway_pods() if not pod.terminating and pod.uid in self.reports]
@@ -47,10 +51,9 @@ class Observation:
 
 
 def first_problem(pods: Sequence[Pod], containers: Sequence[str]) -> dict[str, str] | None:
-    """Why the newest pod with a problem does not run: reason and message of the scheduler or the kubelet."""
-    for pod in sorted(pods, key=lambda pod: pod.created, reverse=True):
-        if pod.terminating:
-            continue
+    """Why a pod of the newest template does not run: reason and message of the scheduler or the kubelet."""
+    newest_first = sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.created, reverse=True)
+    for pod in (pod for pod in newest_first if pod.template == newest_first[0].template):
         if pod.problem:
             return {"reason": Reason.UNSCHEDULABLE, "message": pod.problem}
         for container in pod.containers:

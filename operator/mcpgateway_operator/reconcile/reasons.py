@@ -22,6 +22,7 @@ class Reason(StrEnum):
     # Programmed
     PROGRAMMED = "Programmed"
     PROGRESSING = "Progressing"
+    ROLLOUT_FAILED = "RolloutFailed"
     PAUSED = "Paused"
     CONFIGURATION_PENDING = "ConfigurationPending"
     ROLLOUT_QUEUED = "RolloutQueued"

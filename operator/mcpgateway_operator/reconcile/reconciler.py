@@ -172,6 +172,7 @@ class Reconciler:
             addresses=plan.addresses(world.pods, naming.BRIDGE_PORT),
             quarantined=frozenset(world.held),
             pins=naming.pins(subject.metadata.get("annotations") or {}),
+            foreign_services=frozenset(name for kind, name in subject.memory.children.conflicts if kind == "Service"),
             hosts=service.hosts if service else (),
             operator_namespace=self._settings.namespace,
             cluster_cidrs=self._settings.cluster_cidrs,
@@ -204,6 +205,7 @@ class Reconciler:
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _observation(self, subject: _Subject, world: _World, decision: _Decision, outcome: Outcome) -> Observation:
+        children = {**world.existing, **outcome.written}
         return Observation(
             name=subject.key[1],
             namespace=subject.key[0],
@@ -211,16 +213,16 @@ class Reconciler:
             pins=naming.pins(subject.metadata.get("annotations") or {}),
             spec=subject.spec,
             config_digest=decision.rendered.config_digest,
-            gateway=world.existing.get(("Deployment", subject.key[1])),
+            gateway=children.get(("Deployment", subject.key[1])),
             pods=world.pods,
-            deployments={name: child for (kind, name), child in world.existing.items() if kind == "Deployment"},
+            deployments={name: child for (kind, name), child in children.items() if kind == "Deployment"},
             reports=self._reports.reports(subject.key),
             held=world.held,
             failure=outcome.failure,
             queued=decision.queued,
             pending=outcome.pending,
-            service=world.existing.get(("Service", subject.key[1])),
-            orphans=plan.orphans(decision.rendered.objects, world.existing),
+            service=children.get(("Service", subject.key[1])),
+            orphans=plan.orphans(decision.rendered.objects, children),
         )
 
     async def _sync_configuration(self, subject: _Subject, pods: list[Pod], digest: str) -> float | None:

@@ -61,7 +61,7 @@ def _rank(state: str) -> int:
 def _state(
     server: Server, row: Row, seen: Observation, *, answering: bool, previous: Row
 ) -> tuple[str, Mapping[str, str] | None]:
-    """State and last error: a quarantine counts most, then the pods' problem, then the gateway's report."""
+    """State and last error: a quarantine counts most, then the newest pods' problem, then the gateway's report."""
     if server.name in seen.held:
         held = seen.held[server.name]
         return QUARANTINED, {"reason": held.reason, "message": held.message, "time": held.since}
@@ -69,6 +69,8 @@ def _state(
     problem = _pod_problem(server, seen)
     if problem is not None and state != "Ready":
         return "Failed", problem
+    if problem is not None and _rolling(server, seen):
+        return state, problem  # the previous version serves
     if state in ("Ready", "Pending"):
         error = _pin_error(row, seen, previous) or error
     return state, error
@@ -92,7 +94,12 @@ def _pod_problem(server: Server, seen: Observation) -> dict[str, str] | None:
     deployment = seen.deployments.get(naming.child(seen.name, server.name))
     if deployment is not None and deployment.problem:
         return {"reason": Reason.PODS_REJECTED, "message": deployment.problem}
-    return first_problem([pod for pod in seen.pods if (pod.component, pod.server) == ("server", server.name)], containers)
+    return first_problem(seen.server_pods(server.name), containers)
+
+
+def _rolling(server: Server, seen: Observation) -> bool:
+    deployment = seen.deployments.get(naming.child(seen.name, server.name))
+    return deployment is not None and not deployment.complete
 
 
 def _dated(error: Mapping[str, str], before: Mapping[str, str], now: str) -> dict[str, str]:

@@ -69,14 +69,15 @@ def _binding(gateway: Gateway) -> str:
 
 def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
     context = gateway.context
-    service = f"{naming.child(gateway.name, server.name)}.{context.namespace}.svc:{naming.BRIDGE_PORT}"
+    service = naming.child(gateway.name, server.name)
+    reachable = server.hosted and not gateway.sidecar and service not in context.foreign_services
     return server_config(
         server,
         limits=gateway.spec.limits,
         file=mounted,
         pin=pin_of(gateway.spec, context.pins, server.name),
         addresses=() if gateway.sidecar else context.addresses.get(server.name, ()),
-        fallback=service if server.hosted and not gateway.sidecar else "",
+        fallback=f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if reachable else "",
     )
 
 

@@ -20,6 +20,7 @@ class Context:
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: HOST:PORT of the pods, by server
     quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be pulled
     pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of tools, by server
+    foreign_services: frozenset[str] = frozenset()  # names of wanted Services that something else controls
     hosts: tuple[str, ...] = ()  # host names of the Service's load balancer
     operator_namespace: str = ""  # of the operator's pod; empty: not in the cluster
     cluster_cidrs: tuple[str, ...] = ()  # address ranges of the cluster outside of the private ranges
