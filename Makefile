@@ -104,7 +104,7 @@ images: tools ## Build all images into build/images/
 	python -m tests.support.images
 
 .PHONY: lock
-lock: tools ## Resolve all lock files anew
+lock: tools ## Resolve all lock files again
 	@for extra in gateway operator; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

@@ -53,9 +53,9 @@ def _messages(running: Bridge) -> list[dict[str, Any]]:
                 for way, (mode, target) in ways.items():
                     samples.setdefault((title, way), []).append(_run(running, mode, size, target))
     rows = []
-    for (title, way), found in samples.items():
-        median = {key: statistics.median(sample[key] for sample in found) for key in found[0]}
-        plain = {key: statistics.median(sample[key] for sample in samples[title, PIPE]) for key in found[0]}
+    for (title, way), measured in samples.items():
+        median = {key: statistics.median(sample[key] for sample in measured) for key in measured[0]}
+        plain = {key: statistics.median(sample[key] for sample in samples[title, PIPE]) for key in measured[0]}
         rows.append(
             {
                 "size": title,
@@ -73,9 +73,9 @@ def _messages(running: Bridge) -> list[dict[str, Any]]:
 def _run(running: Bridge, mode: str, size: int, target: list[str]) -> dict[str, float]:
     before = _cpu(running.process.pid)
     command = [*PROGRAM, mode, str(size), str(SECONDS), *target]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    count = found["MB/s"] * 1e6 * SECONDS / size
-    return {**found, "cpu": (_cpu(running.process.pid) - before) / count * 1e6}
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    count = measured["MB/s"] * 1e6 * SECONDS / size
+    return {**measured, "cpu": (_cpu(running.process.pid) - before) / count * 1e6}
 
 
 def _cpu(pid: int) -> float:
@@ -102,7 +102,7 @@ def _listens(port: int) -> bool:
 
 
 def _calls(folder: Path) -> list[dict[str, Any]]:
-    """`socat STDIO TCP:…` anew for every call, as the original's gateway does; the server starts at once."""
+    """`socat STDIO TCP:…` again for every call, as the original's gateway does; the server starts at once."""
     request = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
     with bridge(tools.bridge(), folder, "cat", flags=("--max-start-rate=10000",)) as ours, _socat("cat") as naive:
         targets = {"bridge": ours.port, "socat": naive}
@@ -114,7 +114,10 @@ def _calls(folder: Path) -> list[dict[str, Any]]:
                 times[way].append(time.perf_counter() - began)
                 if done.stdout != request:
                     raise AssertionError(f"a wrong answer: {done.stdout!r}")
-    return [{"way": way, "ms a call": statistics.median(found) * 1e3, "max ms": max(found) * 1e3} for way, found in times.items()]
+    return [
+        {"way": way, "ms a call": statistics.median(measured) * 1e3, "max ms": max(measured) * 1e3}
+        for way, measured in times.items()
+    ]
 
 
 def _deaths(folder: Path) -> list[dict[str, Any]]:

@@ -102,10 +102,10 @@ def _rounds(ways: list[Way], size: int, callers: tuple[int, ...]) -> list[dict[s
             for way in ways:
                 samples.setdefault((count, way.name), []).append(_sample(way, size, count))
     rows = []
-    for (count, name), found in samples.items():
-        median = {key: statistics.median(sample[key] for sample in found) for key in found[0]}
+    for (count, name), measured in samples.items():
+        median = {key: statistics.median(sample[key] for sample in measured) for key in measured[0]}
         relays = [sample["calls/s"] for sample in samples[count, MINIMAL]]
-        ratio = statistics.median(mine["calls/s"] / theirs for mine, theirs in zip(found, relays, strict=True))
+        ratio = statistics.median(mine["calls/s"] / theirs for mine, theirs in zip(measured, relays, strict=True))
         rows.append({"callers": count, "way": name, **median, "of the relay": ratio})
     return rows
 
@@ -125,8 +125,8 @@ def _sample(way: Way, size: int, callers: int) -> dict[str, float]:
 
 async def _load(way: Way, size: int, callers: int) -> list[float]:
     stop = time.perf_counter() + SECONDS
-    found = await asyncio.gather(*(way.call(way.port, stop, number, size) for number in range(callers)))
-    return [latency for latencies in found for latency in latencies]
+    measured = await asyncio.gather(*(way.call(way.port, stop, number, size) for number in range(callers)))
+    return [latency for latencies in measured for latency in latencies]
 
 
 def _cpu(pid: int) -> float:
@@ -210,11 +210,11 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:
-    found = []
+    measured = []
     while size := int(await reader.readuntil(b"\r\n"), 16):
-        found.append((await reader.readexactly(size + 2))[:-2])
+        measured.append((await reader.readexactly(size + 2))[:-2])
     await reader.readuntil(b"\r\n")
-    return b"".join(found)
+    return b"".join(measured)
 
 
 async def _initialize(port: int) -> str:

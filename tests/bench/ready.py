@@ -25,19 +25,19 @@ GATEWAY = next(image for image in images.ALL if image.name == "gateway").referen
 
 def measure() -> dict[str, list[dict[str, Any]]]:
     """Seconds, median of interleaved rounds."""
-    with clusters.cluster() as found:
-        if found.node is not None:
-            found.load(images.build())
-        found.install_operator()
-        return {"seconds from apply to Ready": _rounds(found)}
+    with clusters.cluster() as observed:
+        if observed.node is not None:
+            observed.load(images.build())
+        observed.install_operator()
+        return {"seconds from apply to Ready": _rounds(observed)}
 
 
-def _rounds(found: Cluster) -> list[dict[str, Any]]:
+def _rounds(observed: Cluster) -> list[dict[str, Any]]:
     samples: dict[tuple[str, str], list[float]] = {}
     for _ in range(ROUNDS):
         for mode in ("MultiPod", "Sidecar"):
             for what, run in (("MCPGateway", _gateway), ("bare Deployments", _bare)):
-                samples.setdefault((mode, what), []).append(_timed(found.kubectl, mode, run))
+                samples.setdefault((mode, what), []).append(_timed(observed.kubectl, mode, run))
     rows = []
     for mode in ("MultiPod", "Sidecar"):
         ours, bare = (statistics.median(samples[mode, what]) for what in ("MCPGateway", "bare Deployments"))
@@ -76,14 +76,14 @@ def _bare(kubectl: Kubectl, namespace: str, document: dict[str, Any]) -> None:
     for manifest in objects:
         manifest["metadata"] = {k: v for k, v in manifest["metadata"].items() if k != "ownerReferences"}
         manifest["metadata"]["labels"] = {"bench": "bare"}
-        if manifest["kind"] == "Deployment":  # pods of nobody's: the operator must not see them
+        if manifest["kind"] == "Deployment":  # pods without an owner: the operator must not see them
             for labels in (manifest["spec"]["selector"]["matchLabels"], manifest["spec"]["template"]["metadata"]["labels"]):
                 labels.pop("app.kubernetes.io/managed-by", None)
     kubectl.apply(*objects, namespace=namespace)
     count = sum(o["kind"] == "Deployment" for o in objects)
 
     def available() -> bool:
-        found = kubectl.get("deployments", "-n", namespace)["items"]
-        return bool(sum(item.get("status", {}).get("availableReplicas", 0) >= 1 for item in found) == count)
+        observed = kubectl.get("deployments", "-n", namespace)["items"]
+        return bool(sum(item.get("status", {}).get("availableReplicas", 0) >= 1 for item in observed) == count)
 
     eventually("the bare Deployments", available, timeout=120, every=0.05)

@@ -1,4 +1,4 @@
-"""Many gateways on a real API server: how long the operator needs, and what it costs. No pods: nobody schedules here."""
+"""Many gateways on a real API server: how long the operator needs, and what it costs. No pods: there is no scheduler."""
 
 from __future__ import annotations
 
@@ -71,10 +71,12 @@ def _second(kubeconfig: Path, folder: Path, size: int) -> dict[str, Any]:
 
 def _await_rest(log: Path, size: int, began: float) -> None:
     def rests() -> bool:
-        found = operators.metrics(log)
-        passes = found['mcpgateway_operator_reconciles_total{result="success"}']
-        _say(f"{size} gateways: {passes:.0f} passes, {found['mcpgateway_operator_queue_depth']:.0f} wait", began)
-        return found['mcpgateway_operator_gateways{ready="False"}'] == size and found["mcpgateway_operator_queue_depth"] == 0
+        measured = operators.metrics(log)
+        passes = measured['mcpgateway_operator_reconciles_total{result="success"}']
+        _say(f"{size} gateways: {passes:.0f} passes, {measured['mcpgateway_operator_queue_depth']:.0f} wait", began)
+        return (
+            measured['mcpgateway_operator_gateways{ready="False"}'] == size and measured["mcpgateway_operator_queue_depth"] == 0
+        )
 
     eventually("the operator to have nothing to do", rests, timeout=_PATIENCE, every=2)
 
@@ -82,9 +84,9 @@ def _await_rest(log: Path, size: int, began: float) -> None:
 def _writes(log: Path) -> int:
     """But for the signing keys, whose creation is how a new operator learns that there are some."""
     series = "mcpgateway_operator_api_requests_total{"
-    found = {name: value for name, value in operators.metrics(log).items() if name.startswith(series)}
+    measured = {name: value for name, value in operators.metrics(log).items() if name.startswith(series)}
     reads = ('method="GET"', 'resource="secrets"', 'resource="leases"')
-    return round(sum(value for name, value in found.items() if not any(read in name for read in reads)))
+    return round(sum(value for name, value in measured.items() if not any(read in name for read in reads)))
 
 
 def _peak(log: Path) -> float:

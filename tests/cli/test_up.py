@@ -48,10 +48,10 @@ class Up:
     def connected(self, timeout: float = 240) -> dict[str, Any]:
         """The JSON document that says how to connect."""
         try:
-            found: dict[str, Any] = json.loads(self._out.get(timeout=timeout))
+            report: dict[str, Any] = json.loads(self._out.get(timeout=timeout))
         except queue.Empty:
             raise AssertionError(f"it does not become ready:\n{self.log}") from None
-        return found
+        return report
 
     def interrupt(self) -> int:
         """Ctrl-C."""
@@ -68,12 +68,12 @@ def descendants(pid: int) -> set[int]:
                 parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
                 continue
-    found: set[int] = set()
+    report: set[int] = set()
     fresh = {pid}
     while fresh:
-        fresh = {child for child, parent in parents.items() if parent in fresh} - found
-        found |= fresh
-    return found
+        fresh = {child for child, parent in parents.items() if parent in fresh} - report
+        report |= fresh
+    return report
 
 
 @contextmanager
@@ -92,8 +92,8 @@ def up(*args: str, state: Path, **env: str) -> Iterator[Up]:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    with ExitStack() as found:
-        yield found
+    with ExitStack() as report:
+        yield report
 
 
 def resource(*names: str, **more: Any) -> dict[str, Any]:
@@ -113,13 +113,13 @@ def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
     call = 'time_get_current_time={"timezone":"UTC"}'
     assert f"--call '{call}'" in (ROOT / "Makefile").read_text()
     running = stack.enter_context(up("examples/quickstart.yaml", f"--port={port}", f"--call={call}", state=tmp_path))
-    found = running.connected()
-    assert json.loads(found["calls"][0]["result"])["timezone"] == "UTC"
-    entry = found["clientConfig"]["mcpServers"]["quickstart"]
+    report = running.connected()
+    assert json.loads(report["calls"][0]["result"])["timezone"] == "UTC"
+    entry = report["clientConfig"]["mcpServers"]["quickstart"]
     assert entry == {
         "type": "http",
         "url": f"http://127.0.0.1:{port}/mcp",
-        "headers": {"Authorization": f"Bearer {found['token']}"},
+        "headers": {"Authorization": f"Bearer {report['token']}"},
     }
     processes = descendants(running.process.pid)
     assert len(processes) >= 4  # a gateway, two bridges, a server
@@ -128,7 +128,7 @@ def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
     until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
     assert "Traceback" not in running.log
     token = tmp_path / "mcpgateway" / "quickstart" / "tokens" / "mcp-token" / "token"
-    assert (token.stat().st_mode & 0o777, token.read_text()) == (0o600, found["token"])
+    assert (token.stat().st_mode & 0o777, token.read_text()) == (0o600, report["token"])
 
 
 INTRUDER = """

@@ -88,11 +88,11 @@ def capabilities(context: Context) -> Result:
         declared = context.session.client_capabilities
         return declared.model_dump(exclude_none=True) if declared else {}
     meta: Any = context.meta or {}
-    found: Result = meta.get("io.modelcontextprotocol/clientCapabilities", {})
-    return found
+    collected: Result = meta.get("io.modelcontextprotocol/clientCapabilities", {})
+    return collected
 
 
-def insist(context: Context, *needed: str) -> None:
+def require(context: Context, *needed: str) -> None:
     missing = [name for name in needed if name not in capabilities(context)]
     if missing:
         code = types.MISSING_REQUIRED_CLIENT_CAPABILITY if modern(context) else types.INVALID_REQUEST
@@ -108,15 +108,15 @@ class Asked(Exception):
 
 
 def answers_given(params: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     for key, answer in (params.input_responses or {}).items():
-        found[key] = answer if isinstance(answer, dict) else answer.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return found
+        collected[key] = answer if isinstance(answer, dict) else answer.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return collected
 
 
 async def ask(context: Context, params: Any, questions: dict[str, Result], *, state: str | None = None) -> dict[str, Any]:
     """The client's answers, by the means of the era. Raises: Asked, which a modern client answers by another request."""
-    insist(context, *(_NEEDS[question["method"]] for question in questions.values()))
+    require(context, *(_NEEDS[question["method"]] for question in questions.values()))
     if not modern(context):
         return {key: await _request(context, question) for key, question in questions.items()}
     given = answers_given(params)
@@ -375,7 +375,7 @@ class Fixture:
         return await self._elicited(context, params, CONFIRM)
 
     async def test_missing_capability(self, context: Context, params: Any) -> Result:
-        insist(context, "sampling")
+        require(context, "sampling")
         return text("sampling is there")
 
     async def test_trigger_tool_change(self, context: Context, params: Any) -> Result:
@@ -454,14 +454,14 @@ class Fixture:
 
     async def get_prompt(self, context: Context, params: Any) -> Result:
         given = params.arguments or {}
-        said = {"type": "text", "text": "Please process the embedded resource above."}
+        prompt_text = {"type": "text", "text": "Please process the embedded resource above."}
         if params.name == "test_simple_prompt":
             contents: list[Result] = [{"type": "text", "text": "This is a simple prompt for testing."}]
         elif params.name == "test_prompt_with_arguments":
             words = f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'"
             contents = [{"type": "text", "text": words}]
         elif params.name == "test_prompt_with_embedded_resource":
-            contents = [resource(given["resourceUri"], "text/plain", "Embedded resource content for testing."), said]
+            contents = [resource(given["resourceUri"], "text/plain", "Embedded resource content for testing."), prompt_text]
         elif params.name == "test_prompt_with_image":
             contents = [IMAGE, {"type": "text", "text": "Please analyze the image above."}]
         elif params.name == "test_input_required_result_prompt":
@@ -479,11 +479,11 @@ class Fixture:
 
     async def list_resources(self, context: Context, params: Any) -> Result:
         mimes = {"static-text": "text/plain", "static-binary": "image/png", "watched-resource": "text/plain"}
-        found = [
+        collected = [
             {"uri": f"test://{name}", "name": name, "description": name.replace("-", " "), "mimeType": mime}
             for name, mime in mimes.items()
         ]
-        return {"resources": found}
+        return {"resources": collected}
 
     async def list_templates(self, context: Context, params: Any) -> Result:
         template = {"uriTemplate": "test://template/{id}/data", "name": "template", "mimeType": "application/json"}

@@ -27,12 +27,12 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     try:
-        with clusters.cluster() as found:
-            if found.node is not None:
-                found.load(images.build())
-            found.install_operator()
-            with policing.enforced(found.kubectl) if found.node is not None else contextlib.nullcontext():
-                yield found
+        with clusters.cluster() as result:
+            if result.node is not None:
+                result.load(images.build())
+            result.install_operator()
+            with policing.enforced(result.kubectl) if result.node is not None else contextlib.nullcontext():
+                yield result
     except tools.CannotRunError as error:
         tools.cannot_run("e2e", error)
 
@@ -42,9 +42,9 @@ def space(cluster: Cluster) -> Iterator[Space]:
     """A namespace that enforces restricted, with the token, for the tests of one module."""
     name = f"e2e-{os.getpid()}-{next(_numbers)}"
     clusters.make_namespace(cluster.kubectl, name)
-    found = Space(cluster.kubectl, name)
-    found.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mcp-token"}, "stringData": {"token": TOKEN}})
-    yield found
+    result = Space(cluster.kubectl, name)
+    result.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mcp-token"}, "stringData": {"token": TOKEN}})
+    yield result
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -159,8 +159,8 @@ def await_server(space: Space, name: str, server: str, reason: str) -> dict[str,
         rows = (space.get("mcpgateway", name).get("status") or {}).get("servers", [])
         return next((row for row in rows if row["name"] == server and row.get("lastError", {}).get("reason") == reason), None)
 
-    found: dict[str, Any] = eventually(f"{server} to be {reason}", look, timeout=60)
-    return found
+    result: dict[str, Any] = eventually(f"{server} to be {reason}", look, timeout=60)
+    return result
 
 
 @pytest.hookimpl(hookwrapper=True)

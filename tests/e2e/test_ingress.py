@@ -55,11 +55,11 @@ def test_a_client_from_outside_is_served(space: Space, new_client: Any, entrance
     session = answer["headers"]["mcp-session-id"]
     called = ask(client, entrance, host, "tools/call", session, name="time_get_current_time", arguments={"timezone": "UTC"})
     assert (called["status"], "datetime" in called["body"]) == (200, True), called
-    assert ask(client, entrance, "other.example.com", "initialize", **INITIALIZE)["status"] == 404, "nobody's host"
+    assert ask(client, entrance, "other.example.com", "initialize", **INITIALIZE)["status"] == 404, "a host without a route"
     space.delete("mcpgateway", name)
 
     def gone() -> bool:
-        """With its last route the listener itself may go: then nobody answers."""
+        """With its last route the listener itself may go: then connections are refused."""
         answer = ask(client, entrance, host, "ping", session)
         return answer.get("status") == 404 or "ConnectError" in answer.get("error", "")
 

@@ -1,4 +1,4 @@
-"""Who reaches whom, felt on the node. All other tests of this level run under the same policies."""
+"""Which connections NetworkPolicies permit, measured on the node. All other tests of this level run under the same policies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Place = tuple[str, int]
 def reaches(space: Space, pod: str, container: str, python: str, place: Place) -> bool:
     """Whether a connection from a container is accepted; packets that a policy forbids are not answered."""
     host, port = place
-    found = space.kubectl("-n", space.name, "exec", pod, "-c", container, "--", python, "-c", CONNECT, host, str(port)).strip()
-    assert found in ("connected", "silence"), found
-    return found == "connected"
+    outcome = space.kubectl("-n", space.name, "exec", pod, "-c", container, "--", python, "-c", CONNECT, host, str(port)).strip()
+    assert outcome in ("connected", "silence"), outcome
+    return outcome == "connected"
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["with policies", "without"])
@@ -50,6 +50,6 @@ def test_only_who_must_reaches_a_gateway_and_its_servers(space: Space, client_po
             "server to the API server": from_server(*API_SERVER),
         }
 
-    for what, found in seen().items():
-        assert found == (what == "client to gateway" or not enabled), what
+    for what, outcome in seen().items():
+        assert outcome == (what == "client to gateway" or not enabled), what
     space.delete("mcpgateway", name)

@@ -55,8 +55,8 @@ def url(space: Space, name: str, path: str = "/mcp") -> str:
 def pod_of(space: Space, selector: str) -> dict[str, Any]:
     pods = space.get("pods", "-l", selector)["items"]
     (pod,) = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    found: dict[str, Any] = pod
-    return found
+    observed: dict[str, Any] = pod
+    return observed
 
 
 def gateway_pod(space: Space, name: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_a_gateway_is_a_remote_server_of_another_one(space: Space, new_client: A
     await_server(space, near, "far", "MissingReference")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"for-{far}"}}
     space.apply({**secret, "stringData": {"authorization": f"Bearer {TOKEN}"}})
-    await_ready(space, near, timeout=180)  # the kubelet looks for it about every minute
+    await_ready(space, near, timeout=180)  # the kubelet retries with its next sync
     client = new_client(url(space, near))
     assert json.loads(client.text("far_time_get_current_time", timezone="UTC"))["timezone"] == "UTC"
     space.delete("mcpgateway", near)
@@ -214,11 +214,11 @@ def test_the_mode_is_switched_on_a_live_resource(space: Space, new_client: Any) 
         space.apply(resource("turning", TIME, mode=mode))
 
         def switched(mode: str = mode, others: int = others) -> bool:
-            found = space.get("mcpgateway", "turning")
-            ready = [c for c in found["status"]["conditions"] if c["type"] in ("Ready", "Programmed")]
+            observed = space.get("mcpgateway", "turning")
+            ready = [c for c in observed["status"]["conditions"] if c["type"] in ("Ready", "Programmed")]
             pods = space.get("pods", "-l", "app.kubernetes.io/instance=turning")["items"]
             servers = [p for p in pods if p["metadata"]["labels"]["app.kubernetes.io/component"] == "server"]
-            current = all(c["status"] == "True" and c["observedGeneration"] == found["metadata"]["generation"] for c in ready)
+            current = all(c["status"] == "True" and c["observedGeneration"] == observed["metadata"]["generation"] for c in ready)
             return current and len(servers) == others
 
         eventually(f"mode {mode}", switched, timeout=120)
@@ -278,15 +278,15 @@ def test_a_missing_secret_heals_when_it_appears_and_reaches_the_server(space: Sp
     space.apply(resource("waiting", TIME | {"env": [late]}))
     await_server(space, "waiting", "time", "MissingReference")
     space.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"k": "v"}})
-    await_ready(space, "waiting", timeout=150)  # a kubelet looks at its mounts about once a minute
+    await_ready(space, "waiting", timeout=150)  # a kubelet retries a missing mount with its next sync
 
 
 def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any) -> None:
     body = resource("locked", TIME)
     body["spec"]["auth"]["tokens"][0]["secretKeyRef"]["name"] = "no-token"
     space.apply(body)
-    found = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
-    assert found["message"] == "token Secrets are missing: no-token/token; clients with these tokens receive 401"
+    observed = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
+    assert observed["message"] == "token Secrets are missing: no-token/token; clients with these tokens receive 401"
     assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
 
 
@@ -337,7 +337,7 @@ def test_the_conformance_suite_passes_as_without_a_gateway(space: Space, mode: s
 
 
 def test_a_new_operator_writes_nothing_in_an_unchanged_world(space: Space) -> None:
-    """Also with running pods, whose reports and addresses it has to learn anew."""
+    """Also with running pods, whose reports and addresses it has to learn again."""
     space.apply(resource("steady", TIME))
     space.apply(resource("steady-sidecar", TIME, mode="Sidecar"))
     for name in ("steady", "steady-sidecar"):

@@ -87,9 +87,9 @@ def _gateway_pods(space: Space) -> list[dict[str, Any]]:
 
 
 def _ready(space: Space) -> set[str]:
-    found = [pod for pod in _gateway_pods(space) if "deletionTimestamp" not in pod["metadata"]]
+    living = [pod for pod in _gateway_pods(space) if "deletionTimestamp" not in pod["metadata"]]
     good = {"type": "Ready", "status": "True"}
-    return {p["metadata"]["name"] for p in found if any(good.items() <= c.items() for c in p["status"].get("conditions", []))}
+    return {p["metadata"]["name"] for p in living if any(good.items() <= c.items() for c in p["status"].get("conditions", []))}
 
 
 def _evict(space: Space, pod: str) -> str:

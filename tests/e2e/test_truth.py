@@ -42,12 +42,12 @@ class Judge:
     def see(self, state: str, *, answers: bool, claims: bool, attainable: bool) -> None:
         """One look. `attainable`: nothing that the spec asks for is impossible, so that answers are all there is to `Ready`."""
         lies = {"False": not claims and answers and attainable, "True": claims and not answers}
-        for said, lies_now in lies.items():
+        for reported, lies_now in lies.items():
             if not lies_now:
-                self.since.pop(said, None)
+                self.since.pop(reported, None)
                 continue
-            lasted = time.monotonic() - self.since.setdefault(said, time.monotonic())
-            self.longest[said] = max(self.longest.get(said, (0.0, "")), (lasted, state))
+            lasted = time.monotonic() - self.since.setdefault(reported, time.monotonic())
+            self.longest[reported] = max(self.longest.get(reported, (0.0, "")), (lasted, state))
 
 
 @dataclass
@@ -77,15 +77,15 @@ class Scene:
         params = {"name": tool, "arguments": arguments, "_meta": meta}
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         more = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
-        said = self.client.do("post", url=url(self.space, self.name), token=TOKEN, body=body, more=more, patience=PATIENCE)
-        return said.get("status") == 200 and "result" in json.loads(said["body"])
+        reported = self.client.do("post", url=url(self.space, self.name), token=TOKEN, body=body, more=more, patience=PATIENCE)
+        return reported.get("status") == 200 and "result" in json.loads(reported["body"])
 
     def claims(self) -> bool:
         """Whether the resource says that it is ready, as it is now."""
-        found = self.space.get("mcpgateway", self.name)
-        said: list[dict[str, Any]] = found.get("status", {}).get("conditions", [])
-        ready = next((each for each in said if each["type"] == "Ready"), {})
-        return (ready.get("status"), ready.get("observedGeneration")) == ("True", found["metadata"]["generation"])
+        observed = self.space.get("mcpgateway", self.name)
+        reported: list[dict[str, Any]] = observed.get("status", {}).get("conditions", [])
+        ready = next((each for each in reported if each["type"] == "Ready"), {})
+        return (ready.get("status"), ready.get("observedGeneration")) == ("True", observed["metadata"]["generation"])
 
     def watch(self, state: str, seconds: float, *, until_well: bool = False) -> bool:
         """Look, for so long or until all is well."""
@@ -188,7 +188,7 @@ def test_ready_is_true_when_and_only_when_tools_answer(space: Space, new_client:
         played = [pool.submit(play, scene, SEED + number, rounds) for number, scene in enumerate(scenes)]
         for each in played:
             each.result()
-    lies = [(said, *found) for scene in scenes for said, found in scene.judge.longest.items()]
+    lies = [(reported, *observed) for scene in scenes for reported, observed in scene.judge.longest.items()]
     print("longest lies, in seconds:", sorted(lies, key=lambda lie: -lie[1]))
     assert [lie for lie in lies if lie[1] > LAG] == []
     for scene in scenes:

@@ -65,28 +65,28 @@ def run(*command: str) -> Any:
     return json.loads(done.stdout)
 
 
-def judge(found: Iterator[tuple[str, str]], known: dict[str, tuple[str, tuple[str, ...] | None]]) -> None:
+def judge(findings: Iterator[tuple[str, str]], accepted: dict[str, tuple[str, tuple[str, ...] | None]]) -> None:
     """Findings (check, case) against the list."""
-    seen = set(found)
-    unexpected = {(check, case) for check, case in seen if check not in known or case not in (known[check][1] or (case,))}
+    seen = set(findings)
+    unexpected = {(check, case) for check, case in seen if check not in accepted or case not in (accepted[check][1] or (case,))}
     assert unexpected == set()
-    assert {check for check, _ in seen} == set(known)  # none is listed in vain
+    assert {check for check, _ in seen} == set(accepted)  # none is listed in vain
 
 
 def test_checkov_finds_nothing_that_has_no_reason(rendered: Path) -> None:
     program = str(pypi.program("scanners", "checkov"))
-    said = run(program, "--skip-download", "--quiet", "--framework", "kubernetes", "-d", str(rendered), "-o", "json")
-    assert said["summary"]["passed"] > 1500
-    assert said["summary"]["parsing_errors"] == 0
-    judge(((f["check_id"], Path(f["file_path"]).stem) for f in said["results"]["failed_checks"]), CHECKOV)
+    report = run(program, "--skip-download", "--quiet", "--framework", "kubernetes", "-d", str(rendered), "-o", "json")
+    assert report["summary"]["passed"] > 1500
+    assert report["summary"]["parsing_errors"] == 0
+    judge(((f["check_id"], Path(f["file_path"]).stem) for f in report["results"]["failed_checks"]), CHECKOV)
 
 
 def test_kube_score_finds_nothing_critical_that_has_no_reason(rendered: Path) -> None:
-    program, found, graded = str(tools.module("kube-score")), [], 0
+    program, findings, graded = str(tools.module("kube-score")), [], 0
     for file in sorted(rendered.glob("*.yaml")):
         for judged in run(program, "score", "--output-format", "json", str(file)):
             checks = [check for check in judged["checks"] if not check["skipped"]]
             graded += len(checks)
-            found += [(check["check"]["id"], file.stem) for check in checks if check["grade"] <= CRITICAL]
+            findings += [(check["check"]["id"], file.stem) for check in checks if check["grade"] <= CRITICAL]
     assert graded > 500
-    judge(iter(found), KUBE_SCORE)
+    judge(iter(findings), KUBE_SCORE)

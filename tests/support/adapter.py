@@ -27,7 +27,7 @@ def serve(kubectl: Kubectl) -> None:
 
 
 def remove(kubectl: Kubectl) -> None:
-    """Leave nothing behind: an API that nobody serves any more keeps namespaces from ending."""
+    """Leave nothing behind: an API without a server blocks the deletion of namespaces."""
     kubectl("delete", "apiservice", "v1beta2.custom.metrics.k8s.io", "--ignore-not-found")
     kubectl("delete", "clusterrolebinding,clusterrole", f"{NAMESPACE}-{_NAME}", "--ignore-not-found")
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")

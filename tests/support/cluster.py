@@ -75,9 +75,9 @@ def running() -> Cluster | None:
 
 def up() -> Cluster:
     """Our own node, started unless it runs. Raises: CannotRunError."""
-    found = running()
-    if found is not None:
-        return found
+    current = running()
+    if current is not None:
+        return current
     tools.debian_packages()
     tools.module("coredns")
     node = Node(CLUSTER)
@@ -94,9 +94,9 @@ def up() -> Cluster:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """A cluster for as long as the tests run; one that was there before stays."""
-    found = existing() or running()
-    if found is not None:
-        yield found
+    current = existing() or running()
+    if current is not None:
+        yield current
         return
     ours = up()
     try:

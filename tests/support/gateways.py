@@ -61,11 +61,11 @@ class Gateway:
 
     def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = 60) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            found = self.status()
-            return found if ready(found) else None
+            observed = self.status()
+            return observed if ready(observed) else None
 
-        found: dict[str, Any] = until(what, look, timeout)
-        return found
+        observed: dict[str, Any] = until(what, look, timeout)
+        return observed
 
     def await_ready(self, *names: str) -> dict[str, Any]:
         """Wait until these servers are ready (all that are configured, if none is named)."""

@@ -1,7 +1,7 @@
 """The project's images, built from its own Dockerfiles: by docker or podman where they run, else by buildah without an engine.
 
 Without a registry the base images come from Debian's packages (debootstrap) and PyPI (Node). They are cached; an image is built
-anew when what it is made of has changed.
+again when its sources have changed.
 """
 
 from __future__ import annotations
@@ -221,9 +221,9 @@ def _exists(reference: str) -> bool:
 def _mirror() -> str:
     sources = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     for source in sources:
-        found = re.search(r"(?:URIs:|^deb(?: \[[^]]*\])?)\s+(\S+/debian/?)\s", source.read_text(), re.MULTILINE)
-        if found:
-            return found.group(1)
+        entry = re.search(r"(?:URIs:|^deb(?: \[[^]]*\])?)\s+(\S+/debian/?)\s", source.read_text(), re.MULTILINE)
+        if entry:
+            return entry.group(1)
     raise tools.CannotRunError("no Debian mirror in this machine's apt sources: images need docker, podman or Debian")
 
 

@@ -61,8 +61,8 @@ def eventually(what: str, ready: Callable[[], Any], *, timeout: float = 60.0, ev
     last: BaseException | None = None
     while True:
         try:
-            if found := ready():
-                return found
+            if outcome := ready():
+                return outcome
             last = None
         except (KubectlError, AssertionError, KeyError) as error:
             last = error
@@ -73,5 +73,5 @@ def eventually(what: str, ready: Callable[[], Any], *, timeout: float = 60.0, ev
 
 def condition(resource: Any, kind: str) -> dict[str, Any]:
     """A condition of a resource, or an empty one."""
-    found = [c for c in (resource.get("status") or {}).get("conditions", []) if c["type"] == kind]
-    return found[0] if found else {}
+    outcome = [c for c in (resource.get("status") or {}).get("conditions", []) if c["type"] == kind]
+    return outcome[0] if outcome else {}

@@ -44,7 +44,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 levels[report.nodeid.split("/")[1]].add(report)
-    terminalreporter.section("levels")
+    if levels:
+        terminalreporter.section("levels")
     for line in table(levels):
         terminalreporter.line(line)
     if file := terminalreporter.config.getoption("--levels"):

@@ -71,11 +71,11 @@ def value_of(source: str) -> Any:
     module, _, name = source.partition(":")
     if module.endswith(".go"):
         return _go_constant(module, name)
-    found = importlib.import_module(f"mcpgateway.{module}")
+    module_object = importlib.import_module(f"mcpgateway.{module}")
     owner, _, member = name.partition(".")
     if not member:
-        return getattr(found, owner)
-    owner_type = getattr(found, owner)
+        return getattr(module_object, owner)
+    owner_type = getattr(module_object, owner)
     if issubclass(owner_type, msgspec.Struct):
         return next(field.default for field in msgspec.structs.fields(owner_type) if field.name == member)
     return owner_type.__dataclass_fields__[member].default

@@ -47,7 +47,7 @@ def modules() -> Path:
 
 
 def lock() -> None:
-    """Resolve the lock file anew, without the packages' links to where their authors take money."""
+    """Resolve the lock file again, without the packages' funding links."""
     command = [*_npm(), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
     subprocess.run(command, cwd=_SOURCES, env=environment(), check=True)
     file = _SOURCES / "package-lock.json"

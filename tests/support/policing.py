@@ -1,4 +1,4 @@
-"""NetworkPolicies made felt on the test cluster's node, whose CNI plugin does not enforce them: a translator to nftables.
+"""NetworkPolicies enforced on the test cluster's node, whose CNI plugin does not enforce them: a translator to nftables.
 
 For the forms that we render, over IPv4. Only a connection's first packet is judged, as NetworkPolicy means it. Packets between
 two pods are bridged; those to a Service are routed back, and those to the API server end here: three hooks, one judgement.
@@ -110,7 +110,7 @@ def _dispatch(field: str, chosen: dict[str, str]) -> str:
 
 
 def _rules(world: World, pod: Json, direction: str) -> list[str] | None:
-    """What a pod may do; None if nobody limits it."""
+    """What a pod may do; None if no policy selects it."""
     limits = [
         policy["spec"]
         for policy in world.policies
@@ -121,27 +121,27 @@ def _rules(world: World, pod: Json, direction: str) -> list[str] | None:
     if not limits:
         return None
     side, other = ("to", "daddr") if direction == "egress" else ("from", "saddr")
-    found: list[str] = []
+    matches: list[str] = []
     for spec in limits:
         for rule in spec.get(direction, []):
             peers = _peers(world, pod, rule[side], other) if rule.get(side) else [""]
             ports = _ports(rule["ports"], pod) if rule.get("ports") else [""]
-            found += [f"{peer} {port}".strip() for peer in peers for port in ports]
-    return found
+            matches += [f"{peer} {port}".strip() for peer in peers for port in ports]
+    return matches
 
 
 def _peers(world: World, pod: Json, peers: list[Json], field: str) -> list[str]:
-    found: list[str] = []
+    matches: list[str] = []
     for peer in peers:
         if block := peer.get("ipBlock"):
             if ":" not in block["cidr"]:
                 besides = ", ".join(block.get("except", []))
-                found.append(f"ip {field} {block['cidr']}" + (f" ip {field} != {{ {besides} }}" if besides else ""))
+                matches.append(f"ip {field} {block['cidr']}" + (f" ip {field} != {{ {besides} }}" if besides else ""))
             continue
         chosen = sorted(_address(each) for each in world.pods if _is_peer(world, pod, each, peer))
         if chosen:
-            found.append(f"ip {field} {{ {', '.join(chosen)} }}")
-    return found
+            matches.append(f"ip {field} {{ {', '.join(chosen)} }}")
+    return matches
 
 
 def _is_peer(world: World, pod: Json, other: Json, peer: Json) -> bool:

@@ -72,10 +72,10 @@ def cannot_run(level: str, error: CannotRunError) -> NoReturn:
 
 def go() -> str:
     """The Go tool: the one that `make tools` took from PyPI because the machine's is missing or old, else the machine's."""
-    found = shutil.which("go", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
+    installed = shutil.which("go", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if installed is None:
         raise CannotRunError("no Go 1.26 or newer: `make tools` installs one from PyPI")
-    return found
+    return installed
 
 
 def component(name: str) -> Path:

@@ -26,8 +26,8 @@ def pods(namespace: str, selector: str) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {file.read()}"}
     url = f"https://kubernetes.default.svc/api/v1/namespaces/{namespace}/pods"
     answer = httpx2.get(url, params={"labelSelector": selector}, headers=headers, verify=False, timeout=5)
-    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
-    return [pod for pod in found if pod["status"].get("podIP")]
+    result: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return [pod for pod in result if pod["status"].get("podIP")]
 
 
 def value(pod: dict[str, Any], metric: str) -> str | None:
@@ -36,23 +36,23 @@ def value(pod: dict[str, Any], metric: str) -> str | None:
         text = httpx2.get(f"http://{pod['status']['podIP']}:8812/metrics", timeout=5).text
     except httpx2.HTTPError:
         return None
-    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.partition(" ")[0] == metric]
-    return f"{int(float(found[0]) * 1000)}m" if found else None
+    result = [line.rpartition(" ")[2] for line in text.splitlines() if line.partition(" ")[0] == metric]
+    return f"{int(float(result[0]) * 1000)}m" if result else None
 
 
 def values(namespace: str, metric: str, selector: str) -> dict[str, Any]:
     """A MetricValueList."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    known = [(pod["metadata"]["name"], value(pod, metric)) for pod in pods(namespace, selector)]
+    measured = [(pod["metadata"]["name"], value(pod, metric)) for pod in pods(namespace, selector)]
     items = [
         {
             "describedObject": {"kind": "Pod", "apiVersion": "v1", "namespace": namespace, "name": name},
             "metric": {"name": metric},
             "timestamp": now,
-            "value": said,
+            "value": reported,
         }
-        for name, said in known
-        if said is not None
+        for name, reported in measured
+        if reported is not None
     ]
     return {"kind": "MetricValueList", "apiVersion": GROUP, "metadata": {}, "items": items}
 
@@ -81,9 +81,9 @@ class Handler(BaseHTTPRequestHandler):
     """The API server is the only client."""
 
     def do_GET(self) -> None:
-        found = answer(self.path)
-        body = json.dumps(found or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}).encode()
-        self.send_response(404 if found is None else 200)
+        result = answer(self.path)
+        body = json.dumps(result or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}).encode()
+        self.send_response(404 if result is None else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

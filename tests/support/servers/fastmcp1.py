@@ -48,8 +48,8 @@ async def paint(context: Context) -> str:
 async def think(context: Context) -> str:
     """Ask the model."""
     message = SamplingMessage(role="user", content=TextContent(type="text", text="What is 6 times 7?"))
-    said = await context.session.create_message([message], max_tokens=10)
-    return said.content.text if isinstance(said.content, TextContent) else "?"
+    reply = await context.session.create_message([message], max_tokens=10)
+    return reply.content.text if isinstance(reply.content, TextContent) else "?"
 
 
 @server.prompt()
