@@ -150,3 +150,12 @@ def test_nesting_counts_brackets_outside_of_strings(depth: int, level: bytes) ->
         raw = level % raw
     assert decoder.deeper_than(raw, depth - 1)
     assert not decoder.deeper_than(raw, depth)
+
+
+def test_surrogates_are_searched_up_to_the_bound() -> None:
+    def message(count: int) -> bytes:
+        return b'{"jsonrpc":"2.0","id":1,"result":"' + b"\\ud83d" * count + b'"}'
+
+    assert jsonrpc.decode(message(decoder.MAX_SURROGATES)).id == Raw(b"1")
+    with pytest.raises(jsonrpc.ProtocolError, match="surrogate"):
+        jsonrpc.decode(message(decoder.MAX_SURROGATES + 1))

@@ -237,14 +237,14 @@ SERVERS = (
         "protocol.limits:MAX_MESSAGE",
         size,
         "the connection fails, ProtocolError",
-        "tests/property/test_events.py::test_an_event_has_a_limit",
+        "tests/property/test_sse_events.py::test_an_event_has_a_limit",
     ),
     Limit(
         "lines of one event",
         "protocol.limits:MAX_EVENT_LINES",
         count,
         "the connection fails, ProtocolError",
-        "tests/property/test_events.py::test_lines_without_content_count_too",
+        "tests/property/test_sse_events.py::test_lines_without_content_count_too",
     ),
     Limit(
         "items of a list", "catalog.intake:MAX_ITEMS", count, LEFT_OUT, f"{CATALOG}::test_a_list_is_bounded_by_items_and_says_so"
@@ -262,6 +262,13 @@ SERVERS = (
         count,
         LEFT_OUT,
         f"{CATALOG}::test_pages_are_bounded_and_a_cursor_that_comes_again_ends_the_list",
+    ),
+    Limit(
+        "bytes of a page of a list",
+        "catalog.intake:MAX_PAGE",
+        size,
+        LEFT_OUT,
+        f"{CATALOG}::test_a_page_that_is_too_large_is_left_out_whole",
     ),
     Limit(
         "cursor of a page",
@@ -283,6 +290,20 @@ SERVERS = (
         count,
         HIDDEN,
         "tests/hostile/test_limits.py",
+    ),
+    Limit(
+        "hidden characters, unpaired surrogates or numbers out of range that are replaced in an item",
+        "catalog.repair:MAX_REPAIRS",
+        count,
+        HIDDEN,
+        f"{CATALOG}::test_a_tool_that_cannot_be_put_right_is_hidden_by_name",
+    ),
+    Limit(
+        "surrogates in a message that has an unpaired one",
+        "protocol.decoder:MAX_SURROGATES",
+        count,
+        "the message fails with the reason",
+        "tests/property/test_decoder.py::test_surrogates_are_searched_up_to_the_bound",
     ),
     Limit("name, URI or URI template of an item", "catalog.repair:MAX_KEY", characters, HIDDEN, "tests/hostile/test_limits.py"),
     Limit(

@@ -264,9 +264,7 @@ def test_what_clients_would_refuse_is_put_right(member: str, value: str, offered
         ("x", "[" + "1e999," * 1000 + "1e999]", "it has over 1000 numbers beyond the range of a double"),
     ],
 )
-def test_a_tool_that_cannot_be_put_right_is_hidden_by_name_and_the_others_are_offered(
-    member: str, value: str, reason: str
-) -> None:
+def test_a_tool_that_cannot_be_put_right_is_hidden_by_name(member: str, value: str, reason: str) -> None:
     assert listed(member, value) == []
     page = f'{{"tools":[{{"name":"t","{member}":{value}}}]}}'.encode()
     offer = read("tools", page)
