@@ -184,9 +184,10 @@ class Connection(asyncio.Protocol):
             exchange.body = data[start:]
             self._answer(exchange)
         else:  # many clients send the body by itself
-            self._begin_body(SizedBody(end - start))
-            self._read_body(data[start:])
-            self._await_body(exchange, protected=True)
+            body = SizedBody(end - start)
+            body.feed(data[start:])
+            self._begin_body(body)
+            self._await_body(exchange, body, protected=True)
         return True
 
     def _receive(self, data: bytes) -> None:
@@ -195,25 +196,25 @@ class Connection(asyncio.Protocol):
             if self._blank > MAX_LINGER:
                 self._abort()
             return
-        if isinstance(self._body, SizedBody) and self._writable and not self._ahead:
-            taken = self._read_body(data)
-            if taken == len(data):
-                return
-            data = data[taken:]
-        self._ahead += data
-        self._advance()
+        body = self._body
+        if isinstance(body, SizedBody) and self._writable and not self._ahead:
+            taken = body.feed(data)
+            if taken < len(data):
+                self._ahead += data[taken:]
+            if body.complete:
+                self._body_complete(body)
+        else:
+            self._ahead += data
+            self._advance()
+        self._regulate()
 
     def _advance(self) -> None:
         """Take the next step that the received bytes allow; whoever has sent more requests waits for another turn."""
         if self._ahead and self._writable and not self._continuing:
-            if self._phase is Phase.BODY:
-                taken = self._read_body(self._ahead)
-                del self._ahead[:taken]
-                if taken and self._ahead and self._phase is Phase.BODY:
-                    self._continue_soon()
+            if self._body is not None:
+                self._read_body(self._body)
             elif self._phase is not Phase.ANSWERING:
                 self._read_head()
-        self._regulate()
 
     def _continue_soon(self) -> None:
         if not self._continuing:
@@ -280,14 +281,12 @@ class Connection(asyncio.Protocol):
             return
         self._begin_body(body)
         if self._ahead:
-            del self._ahead[: self._read_body(self._ahead)]
-            if self._ahead and self._phase is Phase.BODY:
-                self._continue_soon()
-        self._await_body(exchange, protected=protected)
+            self._read_body(body)
+        self._await_body(exchange, body, protected=protected)
 
-    def _await_body(self, exchange: HttpExchange, *, protected: bool) -> None:
+    def _await_body(self, exchange: HttpExchange, body: Body, *, protected: bool) -> None:
         """Of a body that is still to come, memory is used only for a client with valid credentials."""
-        if self._phase is not Phase.BODY:
+        if body.complete:
             return
         if protected:
             try:
@@ -297,7 +296,7 @@ class Connection(asyncio.Protocol):
                 self._phase, self._body = Phase.ANSWERING, None
                 exchange.reply(denied.status, self._edge.router.admission.refusal(denied), JSON + denied.headers)
                 return
-        if exchange.head.expect_continue and self._body is not None and not self._body.content:
+        if exchange.head.expect_continue and not body.content:
             self.write(response.CONTINUE)
 
     def _begin_body(self, body: Body) -> None:
@@ -305,17 +304,21 @@ class Connection(asyncio.Protocol):
         self._enter(Phase.BODY)
         self._wake(self._edge.limits.body_grace)
 
-    def _read_body(self, data: bytes | bytearray) -> int:
-        """Returns: how many bytes belong to the body."""
-        body, exchange = self._body, self._exchange
-        if body is None or exchange is None:
-            return 0
-        taken = body.feed(data)
+    def _read_body(self, body: Body) -> None:
+        """Move what belongs to the body out of the received bytes."""
+        taken = body.feed(self._ahead)
+        del self._ahead[:taken]
         if body.complete:
-            self._body = None
+            self._body_complete(body)
+        elif taken and self._ahead:
+            self._continue_soon()
+
+    def _body_complete(self, body: Body) -> None:
+        exchange = self._exchange
+        self._body = None
+        if exchange is not None:
             exchange.body = bytes(body.content)
             self._answer(exchange)
-        return taken
 
     # --- answering --------------------------------------------------------------------------------------------------------
 
