@@ -88,6 +88,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert (done.exit_code, "none.yaml: cannot be read: No such file or directory" in done.stderr) == (1, True)
 
 
+def test_keys_prints_the_secrets_that_rendered_pods_mount() -> None:
+    sample = str(ROOT / "examples" / "quickstart.yaml")
+    secrets = [list(yaml.safe_load_all(mcpgw("keys", sample, "-n", "here").stdout)) for _ in range(2)]
+    names = ["quickstart-keys-00000000", "quickstart-keys-00000000-2"]
+    assert [[item["metadata"]["name"] for item in made] for made in secrets] == [names, names]
+    assert secrets[0] != secrets[1]
+    rendered = mcpgw("render", sample, "-n", "here").stdout
+    for item in secrets[0]:
+        assert item["metadata"]["namespace"] == "here"
+        assert "ownerReferences" not in item["metadata"]
+        assert f"secretName: {item['metadata']['name']}" in rendered
+    assert list(secrets[0][1]["data"]) == ["private.pem", "public.pem"]
+
+
 def test_the_samples_are_valid_and_render() -> None:
     for sample in sorted((ROOT / "examples").glob("*.yaml")):
         assert mcpgw("validate", str(sample)).stdout == f"valid: {sample.stem}\n"

@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from .documents import BadInputError, read
-from .manifests import manifests, to_yaml
+from .manifests import keys, manifests, to_yaml
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, optionally with Secrets and ConfigMaps.")]
@@ -43,13 +43,22 @@ def render(
     image: Annotated[str, typer.Option(help="Gateway image where spec.image is absent.")] = DEFAULT_IMAGE,
     output: Annotated[Literal["yaml", "json"], typer.Option("--output", "-o")] = "yaml",
 ) -> None:
-    """Print the manifests that the operator would apply."""
+    """Print the manifests that the operator would apply, without the Secrets of `mcpgw keys`."""
 
     def run() -> None:
         objects = manifests(read(files), namespace=namespace, image=image)
         sys.stdout.write(to_yaml(objects) if output == "yaml" else json.dumps(objects, indent=2) + "\n")
 
     _guarded(run)
+
+
+@app.command("keys")
+def keys_command(
+    files: Files,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the Secrets.")] = "default",
+) -> None:
+    """Print Secrets with new keys for `mcpgw render`. Create them once: `mcpgw keys FILE | kubectl create -f -`."""
+    _guarded(lambda: sys.stdout.write(to_yaml(keys(read(files), namespace=namespace))))
 
 
 @app.command()
@@ -70,7 +79,7 @@ def version() -> None:
     sys.stdout.write(f"mcpgw {__version__}\n")
 
 
-def _guarded(run: Callable[[], None]) -> None:
+def _guarded(run: Callable[[], object]) -> None:
     """Print bad input as one line, without a traceback."""
     try:
         run()

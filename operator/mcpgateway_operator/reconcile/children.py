@@ -5,6 +5,7 @@ An object that is blocked becomes a finding; the other objects are written all t
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +17,8 @@ from ..api.group import KIND
 from ..observe import child_state, drift, kinds
 from ..observe.child_state import Key, Owned
 from ..observe.ports import ApiError
+from ..render.key_secrets import RANDOM_BYTES, key_secrets
 from .finding import BlockedError, Finding, guarded
-from .keys import key_secrets
 from .memory import CONTEST_WINDOW, ChildRecords
 from .plan import Applied, ObjectId, Plan, identity, owner_of
 from .ports import Cluster
@@ -85,7 +86,9 @@ class Children:
 
     async def _create_keys(self, target: Target) -> None:
         if not target.records.keys_created:
-            for secret in key_secrets(target.key, target.uid):
+            namespace, gateway = target.key
+            random = secrets.token_bytes(RANDOM_BYTES)
+            for secret in key_secrets(namespace=namespace, gateway=gateway, uid=target.uid, random=random):
                 await guarded(self._cluster.create(secret), "create Secret")
             target.records.keys_created = True
 
