@@ -83,11 +83,11 @@ class Space:
 
     def await_condition(self, name: str, kind: str, status: str, reason: str, timeout: float = 30) -> dict[str, Any]:
         def look() -> Any:
-            found = self.condition(name, kind)
-            return found if (found.get("status"), found.get("reason")) == (status, reason) else None
+            result = self.condition(name, kind)
+            return result if (result.get("status"), result.get("reason")) == (status, reason) else None
 
-        found: dict[str, Any] = eventually(f"{kind}={status}/{reason} of {name}", look, timeout=timeout)
-        return found
+        result: dict[str, Any] = eventually(f"{kind}={status}/{reason} of {name}", look, timeout=timeout)
+        return result
 
 
 @pytest.fixture

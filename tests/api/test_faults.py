@@ -30,7 +30,7 @@ from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.resources import gateway, server
 
-OBJECTS = 11  # of a gateway with one server in MultiPod mode, its signing key included
+OBJECTS = 12  # of a gateway with one server in MultiPod mode, its two Secrets included
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def operator_log(through: Path, tmp_path: Path) -> Iterator[Path]:
 
 def settled(space: Space, name: str = "demo") -> bool:
     """Whether all is there that the operator can bring about without kubelets."""
-    found = space.owned()
+    result = space.owned()
     wanted = {f"Deployment/{name}", f"Deployment/{name}-time", f"ConfigMap/{name}-config", f"Service/{name}-peers"}
-    return wanted <= set(found) and space.condition(name, "Ready").get("reason") == "GatewayNotReady"
+    return wanted <= set(result) and space.condition(name, "Ready").get("reason") == "GatewayNotReady"
 
 
 @contextmanager
@@ -60,9 +60,9 @@ def edit(space: Space, name: str, value: str) -> None:
 
 
 def another(space: Space, kind: str, name: str, uid: str) -> bool:
-    """Whether there is one again after that one."""
-    found = space.find(kind, name)
-    return bool(found) and found["metadata"]["uid"] != uid and "deletionTimestamp" not in found["metadata"]
+    """Whether the object exists again, with another uid."""
+    result = space.find(kind, name)
+    return bool(result) and result["metadata"]["uid"] != uid and "deletionTimestamp" not in result["metadata"]
 
 
 def labelled(space: Space, name: str, value: str) -> bool:
@@ -140,10 +140,10 @@ def test_o5_server_errors_are_waited_out_and_others_go_on(space: Space, proxy: A
     space.apply(gateway("sick"))
     eventually("several attempts", lambda: len(proxy.writes("/sick")) >= 4)
     space.apply(gateway("well"))
-    eventually("the other one", partial(settled, space, "well"))
+    eventually("the other gateway", partial(settled, space, "well"))
     proxy.rule = lambda request: None
     with recovery("O5"):
-        eventually("the sick one", partial(settled, space, "sick"))
+        eventually("the sick gateway", partial(settled, space, "sick"))
 
 
 def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
@@ -157,9 +157,9 @@ def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Spac
 
     proxy.rule = hang
     space.apply(gateway())
-    eventually("one to hang", lambda: hung)
+    eventually("a request to hang", lambda: hung)
     space.apply(gateway("other"))
-    eventually("the other one", partial(settled, space, "other"))
+    eventually("the other gateway", partial(settled, space, "other"))
     with recovery("O6"):
         eventually("all objects", partial(settled, space), timeout=100)
 
@@ -206,7 +206,7 @@ def test_o9_the_operator_restarts_after_etcd_is_restored_to_an_older_snapshot(tm
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
             eventually("a renewal, as there are many between any two backups", lambda: lease_version(space) > renewed)
-            before = {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name}
+            before = {name: result["metadata"]["uid"] for name, result in space.owned().items() if "/demo" in name}
             begun = log.read_text().count("restarting")
             plane.restore(saved)
             with recovery("O9"):
@@ -215,7 +215,7 @@ def test_o9_the_operator_restarts_after_etcd_is_restored_to_an_older_snapshot(tm
             assert log.read_text().count("restarting") > begun
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
-            assert {name: found["metadata"]["uid"] for name, found in space.owned().items() if "/demo" in name} == before
+            assert {name: result["metadata"]["uid"] for name, result in space.owned().items() if "/demo" in name} == before
 
 
 def test_o12_a_gateway_deleted_while_its_children_are_created_leaves_none(space: Space, operator_log: Path, scale: Scale) -> None:
@@ -252,10 +252,10 @@ def test_o20_gateways_work_after_the_crd_is_deleted_and_recreated(tmp_path: Path
             assert httpx2.get(operators.probes(log).replace("/healthz", "/readyz")).status_code == 503
             operators.install_rights(plane.kubectl)
             with recovery("O20"):
-                eventually("a new one", partial(_applied, space, gateway("again")))
+                eventually("a new gateway", partial(_applied, space, gateway("again")))
                 eventually("all objects", partial(settled, space, "again"))
             old = "deployment", "demo"  # which the garbage collector may not touch while it does not know its owner's kind
-            eventually("what belonged to the old one to go", lambda: space.find(*old) is None, timeout=120)
+            eventually("the objects of the old gateway to be collected", lambda: space.find(*old) is None, timeout=120)
 
 
 def _applied(space: Space, resource: dict[str, Any]) -> bool:
@@ -272,8 +272,8 @@ def test_o25_a_revoked_permission_is_named_in_a_condition(space: Space, plane: C
     _replace(plane.kubectl, poorer)
     try:
         space.apply(gateway())
-        said = space.await_condition("demo", "Programmed", "False", "Forbidden")
-        assert 'cannot patch resource "services"' in said["message"]
+        reported = space.await_condition("demo", "Programmed", "False", "Forbidden")
+        assert 'cannot patch resource "services"' in reported["message"]
         assert space.find("deployment", "demo") is not None  # the rest is there
     finally:
         _replace(plane.kubectl, role)
@@ -312,7 +312,7 @@ def test_o28_a_failing_resource_is_retried_with_growing_delays(space: Space, pro
     eventually("several attempts", lambda: operator_log.read_text().count("will be retried") >= 5)
     with recovery("O28"):
         space.apply(gateway("good"))
-        eventually("the good one", partial(settled, space, "good"))
+        eventually("the good gateway", partial(settled, space, "good"))
     lines = [json.loads(line) for line in operator_log.read_text().splitlines() if "will be retried" in line]
     stamps = [line["timestamp"] for line in lines if line["gateway"] == "poison"]
     assert len(stamps) < 12, stamps

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("operator_log")
 
 
 def there(space: Space, *names: str) -> dict[str, Any]:
-    found: dict[str, Any] = eventually(f"{names}", lambda: (known := space.owned()) and set(names) <= set(known) and known)
-    return found
+    result: dict[str, Any] = eventually(f"{names}", lambda: (owned := space.owned()) and set(names) <= set(owned) and owned)
+    return result
 
 
 class TestStorage:
@@ -38,8 +38,8 @@ class TestStorage:
 
     def claims(self, space: Space) -> dict[str, dict[str, Any]]:
         """By whether they are owned."""
-        found = space.owned("persistentvolumeclaims")
-        return {"owned" if "ownerReferences" in c["metadata"] else "kept": c["metadata"] for c in found.values()}
+        result = space.owned("persistentvolumeclaims")
+        return {"owned" if "ownerReferences" in c["metadata"] else "kept": c["metadata"] for c in result.values()}
 
     def test_claims_outlive_their_server(self, space: Space) -> None:
         space.apply(gateway("demo", server("time"), server("memory", storage=list(self.FOLDERS))))
@@ -113,7 +113,7 @@ class TestScale:
             holders = {e["manager"] for e in managers if "f:replicas" in e["fieldsV1"].get("f:spec", {})}
             return holders == {"mcpgateway-operator-handover"}
 
-        eventually("the replicas to be nobody's of ours", handed_over)
+        eventually("no field manager of the operator to own the replicas", handed_over)
         assert space.get("deployment", "demo")["spec"]["replicas"] == 4
         space.kubectl("-n", space.name, "scale", "deployment/demo", "--replicas=7")  # as the autoscaler does
         space.apply(self.autoscaled(replicas=4, podLabels={"a": "b"}))
@@ -124,10 +124,10 @@ class TestScale:
 
     def test_a_server_is_scaled_independently(self, space: Space) -> None:
         space.apply(gateway("demo", server("time", autoscaling={"maxReplicas": 3}), server("git", replicas=2)))
-        found = there(space, "HorizontalPodAutoscaler/demo-time", "Deployment/demo-git", "PodDisruptionBudget/demo-git")
-        metric = found["HorizontalPodAutoscaler/demo-time"]["spec"]["metrics"][0]["containerResource"]
+        result = there(space, "HorizontalPodAutoscaler/demo-time", "Deployment/demo-git", "PodDisruptionBudget/demo-git")
+        metric = result["HorizontalPodAutoscaler/demo-time"]["spec"]["metrics"][0]["containerResource"]
         assert (metric["container"], metric["target"]["averageUtilization"]) == ("mcp-time", 80)
-        assert found["Deployment/demo-git"]["spec"]["replicas"] == 2
+        assert result["Deployment/demo-git"]["spec"]["replicas"] == 2
 
 
 class TestExposure:
@@ -186,8 +186,8 @@ class TestExposure:
         space = Space(plane.kubectl, namespace)
         with operators.operator(kubeconfig, tmp_path, f"--namespace={namespace}"):
             space.apply(gateway("other", server("time"), ingress={"host": "mcp.example.com"}))
-            said = space.await_condition("other", "Programmed", "False", "APIDisabled")
-            assert "install its chart with optionalAPIs.ingress=true, or remove spec.ingress" in said["message"]
+            reported = space.await_condition("other", "Programmed", "False", "APIDisabled")
+            assert "install its chart with optionalAPIs.ingress=true, or remove spec.ingress" in reported["message"]
             eventually("the rest", partial(space.find, "deployment", "other"))
 
 

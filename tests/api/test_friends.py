@@ -31,14 +31,14 @@ def rejected() -> dict[str, Any]:
 
 READY_STATUS = built(replace(READY, generation=1))
 STARTING = built(replace(READY, generation=1, gateway=None, pods=(), reports={}))
-STALLED = built(replace(READY, generation=1, failure=Finding("False", "Conflict", "Service x is somebody else's")))
+STALLED = built(replace(READY, generation=1, failure=Finding("False", "Conflict", "Service x already exists")))
 
 
 class TestArgo:
     """The script of the manual, by the interpreter that Argo CD has."""
 
     @pytest.mark.parametrize(
-        ("known", "spec", "health"),
+        ("status", "spec", "health"),
         [
             (READY_STATUS, {}, "Healthy"),
             (STARTING, {}, "Progressing"),
@@ -49,8 +49,8 @@ class TestArgo:
             (READY_STATUS, {"paused": True}, "Suspended"),
         ],
     )
-    def test_health(self, known: dict[str, Any] | None, spec: dict[str, Any], health: str, tmp_path: Path) -> None:
-        resource = {**gateway(**spec), "status": known}
+    def test_health(self, status: dict[str, Any] | None, spec: dict[str, Any], health: str, tmp_path: Path) -> None:
+        resource = {**gateway(**spec), "status": status}
         resource["metadata"]["generation"] = 1
         assert self.judged(resource, tmp_path) == health
 
@@ -78,23 +78,23 @@ class TestHelm:
     def test_helm_waits_until_the_gateway_is_ready(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="60s") as helm:
             with pytest.raises(subprocess.TimeoutExpired):
-                helm.wait(timeout=3)  # nobody has looked at it yet
-            self.say(space, STARTING)
+                helm.wait(timeout=3)  # there has been no pass yet
+            self.write(space, STARTING)
             with pytest.raises(subprocess.TimeoutExpired):
                 helm.wait(timeout=3)
-            self.say(space, READY_STATUS)
+            self.write(space, READY_STATUS)
             assert helm.wait(timeout=30) == 0
 
     def test_helm_fails_for_a_stalled_gateway(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="8s") as helm:
-            self.say(space, rejected())
+            self.write(space, rejected())
             assert helm.wait(timeout=30) != 0
             assert helm.stderr is not None
             assert "demo" in helm.stderr.read()
 
-    def say(self, space: Space, said: dict[str, Any]) -> None:
+    def write(self, space: Space, status: dict[str, Any]) -> None:
         space.kubectl("-n", space.name, "wait", "--for=create", "mcpgateway/demo", "--timeout=30s")
-        patch = json.dumps({"status": said})
+        patch = json.dumps({"status": status})
         space.kubectl("-n", space.name, "patch", "mcpgateway", "demo", "--subresource=status", "--type=merge", "-p", patch)
 
 

@@ -28,16 +28,16 @@ pytestmark = pytest.mark.usefixtures("operator_log")
 
 def await_objects(space: Space, *names: str) -> dict[str, Any]:
     def there() -> dict[str, Any] | None:
-        found = space.owned()
-        return found if set(names) <= set(found) else None
+        result = space.owned()
+        return result if set(names) <= set(result) else None
 
-    found: dict[str, Any] = eventually(f"{names}", there)
-    return found
+    result: dict[str, Any] = eventually(f"{names}", there)
+    return result
 
 
 def versions(space: Space) -> dict[str, str]:
-    found = {name: item["metadata"]["resourceVersion"] for name, item in space.owned().items()}
-    return found | {"status": space.get("mcpgateway", "demo")["metadata"]["resourceVersion"]}
+    result = {name: item["metadata"]["resourceVersion"] for name, item in space.owned().items()}
+    return result | {"status": space.get("mcpgateway", "demo")["metadata"]["resourceVersion"]}
 
 
 def quiet(space: Space, operator_log: Path) -> dict[str, str]:
@@ -51,7 +51,7 @@ def quiet(space: Space, operator_log: Path) -> dict[str, str]:
 
 def test_multi_pod_objects(space: Space) -> None:
     space.apply(gateway("demo", server("time"), server("git")))
-    found = await_objects(
+    result = await_objects(
         space,
         "ConfigMap/demo-config",
         "Service/demo",
@@ -63,8 +63,8 @@ def test_multi_pod_objects(space: Space) -> None:
         "Deployment/demo",
     )
     uid = space.get("mcpgateway", "demo")["metadata"]["uid"]
-    assert {f"Secret/demo-keys-{uid[:8]}", f"Secret/demo-keys-{uid[:8]}-2"} <= set(found)
-    for item in found.values():
+    assert {f"Secret/demo-keys-{uid[:8]}", f"Secret/demo-keys-{uid[:8]}-2"} <= set(result)
+    for item in result.values():
         assert [(o["kind"], o["uid"], o["controller"]) for o in item["metadata"]["ownerReferences"]] == [
             ("MCPGateway", uid, True)
         ]
@@ -103,7 +103,7 @@ def test_an_unchanged_world_gets_no_write_from_a_restarted_operator(
         eventually("its pass", lambda: {"demo", "beside"} <= {r.path.rsplit("/", 1)[-1] for r in proxy.seen})
         assert quiet(space, operator_log) == before
         made = [request for request in proxy.writes(f"/{space.name}/") if not request.path.endswith("/secrets")]
-        assert made == []  # not even one that changes nothing: five thousand gateways would cost fifty thousand of them
+        assert made == []  # not even a write that changes nothing: five thousand gateways would cost fifty thousand of them
 
 
 def secret_data(space: Space, name: str) -> dict[str, bytes]:
@@ -134,13 +134,13 @@ def test_a_gateway_that_has_only_a_session_key_gets_a_key_pair_for_bridges(
 
 def test_drift_is_undone(space: Space) -> None:
     space.apply(gateway())
-    found = await_objects(space, "Deployment/demo", "ConfigMap/demo-config", "Service/demo")
+    result = await_objects(space, "Deployment/demo", "ConfigMap/demo-config", "Service/demo")
     k = space.kubectl
     k("-n", space.name, "scale", "deployment/demo", "--replicas=5")
     k("-n", space.name, "patch", "configmap/demo-config", "--type=merge", "-p", '{"data":{"config.json":"{}"}}')
     k("-n", space.name, "label", "service/demo", "app.kubernetes.io/instance=other", "--overwrite")
     eventually("the replicas", lambda: space.get("deployment", "demo")["spec"]["replicas"] == 1)
-    wanted = found["ConfigMap/demo-config"]["data"]
+    wanted = result["ConfigMap/demo-config"]["data"]
     eventually("the configuration", lambda: space.get("configmap", "demo-config")["data"] == wanted)
     eventually("the label", lambda: space.get("service", "demo")["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo")
 
@@ -158,8 +158,8 @@ def test_a_deleted_child_is_recreated(space: Space) -> None:
         old = next(o["metadata"]["uid"] for key, o in before.items() if key.lower() == f"{kind}/{name}")
 
         def back(kind: str = kind, name: str = name, old: str = old) -> bool:
-            found = space.find(kind, name)
-            return bool(found) and found["metadata"]["uid"] != old
+            result = space.find(kind, name)
+            return bool(result) and result["metadata"]["uid"] != old
 
         eventually(f"{kind} {name} to be back", back)
 
@@ -168,8 +168,8 @@ def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo-config"}, "data": {"precious": "yes"}}
     space.apply(mine)
     space.apply(gateway())
-    found = space.await_condition("demo", "Programmed", "False", "Conflict")
-    assert found["message"] == (
+    result = space.await_condition("demo", "Programmed", "False", "Conflict")
+    assert result["message"] == (
         "ConfigMap demo-config already exists and has no controller: rename this MCPGateway, or delete the object if "
         "nothing uses it"
     )
@@ -189,13 +189,13 @@ def test_names_that_join_never_share_an_object(space: Space) -> None:
     before = {name: space.owned()[name]["metadata"]["ownerReferences"] for name in ("Deployment/web-api-x", "Service/web-peers")}
     for name in ("web-api", "web-peers"):
         space.apply(gateway(name, server("x")))
-        found = space.await_condition(name, "Ready", "False", "Conflict")
-        assert "controlled by MCPGateway web: rename this MCPGateway or its server" in found["message"]
-        assert "delete" not in found["message"]
+        result = space.await_condition(name, "Ready", "False", "Conflict")
+        assert "controlled by MCPGateway web: rename this MCPGateway or its server" in result["message"]
+        assert "delete" not in result["message"]
 
     def isolated() -> bool:
         config = json.loads(space.get("configmap", "web-api-config")["data"]["config.json"])
-        return [(found["addresses"], found["fallback"]) for found in config["servers"]] == [([], "")]
+        return [(result["addresses"], result["fallback"]) for result in config["servers"]] == [([], "")]
 
     eventually("no address of another gateway in the configuration", isolated)
     assert "url" not in space.get("mcpgateway", "web-peers")["status"]
@@ -215,8 +215,8 @@ def test_an_edit_is_not_programmed_before_its_rollout(space: Space) -> None:
     generation = space.get("mcpgateway", "demo")["metadata"]["generation"]
 
     def programmed() -> dict[str, Any] | None:
-        found = space.condition("demo", "Programmed")
-        return found if (found["status"], found["observedGeneration"]) == ("True", generation) else None
+        result = space.condition("demo", "Programmed")
+        return result if (result["status"], result["observedGeneration"]) == ("True", generation) else None
 
     after = eventually("the edit to be programmed", programmed)
     assert after["lastTransitionTime"] > before["lastTransitionTime"], "it was False in between"
@@ -227,7 +227,7 @@ def test_removed_objects_are_pruned_after_the_rollout(space: Space, plane: Contr
     await_objects(space, "Deployment/demo-git", "Deployment/demo")
     space.apply(gateway("demo", server("time")))
     eventually("the new configuration", lambda: "git" not in space.get("configmap", "demo-config")["data"]["config.json"])
-    assert "Deployment/demo-git" in space.owned()  # nobody runs pods here: the rollout is never complete
+    assert "Deployment/demo-git" in space.owned()  # no pods run here: the rollout is never complete
 
     def gone() -> bool:
         _complete_rollout(plane.kubectl, space.name, "demo")
@@ -237,7 +237,7 @@ def test_removed_objects_are_pruned_after_the_rollout(space: Space, plane: Contr
 
 
 def _complete_rollout(kubectl: Kubectl, namespace: str, name: str) -> None:
-    """What running pods would bring about. The deployment controller soon says otherwise, so it is said again and again."""
+    """The status of running pods. The deployment controller soon corrects it, so it has to be written repeatedly."""
     counts = '"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1'
     patch = f'{{"status":{{"observedGeneration":99,{counts}}}}}'
     kubectl("-n", namespace, "patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
@@ -283,7 +283,7 @@ def test_a_recreated_gateway_waits_for_the_garbage_collection_of_the_old_objects
         owners = {o["metadata"]["ownerReferences"][0]["uid"] for o in space.owned().values()}
         return owners == {second} and "Deployment/demo" in space.owned()
 
-    eventually("all objects to be the new one's", all_new)
+    eventually("all objects to be the new gateway's", all_new)
     assert first != second
 
 
@@ -319,18 +319,18 @@ def test_only_the_status_of_a_paused_gateway_is_written(space: Space) -> None:
     assert space.get("deployment", "demo")["spec"]["replicas"] == 1
     space.apply(gateway("demo", server("time"), replicas=3))
     eventually("the pause to end", lambda: space.get("deployment", "demo")["spec"]["replicas"] == 3)
-    eventually("the deleted one to be back", lambda: space.find("deployment", "demo-time") is not None)
+    eventually("the deleted Deployment to be back", lambda: space.find("deployment", "demo-time") is not None)
 
 
 def test_every_pod_has_the_labels_and_scheduling_of_the_spec(space: Space) -> None:
     toleration = {"key": "dedicated", "operator": "Equal", "value": "mcp", "effect": "NoSchedule"}
-    said = {
+    reported = {
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [toleration],
         "podLabels": {"team": "a"},
         "podAnnotations": {"x/y": "1"},
     }
-    space.apply(gateway("demo", server("time"), **said))
+    space.apply(gateway("demo", server("time"), **reported))
     for name in ("demo", "demo-time"):
         eventually("the deployment", partial(space.find, "deployment", name))
         template = space.get("deployment", name)["spec"]["template"]
@@ -407,7 +407,7 @@ class TestRights:
 
 
 class TestWhileTheOperatorIsDown:
-    """Owner references do the clean-up, so nobody waits for the operator."""
+    """Owner references do the clean-up, so deletion does not wait for the operator."""
 
     @pytest.fixture
     def made(self, space: Space, operator_kubeconfig: Path, tmp_path: Path) -> Space:
@@ -420,5 +420,5 @@ class TestWhileTheOperatorIsDown:
 
     def test_the_namespace_is_deleted(self, made: Space) -> None:
         made.kubectl("delete", "namespace", made.name, "--timeout=60s")
-        with pytest.raises(KubectlError, match="not found"):
+        with pytest.raises(KubectlError, match="not result"):
             made.kubectl("get", "namespace", made.name)

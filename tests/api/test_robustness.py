@@ -41,8 +41,8 @@ ENV = [{"name": "LD_PRELOAD", "value": "/tmp/evil.so"}]
 
 
 def template(space: Space, name: str = "demo-time") -> dict[str, Any]:
-    found: dict[str, Any] = space.get("deployment", name)["spec"]["template"]
-    return found
+    result: dict[str, Any] = space.get("deployment", name)["spec"]["template"]
+    return result
 
 
 def edit(space: Space, patch: dict[str, Any], name: str = "demo-time", *, manager: str = "kubectl-edit") -> None:
@@ -124,13 +124,13 @@ class TestLease:
             with self.operator(operator_kubeconfig, tmp_path) as second:
                 eventually("it to wait", lambda: "waiting for the lease" in second.read_text())
                 space.apply(gateway())
-                eventually("the first one's work", partial(space.find, "deployment", "demo"))
+                eventually("the first operator's work", partial(space.find, "deployment", "demo"))
                 assert '"applied"' not in second.read_text()
                 assert self.holder(plane) == holder
                 operators.stop(first)
-                eventually("the other one to hold it", lambda: self.holder(plane) not in ("", holder), timeout=20)
+                eventually("the other operator to hold it", lambda: self.holder(plane) not in ("", holder), timeout=20)
                 space.apply(gateway("more"))
-                eventually("the second one's work", partial(space.find, "deployment", "more"))
+                eventually("the second operator's work", partial(space.find, "deployment", "more"))
 
     @pytest.mark.parametrize("skew", ["+10m", "-10m"])
     def test_o30_clocks_need_not_agree(
@@ -148,7 +148,7 @@ class TestLease:
                 assert self.holder(plane) == holder
                 operators.stop(first)
                 space.apply(gateway())
-                eventually("the other one's work", partial(space.find, "deployment", "demo"))
+                eventually("the other operator's work", partial(space.find, "deployment", "demo"))
 
     def test_o11_kopf_peering_objects_are_ignored(
         self, plane: ControlPlane, space: Space, operator_kubeconfig: Path, tmp_path: Path
@@ -193,7 +193,7 @@ def test_a_stored_resource_that_breaks_a_newer_rule_gets_a_condition_and_no_obje
     assert "spec.servers[0]: a server needs exactly one of image" in refused["message"]
     assert space.owned() == {}
     space.apply(gateway("good"))
-    eventually("another one's objects", partial(space.find, "deployment", "good"))
+    eventually("another gateway's objects", partial(space.find, "deployment", "good"))
 
 
 def test_the_operator_is_ready_when_it_can_act(space: Space, operator_log: Path) -> None:
@@ -205,7 +205,7 @@ def test_an_unchanged_world_gets_no_write_for_minutes(space: Space, operator_log
     space.apply(gateway())
     space.await_condition("demo", "Ready", "False", "GatewayNotReady")
     eventually("it to be at rest", partial(_rests, space))
-    space.kubectl("-n", space.name, "annotate", "configmap", "demo-config", "example.com/seen=by-somebody-else")
+    space.kubectl("-n", space.name, "annotate", "configmap", "demo-config", "example.com/seen=by-another-client")
     before, end = _versions(space), time.monotonic() + scale(15, 600)
     while time.monotonic() < end:
         assert _versions(space) == before
@@ -229,9 +229,9 @@ def test_the_operator_exports_metrics(space: Space, operator_log: Path) -> None:
     space.await_condition("demo", "Ready", "False", "GatewayNotReady")
 
     eventually("an empty queue", lambda: operators.metrics(operator_log)["mcpgateway_operator_queue_depth"] == 0)
-    found = operators.metrics(operator_log)
-    assert found['mcpgateway_operator_reconciles_total{result="success"}'] >= 1
-    assert found['mcpgateway_operator_gateways{ready="False"}'] >= 1
-    assert found['mcpgateway_operator_api_requests_total{code="201",method="PATCH",resource="deployments"}'] >= 2
-    assert found['mcpgateway_operator_api_requests_total{code="200",method="PATCH",resource="mcpgateways/status"}'] >= 1
-    assert found["process_resident_memory_bytes"] > 1e7
+    result = operators.metrics(operator_log)
+    assert result['mcpgateway_operator_reconciles_total{result="success"}'] >= 1
+    assert result['mcpgateway_operator_gateways{ready="False"}'] >= 1
+    assert result['mcpgateway_operator_api_requests_total{code="201",method="PATCH",resource="deployments"}'] >= 2
+    assert result['mcpgateway_operator_api_requests_total{code="200",method="PATCH",resource="mcpgateways/status"}'] >= 1
+    assert result["process_resident_memory_bytes"] > 1e7

@@ -25,17 +25,17 @@ def test_an_operator_upgrade_rolls_a_few_gateways_at_a_time(plane: ControlPlane,
             space.await_condition(name, "Ready", "False", "GatewayNotReady")
     newer = "--gateway-image=ghcr.io/mcpgateway/gateway:newer"
     with operators.operator(kubeconfig, tmp_path, f"--namespace={namespace}", newer, "--max-concurrent-rollouts=2"):
-        queued = set(eventually("three to wait", lambda: found if len(found := _queued(space, names)) == 3 else None))
+        queued = set(eventually("three to wait", lambda: result if len(result := _queued(space, names)) == 3 else None))
         assert _rolled(space, names) == names - queued
         edited, deleted = min(queued), min(names - queued)
-        said = space.condition(edited, "Programmed")
-        assert said["message"] == "an operator upgrade rolls 2 gateways at a time; this one waits"
+        reported = space.condition(edited, "Programmed")
+        assert reported["message"] == "an operator upgrade rolls 2 gateways at a time; this one waits"
         edit = {"spec": {"podLabels": {"edited": "yes"}}}
         space.kubectl("-n", namespace, "patch", "mcpgateway", edited, "--type=merge", "-p", json.dumps(edit))
-        eventually("the edited one", lambda: edited in _rolled(space, names))
+        eventually("the edited gateway", lambda: edited in _rolled(space, names))
         assert _queued(space, names) == queued - {edited}
         space.delete("mcpgateway", deleted)
-        eventually("another one's turn", lambda: len(_queued(space, names - {deleted})) == 1)
+        eventually("another gateway's turn", lambda: len(_queued(space, names - {deleted})) == 1)
         eventually("it to be rolled", lambda: len(_rolled(space, names - {deleted})) == 3)
     space.delete("mcpgateways", "--all")
 
@@ -46,6 +46,8 @@ def _queued(space: Space, names: set[str]) -> set[str]:
 
 def _rolled(space: Space, names: set[str]) -> set[str]:
     """Whose both Deployments are of the newer image."""
-    found = space.get("deployments")["items"]
-    old = {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in found if ":newer" not in json.dumps(each["spec"])}
+    result = space.get("deployments")["items"]
+    old = {
+        each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in result if ":newer" not in json.dumps(each["spec"])
+    }
     return names - old

@@ -125,12 +125,12 @@ def test_generated_wrong_resources_are_stopped_at_admission_by_the_fields_name(a
     assert admission.refusal(gateway()) == ""
     let_in, unnamed = [], []
     for path, value in GENERATED:
-        said = admission.refusal(with_value(SPEC, gateway(), path, value))
+        reported = admission.refusal(with_value(SPEC, gateway(), path, value))
         where = ".".join(map(str, path))
-        if not said:
+        if not reported:
             let_in.append(f"{where}={json.dumps(value)[:60]}")
-        elif not any(str(step) in said for step in path if not isinstance(step, int)):
-            unnamed.append(f"{where}: {said[:200]}")
+        elif not any(str(step) in reported for step in path if not isinstance(step, int)):
+            unnamed.append(f"{where}: {reported[:200]}")
     assert len(let_in) <= len(GENERATED) * 0.05, let_in
     assert unnamed == []
 

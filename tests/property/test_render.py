@@ -149,11 +149,11 @@ def test_every_pod_passes_restricted_and_mounts_only_what_it_may(spec: Spec) -> 
 @given(specs())
 def test_every_mounted_claim_is_rendered_or_named_in_the_spec(spec: Spec) -> None:
     objects = render(spec, CONTEXT).objects
-    known = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
-    known |= {folder.claim_name for server in spec.servers for folder in server.storage if folder.claim_name}
+    named = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
+    named |= {folder.claim_name for server in spec.servers for folder in server.storage if folder.claim_name}
     for template in pods(objects):
         claims = {v["persistentVolumeClaim"]["claimName"] for v in template["spec"]["volumes"] if "persistentVolumeClaim" in v}
-        assert claims <= known
+        assert claims <= named
 
 
 @slow

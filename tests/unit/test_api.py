@@ -22,8 +22,8 @@ def walk(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, 
 
 def schema(part: str) -> dict[str, Any]:
     definition = crd.custom_resource_definition()
-    found: dict[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
-    return found
+    result: dict[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
+    return result
 
 
 @pytest.mark.parametrize("part", ["spec", "status"])

@@ -67,9 +67,9 @@ def test_an_object_with_a_foreign_addition_is_applied_again() -> None:
 def test_items_of_lists_are_removed_from_the_end() -> None:
     fields = in_containers(**{f'k:{{"name":"{name}"}}': {".": {}, "f:name": {}} for name in ("x", "y")})
     body = live(("kubectl", fields), containers=[{"name": "x"}, {"name": "c"}, {"name": "y"}])
-    found = drift.additions(body)
-    assert [addition.path for addition in found] == [f"/spec/template/spec/containers/{index}" for index in (2, 0)]
-    assert drift.removal(body, found)[0] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
+    result = drift.additions(body)
+    assert [addition.path for addition in result] == [f"/spec/template/spec/containers/{index}" for index in (2, 0)]
+    assert drift.removal(body, result)[0] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
 
 
 def test_a_restart_annotation_and_an_autoscaler_are_tolerated() -> None:

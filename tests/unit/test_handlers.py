@@ -27,8 +27,8 @@ def resource(group: str, version: str, plural: str) -> kopf.Resource:
     ],
 )
 def test_only_managed_objects_are_watched(watched: tuple[str, str, str]) -> None:
-    found = watches.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
-    assert found == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
+    result = watches.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
+    assert result == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
 
 
 def test_gateways_are_watched_whole() -> None:

@@ -1,4 +1,4 @@
-"""What is known of objects: put, gone, and gone over to another gateway."""
+"""Objects in the index: stored, dropped, and moved to another gateway."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def test_the_newest_value_of_an_object_counts() -> None:
     index = Index()
     index.put_child(A, child("1", "old"))
     index.put_child(A, child("1", "new"))
-    assert [found.name for found in index.children(A)] == ["new"]
+    assert [result.name for result in index.children(A)] == ["new"]
 
 
 def test_an_object_that_changes_its_gateway_is_stored_once() -> None:
     index = Index()
     index.put_child(A, child("1"))
     index.put_child(B, child("1"))
-    assert (list(index.children(A)), [found.uid for found in index.children(B)]) == ([], ["1"])
+    assert (list(index.children(A)), [result.uid for result in index.children(B)]) == ([], ["1"])
 
 
 def test_dropping_an_object_returns_its_gateway() -> None:

@@ -72,6 +72,6 @@ def test_an_edit_of_the_spec_ends_the_quarantine() -> None:
 
 
 def test_the_retry_is_scheduled() -> None:
-    known = held(pods=[pod()])
-    assert image_pull_quarantine.retry_in(known, NOW + timedelta(minutes=4)) == 60.0
+    quarantined = held(pods=[pod()])
+    assert image_pull_quarantine.retry_in(quarantined, NOW + timedelta(minutes=4)) == 60.0
     assert image_pull_quarantine.retry_in({}, NOW) is None

@@ -22,8 +22,8 @@ class World:
         self.rollouts = Rollouts(limit, self.woken.append)
 
     def ask(self, key: Key, *, ready: bool = True) -> str:
-        found = self.rollouts.ask(key, ready=ready, now=NOW)
-        return "" if found is None else found.reason
+        result = self.rollouts.ask(key, ready=ready, now=NOW)
+        return "" if result is None else result.reason
 
     def seen(self, key: Key, *, programmed: bool = True, ready: bool = True, now: datetime = NOW) -> float | None:
         return self.rollouts.observe(key, programmed=programmed, ready=ready, now=now)
@@ -82,9 +82,9 @@ def test_three_failures_in_a_row_halt_the_rollout_and_wake_the_waiting_gateways(
     world.seen(C, ready=False, now=LATE)
     assert world.woken == [E]
     assert world.ask(E) == "RolloutHalted"
-    found = world.rollouts.ask(E, ready=True, now=NOW)
-    assert found is not None
-    assert "left gateways unready: space/a, space/b, space/c; repair them, or go back to the previous version" in found.message
+    result = world.rollouts.ask(E, ready=True, now=NOW)
+    assert result is not None
+    assert "left gateways unready: space/a, space/b, space/c; repair them, or go back to the previous version" in result.message
 
 
 def test_a_success_between_failures_resets_their_count(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What is known → conditions and per-server status."""
+"""An observation → conditions and per-server status."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def built(seen: Observation, previous: dict[str, Any] | None = None, now: str = 
 
 
 def condition(seen: Observation, kind: str) -> tuple[str, str, str]:
-    found = next(c for c in built(seen)["conditions"] if c["type"] == kind)
-    return found["status"], found["reason"], found["message"]
+    result = next(c for c in built(seen)["conditions"] if c["type"] == kind)
+    return result["status"], result["reason"], result["message"]
 
 
 def test_ready_when_the_gateway_offers_every_server() -> None:
@@ -178,7 +178,7 @@ def test_events_are_for_transitions_and_warn_only_of_problems() -> None:
 
 
 class TestPinning:
-    """Tools in other words than somebody has looked at."""
+    """Tool definitions that differ from the approved or the last ones."""
 
     def seen(self, policy: str, digest: str, *, state: str = "Ready", **pins: str) -> Observation:
         spec = SPEC.model_copy(update={"tool_pinning": policy})
@@ -244,10 +244,10 @@ def test_the_url_is_that_of_the_route_ingress_or_load_balancer(spec: dict[str, A
 
 
 class TestAccepted:
-    """A new operator need not judge again what one of its own version has accepted."""
+    """A restarted operator does not validate again what the same version has accepted."""
 
-    def resource(self, **known: Any) -> dict[str, Any]:
-        return {"metadata": {"generation": 7}, "status": {**built(replace(READY, generation=7)), **known}}
+    def resource(self, **changes: Any) -> dict[str, Any]:
+        return {"metadata": {"generation": 7}, "status": {**built(replace(READY, generation=7)), **changes}}
 
     def test_true_for_this_version_and_generation(self) -> None:
         assert conditions.accepted(self.resource())

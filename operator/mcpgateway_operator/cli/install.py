@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 async def search_path(server: str, command: str, source: str | None, say: Say) -> str:
-    """A PATH on which `command` is found. Raises: BadInputError."""
+    """A PATH with `command` on it. Raises: BadInputError."""
     path = os.environ.get("PATH", os.defpath)
     if "/" in command or shutil.which(command, path=path):
         return path

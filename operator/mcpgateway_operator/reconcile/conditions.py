@@ -33,20 +33,20 @@ def rejected(message: str) -> dict[str, Finding]:
 def findings(seen: Observation, servers: Servers, reports: Sequence[Report]) -> dict[str, Finding]:
     """The findings about an accepted gateway, by condition type."""
     programmed = _programmed(seen, reports)
-    found = {
+    by_type = {
         "Accepted": Finding("True", Reason.VALID, _accepted(seen.spec)),
         "ResolvedRefs": _resolved(servers, reports),
         "Programmed": programmed,
         "Ready": _ready(seen, servers, reports),
     }
     if seen.failure is not None or programmed.reason in _STALLING:
-        found["Stalled"] = Finding("True", programmed.reason, programmed.message)
+        by_type["Stalled"] = Finding("True", programmed.reason, programmed.message)
     elif programmed.status != "True" and not seen.spec.paused:
-        found["Reconciling"] = Finding("True", programmed.reason, programmed.message)
-    return found
+        by_type["Reconciling"] = Finding("True", programmed.reason, programmed.message)
+    return by_type
 
 
-def conditions(found: Mapping[str, Finding], *, generation: int, previous: Mapping[str, Any], now: str) -> list[dict[str, Any]]:
+def conditions(by_type: Mapping[str, Finding], *, generation: int, previous: Mapping[str, Any], now: str) -> list[dict[str, Any]]:
     """metav1 conditions. lastTransitionTime changes only with the status."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     return [
@@ -58,7 +58,7 @@ def conditions(found: Mapping[str, Finding], *, generation: int, previous: Mappi
             "reason": str(finding.reason),
             "message": finding.message[:_MAX_MESSAGE],
         }
-        for kind, finding in found.items()
+        for kind, finding in by_type.items()
     ]
 
 

@@ -16,7 +16,7 @@ from .reasons import Reason
 
 _MAX_MESSAGE = 1024  # characters; the API server's own limit
 _GATES = ("Accepted", "ResolvedRefs", "Programmed")
-_EXPECTED = (  # what every start and every rollout passes through, and what somebody has asked for
+_EXPECTED = (  # what every start and every rollout passes through, and states that the spec asks for
     Reason.PROGRESSING,
     Reason.PENDING,
     Reason.CONFIGURATION_PENDING,

@@ -21,7 +21,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
         server_status(server, seen, reports, previous=entries.get(server.name, {}), now=now) for server in seen.spec.enabled
     ]
     ready = sum(server["state"] == "Ready" for server in servers)
-    found = conditions.findings(seen, servers, reports)
+    by_type = conditions.findings(seen, servers, reports)
     return {
         "observedGeneration": seen.generation,
         **({} if _foreign_service(seen) else {"url": url(seen)}),
@@ -30,7 +30,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
         "readyServers": f"{ready}/{len(servers)}",
         "toolCount": min((int(report.get("toolCount", 0)) for report in reports), default=0),
         "version": __version__ if seen.queued is None else previous.get("version", __version__),
-        "conditions": conditions.conditions(found, generation=seen.generation, previous=previous, now=now),
+        "conditions": conditions.conditions(by_type, generation=seen.generation, previous=previous, now=now),
         "servers": servers,
         **({"orphanedClaims": list(seen.orphans)} if seen.orphans else {}),
     }
@@ -38,10 +38,10 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
 
 def rejection(message: str, *, generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The status of a gateway whose spec cannot be used."""
-    found = conditions.rejected(message)
+    by_type = conditions.rejected(message)
     return {
         "observedGeneration": generation,
-        "conditions": conditions.conditions(found, generation=generation, previous=previous, now=now),
+        "conditions": conditions.conditions(by_type, generation=generation, previous=previous, now=now),
     }
 
 

@@ -23,7 +23,7 @@ _STATE_ORDER = (  # the worst first: of several gateway pods the worst report co
     "Ready",
 )
 _COUNTS = ("tools", "prompts", "resources", "processes", "restarts")
-_FACTS = ("era", "protocolVersion", "isolation", "digest")  # absent while they are not known
+_FACTS = ("era", "protocolVersion", "isolation", "digest")  # absent before the first report
 _MAX_MESSAGE = 1024
 
 Row = Mapping[str, Any]
