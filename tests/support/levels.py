@@ -12,7 +12,7 @@ import pytest
 
 from .progress import clock
 
-CLUSTERLESS = ("unit", "golden", "property", "scanners", "bridge", "gateway", "hostile", "conformance", "cli")
+CLUSTERLESS = ("unit", "golden", "property", "scanners", "bridge", "gateway", "hostile", "fuzz", "conformance", "cli")
 CLUSTER = ("api", "e2e")
 
 
