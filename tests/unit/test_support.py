@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import cluster, images, oci, progress, run, tools
+from tests.support import cluster, images, levels, oci, progress, run, tools
 from tests.support.bridges import until
 from tests.support.kubectl import condition, eventually
 from tests.support.paths import ROOT
@@ -171,3 +171,8 @@ def test_ports_are_not_shared_between_processes() -> None:
 
 def _piped(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_every_folder_of_tests_is_a_level_of_the_run() -> None:
+    folders = {file.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").rglob("test_*.py")}
+    assert folders == {*levels.CLUSTERLESS, *levels.CLUSTER}
