@@ -100,13 +100,19 @@ GENERATED = [(path, value) for path, schema in fields(SPEC) for value in wrong_v
 
 
 class Admission:
-    """Asks the API server whether it would take a resource, strictly."""
+    """Asks the API server whether it would take a resource, strictly; a context, which closes its connections."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
         config = yaml.safe_load(plane.kubeconfig.read_text())
         server_url, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
         self._http = httpx2.Client(verify=False, headers={"Authorization": f"Bearer {token}"})
         self._url = f"{server_url}/apis/mcpgateway.dev/v1alpha1/namespaces/{namespace}/mcpgateways"
+
+    def __enter__(self) -> Admission:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def refusal(self, resource: dict[str, Any]) -> str:
         """Why it is refused; empty if it is not."""
@@ -116,8 +122,9 @@ class Admission:
 
 
 @pytest.fixture
-def admission(plane: ControlPlane, space: Space) -> Admission:
-    return Admission(plane, space.name)
+def admission(plane: ControlPlane, space: Space) -> Iterator[Admission]:
+    with Admission(plane, space.name) as asking:
+        yield asking
 
 
 def test_generated_wrong_resources_are_stopped_at_admission_by_the_fields_name(admission: Admission) -> None:
