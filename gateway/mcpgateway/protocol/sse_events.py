@@ -73,7 +73,12 @@ class EventParser:
         *lines, rest = _LINE_END.split(text)
         if text.endswith(b"\r"):  # its LF may come with the next chunk
             rest = lines.pop() + b"\r"
-        events = [event for line in lines if (event := self._take(line)) is not None]
+        events = []
+        for line in lines:
+            if line:
+                self._take(line)
+            elif self._lines and (event := self._complete()) is not None:
+                events.append(event)
         if rest:
             self._hold(rest)
         return events
@@ -89,11 +94,13 @@ class EventParser:
         if self._lines > self.max_lines:
             raise LineTooLong(f"an event of over {self.max_lines} lines")
 
-    def _take(self, line: bytes) -> Event | None:
-        if not line:
-            event = Event(self._name or "message", b"\n".join(self._data), self.last_id) if self._data else None
-            self._name, self._data, self._size, self._lines = "", [], 0, 0
-            return event
+    def _complete(self) -> Event | None:
+        """An empty line has come: the lines before it are an event, if there is data among them."""
+        event = Event(self._name or "message", b"\n".join(self._data), self.last_id) if self._data else None
+        self._name, self._data, self._size, self._lines = "", [], 0, 0
+        return event
+
+    def _take(self, line: bytes) -> None:
         self._lines += 1
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -107,4 +114,3 @@ class EventParser:
         elif name == b"retry" and value.isdigit():
             self.retry = int(value[:9]) / 1000
         self._check()
-        return None

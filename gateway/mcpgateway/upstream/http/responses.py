@@ -25,7 +25,7 @@ from ..pacing import TURN_MESSAGES
 AWAY: Final = frozenset({408, 429, 502, 503, 504})  # answers of proxies without a server, and of servers that cannot serve now
 _MAX_HEADER: Final = 16 << 10
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-_PIECE: Final = 64 << 10  # bytes of a stream that are parsed in one turn of the event loop
+_PIECE: Final = 16 << 10  # bytes of a stream that are parsed in one turn of the event loop
 
 
 class _Refusal(msgspec.Struct):
