@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from ..catalog.model import Item
 from ..protocol import client_requests, jsonrpc, request_meta, translation
@@ -66,6 +66,8 @@ class Call:
         "_task_name",
         "_transmission",
         "level",
+        "modern",
+        "server",
     )
 
     def __init__(
@@ -82,7 +84,9 @@ class Call:
 
         Raises: TooManyCallsError.
         """
-        services.limits.enter(request.caller.principal, backend.server.name)
+        self.server = backend.server.name
+        self.modern = request.answer.era == "modern"  # its client, also the one that comes back
+        services.limits.enter(request.caller.principal, self.server)
         self.level = -1  # index of the log level that the caller wants, where it says so with each request
         self._request, self._responder, self._backend, self._params = request, request.answer, backend, params
         self._sent = params  # in the server's era, once it is sent
@@ -102,19 +106,9 @@ class Call:
         return self._request.caller.key
 
     @property
-    def server(self) -> str:
-        """The name of the server that it is for."""
-        return self._backend.server.name
-
-    @property
     def capabilities(self) -> bytes:
         """What its client has declared, a JSON object."""
         return self._request.caller.capabilities
-
-    @property
-    def modern(self) -> bool:
-        """Whether its client is of the modern era."""
-        return self._responder.era == "modern"
 
     # --- to the server ----------------------------------------------------------------------------------------------------
 
@@ -174,7 +168,7 @@ class Call:
             return
         id = connection.reserve()
         on_progress = None
-        if request_meta.progress_token(self._request.meta) is not None:
+        if self._request.meta.progress is not UNSET and request_meta.progress_token(self._request.meta) is not None:
             params = request_meta.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
         self._transmission.send(self._responder.method, params, self._on_reply, on_progress, id)
@@ -236,7 +230,7 @@ class Call:
         """A result in the client's era, with the names that the client knows. Raises: ProtocolError."""
         responder = self._responder
         cacheable = responder.method in translation.CACHEABLE
-        if responder.era == "modern" and self._backend.era == "modern":
+        if self.modern and b"input_required" in value and self._backend.era == "modern":
             value = client_requests.checked_result(value, server=self.server, capabilities=self.capabilities)
         result = translation.to_client(value, client=responder.era, upstream=self._backend.era, cacheable=cacheable)
         if self._task_name:

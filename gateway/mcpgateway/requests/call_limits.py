@@ -54,13 +54,9 @@ class CallLimits:
 
     def leave(self, principal: str, server: str) -> None:
         """A call is over."""
-        _less(self._principals, principal)
-        _less(self._servers, server)
-
-
-def _less(counts: dict[str, int], key: str) -> None:
-    count = counts[key]
-    if count == 1:
-        del counts[key]
-    else:
-        counts[key] = count - 1
+        for counts, key in ((self._principals, principal), (self._servers, server)):
+            count = counts[key]
+            if count == 1:
+                del counts[key]
+            else:
+                counts[key] = count - 1

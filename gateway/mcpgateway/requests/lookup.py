@@ -34,15 +34,15 @@ class Lookup:
 
     def named(self, request: Request, kind: KindName) -> Item:
         """The tool or prompt that a request names. Raises: ProtocolError, AwayError."""
-        name = jsonrpc.text(request.params.get("name", UNSET))
-        if name is None:
+        name = request.answer.name
+        if not name and jsonrpc.text(request.params.get("name", UNSET)) is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params.name must be a string: the {_NOUNS[kind]}'s name")
         return self._item(self._visible.of(request.caller).listings[kind], name)
 
     def resource(self, request: Request) -> Backend:
         """The server of the URI that a request names. Raises: ProtocolError, AwayError."""
-        uri = jsonrpc.text(request.params.get("uri", UNSET))
-        if uri is None:
+        uri = request.answer.name
+        if not uri and jsonrpc.text(request.params.get("uri", UNSET)) is None:
             raise ProtocolError(jsonrpc.INVALID_PARAMS, "params.uri must be a string: the resource's URI")
         backend = self._visible.owner(uri, request.caller)
         if backend is not None:
