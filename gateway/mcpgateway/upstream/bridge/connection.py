@@ -82,6 +82,8 @@ class BridgedConnection(Connection, asyncio.Protocol):
     # --- to the bridge ----------------------------------------------------------------------------------------------------
 
     def _obstacle(self) -> Failure | None:
+        if self.closed.done():
+            return self.closed.result()
         if self._transport is None or self._transport.is_closing():
             return self._failed(Reason.UNREACHABLE, "the connection is closed")
         if self._transport.get_write_buffer_size() > _MAX_UNSENT:
