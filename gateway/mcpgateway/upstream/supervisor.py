@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from ..config import Isolation, Server
 from ..protocol.errors import Failure, Reason, UpstreamError, draining, internal, silent
@@ -29,7 +29,12 @@ from .transport import Transport, Watch
 _SILENCE: Final = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE: Final = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE: Final = 20.0  # seconds that a call waits for a server that is being restarted
+_ENDED: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE})
 _BACKOFF: Final = (0.1, 5.0)  # seconds: first and longest
+
+
+class _Handshake(Protocol):
+    async def __call__(self, connection: Connection, /, *, gateway: str) -> Profile: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Supervisor:
         )
         self._server, self._transport, self._processes, self._gateway = server, transport, processes, gateway
         self._reports, self._on_change = reports, on_change
+        self._legacy_only = False  # it has ended on server/discover, and answered initialize
         self._serving = False  # discovered, and connected where processes are shared
         self._settled = asyncio.Event()  # not in the middle of a restart
         self._settled.set()
@@ -189,9 +195,8 @@ class Supervisor:
                 raise UpstreamError(silent(self._server.name, _SILENCE))
 
     async def _discover(self) -> tuple[Connection, Discovered]:
-        connection = await self.pool.open()
+        connection, profile = await self._introduce()
         with closed_on_failure(connection):
-            profile = await discovery.probe(connection, gateway=self._gateway)
             offer = await discovery.list_all(connection, profile, gateway=self._gateway)
         discovered = Discovered(profile, _isolation(self._server, profile), offer)
         if discovered.isolation == "Shared":
@@ -203,6 +208,26 @@ class Supervisor:
         self._note(self.snapshot.ready(discovered))
         self._spread()
         return connection, discovered
+
+    async def _introduce(self) -> tuple[Connection, Profile]:
+        """Open the conversation. Many servers end on a first message that they do not know (all that are built on Rust's SDK):
+        these get `initialize` as the first word to a new process, and that end is no crash. Raises: UpstreamError.
+        """
+        if not self._legacy_only:
+            connection = await self.pool.open()
+            try:
+                return await self._greeted(connection, discovery.probe)
+            except UpstreamError as error:
+                if error.failure.reason not in _ENDED:
+                    raise
+        self._legacy_only = False  # a server that refuses initialize as well is probed again the next time
+        introduced = await self._greeted(await self.pool.open(), discovery.initialize)
+        self._legacy_only = True
+        return introduced
+
+    async def _greeted(self, connection: Connection, handshake: _Handshake) -> tuple[Connection, Profile]:
+        with closed_on_failure(connection):
+            return connection, await handshake(connection, gateway=self._gateway)
 
     def _spread(self) -> None:
         """Use all places of a shared server, with so many processes at each."""
