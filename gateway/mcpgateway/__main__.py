@@ -22,7 +22,7 @@ def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: want HOST:PORT")
-    return host or "0.0.0.0", int(port)  # noqa: S104 - said so by leaving the host out
+    return host or "0.0.0.0", int(port)  # noqa: S104 - requested by leaving the host out
 
 
 def parse(argv: list[str]) -> tuple[Settings, bool]:

@@ -41,7 +41,7 @@ from .upstream.reports import Reports
 log = structlog.get_logger()
 
 _LOOK_INTERVAL = 0.25  # seconds between looks at the mounted files: four stat calls
-_IDLE_INTERVAL = 5.0  # seconds between looks for sessions that nobody uses any more
+_IDLE_INTERVAL = 5.0  # seconds between checks for sessions that are not used any more
 _DRAIN_TIMEOUT = 25
 
 

@@ -310,6 +310,11 @@ class TestVersions:
         assert raw.response()[0] == 400
         assert raw.at_end()
 
+    @pytest.mark.parametrize("field", ["Accept: Application/JSON", "ACCEPT: Text/Event-Stream, APPLICATION/*"])
+    def test_media_types_are_case_insensitive(self, raw: RawConnection, field: str) -> None:
+        raw.send(request(1, field).replace(b"application/json", b"Application/JSON; charset=UTF-8"))
+        answered(raw, 1)
+
     def test_a_response_has_a_date(self, raw: RawConnection) -> None:
         raw.send(HEALTH)
         assert raw.head()[1]["date"].endswith(" GMT")

@@ -57,9 +57,9 @@ class Connection(asyncio.Protocol):
         "_edge",
         "_exchange",
         "_handler",
-        "_known",
         "_phase",
         "_read_paused",
+        "_repeatable",
         "_repeated",
         "_server",
         "_since",
@@ -83,8 +83,8 @@ class Connection(asyncio.Protocol):
         self._blank = 0  # bytes of CR and LF since the last request
         self._body: Body | None = None  # of the exchange that is being read
         self._exchange: HttpExchange | None = None  # the one that is being read or answered
-        self._known: KnownHead | None = None
-        self._handler: Handler | None = None  # of requests with the known head
+        self._repeatable: KnownHead | None = None
+        self._handler: Handler | None = None  # of requests with that head
         self._repeated = False  # it has sent a request before
         self._continuing = False  # `_continue` is scheduled
         self._read_paused = False
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._edge.guard.release(self._address)
         self._phase = Phase.CLOSING
         self._ahead.clear()
-        self._body = self._known = None
+        self._body = self._repeatable = None
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnect()
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of any number of requests, cut anywhere."""
         try:
-            if self._known is None or self._phase is not Phase.IDLE or not self._repeat(data):
+            if self._repeatable is None or self._phase is not Phase.IDLE or not self._repeat(data):
                 self._receive(data)
         except BadRequest as error:
             self._refuse(error.status, error.message)
@@ -168,17 +168,17 @@ class Connection(asyncio.Protocol):
 
     def _repeat(self, data: bytes) -> bool:
         """Take a request with the same head as the last one, without parsing it. Returns: whether it is one."""
-        known, handler = self._known, self._handler
-        if known is None or handler is None or self._ahead or not self._writable:
+        repeatable, handler = self._repeatable, self._handler
+        if repeatable is None or handler is None or self._ahead or not self._writable:
             return False
-        span = known.body(data)
+        span = repeatable.body(data)
         if span is None:
             return False
         start, end = span
         size = len(data)
         if size > end or end - start > self._edge.router.config.request_bytes:
             return False
-        exchange = HttpExchange(self, known.head, handler)
+        exchange = HttpExchange(self, repeatable.head, handler)
         self._exchange = exchange
         if size == end:
             exchange.body = data[start:]
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
         body = body_of(head.body_length, edge.router.config.request_bytes)
         exchange = self._exchange = HttpExchange(self, head, handler)
         # from its second request on a connection is worth it
-        self._known, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
+        self._repeatable, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
         self._repeated = True
         self._blank = 0
         if body.complete:

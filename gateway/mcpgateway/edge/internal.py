@@ -51,28 +51,28 @@ class Report(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
-    """One server's row from what is known about it."""
-    known = backend.snapshot
-    state: str = known.state
-    error = None if known.last_error is None else _row(known.last_error)
-    digest = known.offer.digest
-    if state == "Ready" and not approved(known.offer, backend.server.pin):
+    """One server's row from its snapshot."""
+    snapshot = backend.snapshot
+    state: str = snapshot.state
+    error = None if snapshot.last_error is None else _row(snapshot.last_error)
+    digest = snapshot.offer.digest
+    if state == "Ready" and not approved(snapshot.offer, backend.server.pin):
         pending = Failure(backend.server.name, Reason.TOOLS_PENDING, f"its tools, {digest}, are not approved")
         state, error = "Pending", _row(pending)
-    elif error is None and known.offer.shortfall:
-        error = _row(Failure(backend.server.name, Reason.ITEMS_HIDDEN, known.offer.shortfall))
+    elif error is None and snapshot.offer.shortfall:
+        error = _row(Failure(backend.server.name, Reason.ITEMS_HIDDEN, snapshot.offer.shortfall))
     return ServerStatus(
         name=backend.server.name,
         state=state,
-        era=known.profile.era if known.profile else "",
-        protocol_version=known.profile.version if known.profile else "",
-        isolation=known.isolation if known.profile else "",
+        era=snapshot.profile.era if snapshot.profile else "",
+        protocol_version=snapshot.profile.version if snapshot.profile else "",
+        isolation=snapshot.isolation if snapshot.profile else "",
         tools=catalog.count(backend.server.name),
         prompts=catalog.count(backend.server.name, "prompts"),
         resources=catalog.count(backend.server.name, "resources"),
         digest=digest,
-        processes=known.processes,
-        restarts=known.restarts,
+        processes=snapshot.processes,
+        restarts=snapshot.restarts,
         last_error=error,
     )
 

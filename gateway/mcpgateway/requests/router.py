@@ -332,6 +332,9 @@ def _check_types(headers: Mapping[bytes, bytes]) -> None:
     if kind != _JSON and kind.split(b";")[0].strip().lower() != _JSON:
         raise Denied(415, "the content type must be application/json")
     accept = headers.get(b"accept", b"*/*")
+    if _JSON in accept:
+        return
+    accept = accept.lower()  # RFC 9110 section 8.3.1: media types are case-insensitive
     if _JSON not in accept and b"*/*" not in accept and b"application/*" not in accept:
         raise Denied(406, "the header Accept must list application/json and text/event-stream")
 
