@@ -36,7 +36,7 @@ func newReaper(maximum int, countOOMs func() uint64) *reaper {
 			f()
 		}
 	}()
-	go n.reap()
+	go n.reap(childSignals()) // the signals are asked for before a child can end
 	return n
 }
 
@@ -99,8 +99,8 @@ func (n *reaper) fork(l *launch, files []uintptr, tail *stderrTail) (*process, e
 
 // reap waits without reaping (WNOWAIT), so that the dead child's process group still belongs to it while what is left of that
 // group is killed, and only then takes the zombie.
-func (n *reaper) reap() {
-	for range childSignals() {
+func (n *reaper) reap(signals <-chan os.Signal) {
+	for range signals {
 		for n.reapOne() {
 		}
 	}
