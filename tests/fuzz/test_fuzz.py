@@ -15,7 +15,7 @@ from .targets import TARGETS
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzzing_a_target_finds_nothing(target: str, scale: Scale) -> None:
-    runs = scale(3_000, 2_000_000)
+    runs = scale(2_000, 2_000_000)
     command = [sys.executable, "-m", "tests.fuzz", target, f"--runs={runs}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stderr[-4000:]
