@@ -26,6 +26,7 @@ def prepare() -> None:
         tools.debian_packages()
         tools.module("coredns")
         tools.module("contour")
+        tools.module("metrics-server")
         images.build()
     tools.debian_packages(tools.COMPILERS)
 
