@@ -149,10 +149,15 @@ class Peer:
             data = b""
             while not data.startswith(b"data: "):
                 data = response.readline()
-            self.connection.close()
-            self.connection = None
+            response.close()
+            self.close()
             return response.status, data[6:]
         return response.status, response.read()
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def send_odd(self, era: str, message: dict[str, Any], path: tuple[str, ...], text: str) -> tuple[int, bytes]:
         body = json.dumps(replaced(message, path)).replace(json.dumps(MARK), text).encode()
@@ -200,7 +205,9 @@ def peer(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with bridge(bridge_program, folder, *TOLERANT, "modern") as modern, bridge(bridge_program, folder, *TOLERANT) as legacy:
         with gateway(folder, configuration(server("new", modern), server("old", legacy), folder=folder)) as running:
             running.await_ready()
-            yield Peer(running, running.session())
+            peer = Peer(running, running.session())
+            yield peer
+            peer.close()
         assert "Traceback" not in running.log
         assert "internal error" not in running.log
 
@@ -211,7 +218,7 @@ def check(peer: Peer, era: str, message: dict[str, Any], path: tuple[str, ...], 
     if status == 202:
         assert body == b""
     else:
-        answer = json.loads(body)
+        answer = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 4000 else digits)  # an id may be long
         assert answer["jsonrpc"] == "2.0"
         assert answer.keys() & {"result", "method"} or isinstance(answer["error"]["code"], int)
         if path != ("id",) and valid(text) and "method" in message and "id" in message and "method" not in answer:
