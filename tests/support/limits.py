@@ -252,6 +252,20 @@ CLIENTS = (
 )
 SERVERS = (
     Limit(
+        "line, event or response body, after decompression",
+        "protocol.limits:MAX_MESSAGE",
+        size,
+        "the connection fails, ProtocolError",
+        "tests/property/test_sse_events.py::test_an_event_has_a_limit",
+    ),
+    Limit(
+        "lines of one event",
+        "protocol.limits:MAX_EVENT_LINES",
+        count,
+        "the connection fails, ProtocolError",
+        "tests/property/test_sse_events.py::test_lines_without_content_count_too",
+    ),
+    Limit(
         "items of a list", "catalog.intake:MAX_ITEMS", count, LEFT_OUT, f"{CATALOG}::test_a_list_is_bounded_by_items_and_says_so"
     ),
     Limit(
