@@ -11,7 +11,13 @@ from tests.support import tools
 from tests.support.paths import BUILD
 
 pytest_plugins = ["tests.support.levels"]
-LONG = ("tests/conformance/", "tests/cli/", "tests/bridge/test_builds.py")
+LONG = (
+    "tests/conformance/",
+    "tests/cli/",
+    "tests/bridge/test_builds.py",
+    "tests/api/test_faults.py",
+    "tests/api/test_operator.py",
+)
 
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 

@@ -78,6 +78,14 @@ class Space:
         items = self.get(kinds, "-l", "app.kubernetes.io/managed-by=mcpgateway-operator")["items"]
         return {f"{item['kind']}/{item['metadata']['name']}": item for item in items}
 
+    def report_ready(self, name: str) -> None:
+        """Report a gateway's own pods as ready, which is a kubelet's part: no kubelet runs here, the other controllers do."""
+        selector = f"app.kubernetes.io/instance={name},app.kubernetes.io/component=gateway"
+        ready = '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}'
+        for pod in self.kubectl("-n", self.name, "get", "pods", "-l", selector, "-o", "name").split():
+            patch = ("patch", pod, "--subresource=status", "--type=merge", "-p", ready)
+            self.kubectl("-n", self.name, *patch, check=False)  # it may be gone
+
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         return condition(self.get("mcpgateway", name), kind)
 

@@ -53,7 +53,7 @@ def test_installing_prints_the_next_steps_and_the_pod_is_restricted(plane: Contr
     done = helm("install", "mine", str(CHART), "-n", namespace, *values, KUBECONFIG=str(plane.kubeconfig))
     assert done.returncode == 0, done.stderr
     assert "kubectl apply -f examples/quickstart.yaml" in done.stdout
-    assert "It watches the namespace chart-test only." in done.stdout
+    assert "The operator watches only the namespace chart-test." in done.stdout
     assert "would violate PodSecurity" not in done.stderr
     gone = helm("uninstall", "mine", "-n", namespace, "--wait", KUBECONFIG=str(plane.kubeconfig))
     assert gone.returncode == 0, gone.stderr

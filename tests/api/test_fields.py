@@ -196,10 +196,9 @@ def test_disabled_network_policies_are_not_created(space: Space) -> None:
     there(space, "NetworkPolicy/demo", "NetworkPolicy/demo-time")
     space.apply(gateway("demo", server("time"), networkPolicy={"enabled": False}, podLabels={"x": "z"}))
     eventually("the new template", lambda: "x" in space.get("deployment", "demo")["spec"]["template"]["metadata"]["labels"])
-    status = '{"status":{"observedGeneration":99,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1}}'
 
     def gone() -> bool:
-        space.kubectl("-n", space.name, "patch", "deployment", "demo", "--subresource=status", "--type=merge", "-p", status)
+        space.report_ready("demo")
         return not any(name.startswith("NetworkPolicy/") for name in space.owned())
 
     eventually("the policies to go", gone)

@@ -20,7 +20,7 @@ from tests.support import operators
 from tests.support.apiproxy import ApiProxy
 from tests.support.cluster import SYSTEM
 from tests.support.controlplane import ControlPlane
-from tests.support.kubectl import Kubectl, KubectlError, eventually
+from tests.support.kubectl import KubectlError, eventually
 from tests.support.resources import gateway, server
 
 pytestmark = pytest.mark.usefixtures("operator_log")
@@ -230,17 +230,10 @@ def test_removed_objects_are_pruned_after_the_rollout(space: Space, plane: Contr
     assert "Deployment/demo-git" in space.owned()  # no pods run here: the rollout is never complete
 
     def gone() -> bool:
-        _complete_rollout(plane.kubectl, space.name, "demo")
+        space.report_ready("demo")
         return not {"Deployment/demo-git", "Service/demo-git"} & set(space.owned())
 
     eventually("the server to be gone", gone)
-
-
-def _complete_rollout(kubectl: Kubectl, namespace: str, name: str) -> None:
-    """The status of running pods. The deployment controller soon corrects it, so it has to be written repeatedly."""
-    counts = '"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1'
-    patch = f'{{"status":{{"observedGeneration":99,{counts}}}}}'
-    kubectl("-n", namespace, "patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
 
 
 def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: ControlPlane) -> None:
@@ -253,7 +246,7 @@ def test_the_mode_can_be_switched_on_a_live_resource(space: Space, plane: Contro
     assert "Deployment/demo-time" in space.owned()
 
     def gone() -> bool:
-        _complete_rollout(plane.kubectl, space.name, "demo")
+        space.report_ready("demo")
         return "Deployment/demo-time" not in space.owned()
 
     eventually("the objects of the previous mode to be pruned", gone)
@@ -420,5 +413,5 @@ class TestWhileTheOperatorIsDown:
 
     def test_the_namespace_is_deleted(self, made: Space) -> None:
         made.kubectl("delete", "namespace", made.name, "--timeout=60s")
-        with pytest.raises(KubectlError, match="not result"):
+        with pytest.raises(KubectlError, match="not found"):
             made.kubectl("get", "namespace", made.name)

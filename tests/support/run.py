@@ -113,13 +113,17 @@ def _summarize(runs: Sequence[Run], seconds: float) -> None:
 
 def main(*flags: str) -> int:
     """The command line of `make test` and `make unit`."""
-    by_file = (f"--numprocesses={WORKERS}", "--dist=loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
-    clusterless = Run("without a cluster", CLUSTERLESS, by_file)
+    clusterless = Run("without a cluster", CLUSTERLESS, _by_file(WORKERS))
     if flags == ("--without-cluster",):
         return run(clusterless)
     if flags:
         raise SystemExit(__doc__)
-    return run(clusterless, *[Run(level, (level,)) for level in CLUSTER])
+    return run(clusterless, *[Run(level, (level,), _by_file(workers)) for level, workers in CLUSTER.items()])
+
+
+def _by_file(workers: int) -> tuple[str, ...]:
+    """A worker runs the tests of a file; files start in the order of tests/conftest.py."""
+    return (f"--numprocesses={workers}", "--dist=loadfile", "--no-loadscope-reorder") if workers > 1 else ()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def measure(node: Node) -> None:
         return
     kubeconfig = node.plane.kubeconfig
     flags = [f"--{use}kubeconfig={kubeconfig}" for use in ("", "authentication-", "authorization-")]
-    flags += ["--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=10s"]
+    flags += ["--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP"]
+    flags += ["--metric-resolution=10s", "--kubelet-request-timeout=5s"]  # the latter has to be the shorter one
     flags += [f"--secure-port={_PORT}", f"--cert-dir={node.folder}/metrics-server"]
     node.processes.start("metrics-server", [str(tools.module("metrics-server")), *flags])
     node.plane.kubectl.apply(*_registration())

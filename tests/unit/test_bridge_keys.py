@@ -63,6 +63,7 @@ def test_nothing_but_32_bytes_in_base64_is_signed(challenge: str) -> None:
         (GatewayKey().private[:60], "is not a PEM file"),
         (b"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n", "is not a PEM file"),
     ],
+    ids=["no file", "empty", "not text", "a public key", "cut off", "not base64"],
 )
 def test_an_unusable_key_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
