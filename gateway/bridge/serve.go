@@ -201,7 +201,7 @@ func (s *server) turnAway(conn stream, g greeting, r refusal) {
 	refuse(conn, s.refused(r))
 }
 
-// refused counts a refusal on its way out.
+// refused counts a refusal before it is sent.
 func (s *server) refused(r refusal) refusal {
 	s.counters.refuse(r.Error)
 	return r

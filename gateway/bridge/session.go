@@ -27,7 +27,7 @@ type session struct {
 	stdin  *end // nil once closed
 	stdout *end
 
-	in       []byte // whole lines on their way to the process
+	in       []byte // whole lines not yet written to the process
 	received uint64 // lines of input taken from clients
 	out      replayBuffer
 	memo     string

@@ -31,7 +31,7 @@ def write(fd: int, data: bytes) -> None:
 
 
 def read_line(fd: int) -> bytes:
-    """One line; there is never more than one on its way."""
+    """One line; there is never more than one in flight."""
     data = os.read(fd, CHUNK)
     if not data.endswith(b"\n"):
         parts = [data]

@@ -170,7 +170,7 @@ def _broken_session(running: Bridge, seed: int, count: int) -> None:
             accepted = client.control()
             epoch = epoch or accepted["epoch"]
             assert accepted["epoch"] == epoch
-            del sent[accepted["received"] :]  # what was on its way when the connection broke
+            del sent[accepted["received"] :]  # what was in flight when the connection broke
             number = accepted["acked"]
             for _ in range(chance.randrange(1, 20)):
                 sent.append(json.dumps({"seed": seed, "n": len(sent), "pad": "x" * chance.choice([0, 10, 30_000])}).encode())

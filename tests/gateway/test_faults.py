@@ -331,7 +331,7 @@ def test_a_draining_gateway_finishes_its_calls_and_exits_with_0(lab: Lab) -> Non
     running.await_ready()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         slow = pool.submit(running.text, "s_slow", seconds=1)
-        until("the call to be on its way", lambda: running.process.poll() is None and not slow.done())
+        until("the call to be in flight", lambda: running.process.poll() is None and not slow.done())
         threading.Event().wait(0.3)  # let the request reach the gateway
         running.process.send_signal(signal.SIGTERM)
         assert slow.result(timeout=20) == '{"seconds": 1}'
@@ -363,7 +363,7 @@ def test_a_killed_gateway_resumes_a_sessions_process(lab: Lab) -> None:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             before = lines_received(legacy)
             lost = pool.submit(call, first, "slow", seconds=2)
-            until("the call to be on its way", lambda: lines_received(legacy) > before)
+            until("the call to be in flight", lambda: lines_received(legacy) > before)
             first.process.kill()
             first.process.wait()
             assert isinstance(lost.exception(), httpx2.TransportError)

@@ -44,8 +44,8 @@ async def test_prompts(world: World, mode: Any) -> None:
         for server in SERVERS:
             found = await client.get_prompt(f"{server}_greet", {"whom": "Zoë"})
             assert found.messages[0].content.text == "Greet Zoë"  # type: ignore[union-attr]
-        with pytest.raises(MCPError, match="unknown prompt: 'nobody'"):
-            await client.get_prompt("nobody", {})
+        with pytest.raises(MCPError, match="unknown prompt: 'absent'"):
+            await client.get_prompt("absent", {})
 
 
 async def test_resources(world: World, mode: Any) -> None:
@@ -58,7 +58,7 @@ async def test_resources(world: World, mode: Any) -> None:
             found = await client.read_resource(uri)
             assert found.contents[0].text == f"text of {uri}"  # type: ignore[union-attr]
         with pytest.raises(MCPError) as refused:
-            await client.read_resource("memo://nobody/all")
+            await client.read_resource("memo://absent/all")
         assert refused.value.error.code == (-32002 if mode == "legacy" else -32602)
 
 
@@ -71,7 +71,7 @@ async def test_completions(world: World, mode: Any) -> None:
             resource = await client.complete(ResourceTemplateReference(uri=template), {"name": "id", "value": "7"})
             assert resource.completion.values == [f"{template}:7!"]
         with pytest.raises(MCPError, match="unknown prompt"):
-            await client.complete(PromptReference(name="nobody"), {"name": "whom", "value": ""})
+            await client.complete(PromptReference(name="absent"), {"name": "whom", "value": ""})
 
 
 async def test_progress_reaches_who_asked_for_it_under_its_own_token(world: World, mode: Any) -> None:
@@ -84,7 +84,7 @@ async def test_progress_reaches_who_asked_for_it_under_its_own_token(world: Worl
 
             result = await client.call_tool(f"{server}_progress", {"x": 1}, progress_callback=on_progress)
             assert json.loads(result.content[0].text) == {"x": 1}  # type: ignore[union-attr]
-            assert told == [(1, 3, "step 1"), (2, 3, "step 2")]  # the third has a token of nobody
+            assert told == [(1, 3, "step 1"), (2, 3, "step 2")]  # the third has a token of no call
 
 
 PROGRESS = {"name": "new_progress", "arguments": {}, "_meta": {"progressToken": "mine"}}

@@ -137,7 +137,7 @@ def test_log_messages_come_with_the_request_that_wants_them(world: World, server
 
 @pytest.mark.parametrize("server", ["legacy", "modern"])
 def test_a_listener_hears_of_resources(world: World, server: str) -> None:
-    uris = [f"memo://{server}/all", "memo://nobody/x"]
+    uris = [f"memo://{server}/all", "memo://absent/x"]
     with stream(world, message("subscriptions/listen", id="l1", notifications={"resourceSubscriptions": uris})) as take:
         meta = {"io.modelcontextprotocol/subscriptionId": "l1"}
         acknowledged = take()["params"]

@@ -129,7 +129,7 @@ class Client:
 
 
 async def use_everything(client: Client) -> Posted:
-    """Let all that keeps something by session keep it. Returns: a call on its way, for which the client is being asked."""
+    """Let all that keeps something by session keep it. Returns: a call in flight, for which the client is being asked."""
     await client.post("logging/setLevel", level="debug")
     for name in ("own", "ours", "shared"):
         await client.post("tools/call", name=f"{name}_echo", arguments={})

@@ -85,14 +85,14 @@ def test_a_session_goes_on_at_a_gateway_that_does_not_know_its_server_yet(legacy
             pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
             called = pool.submit(ask, second, "tools/call", headers, id=2, name="s_count", arguments={})
             read = pool.submit(ask, second, "resources/read", headers, id=3, uri="memo://legacy/all")
-            done = pool.submit(ask, second, "tools/call", headers, id=4, name="nobody", arguments={})
+            done = pool.submit(ask, second, "tools/call", headers, id=4, name="absent", arguments={})
             until("them to be there", lambda: _connections(second.port) == 3)
         assert called.result().json()["result"]["content"][0]["text"] == "2"
         assert read.result().json()["result"]["contents"][0]["text"] == "text of memo://legacy/all"
-        assert done.result().json()["error"]["message"] == "unknown tool: 'nobody'"
+        assert done.result().json()["error"]["message"] == "unknown tool: 'absent'"
 
 
-def test_a_server_that_is_not_there_keeps_nobody_from_the_others(modern: Bridge, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_keeps_absent_from_the_others(modern: Bridge, tmp_path: Path) -> None:
     """What the others have is served as soon as they are known; a list waits a while for the one that is missing."""
     missing = gateway_config.Server(name="missing", addresses=(f"127.0.0.1:{free_port()}",))
     with gateway(tmp_path, configuration(server("s", modern), missing, folder=tmp_path)) as running:

@@ -45,7 +45,7 @@ PLACES = st.sampled_from(
 
 
 async def within(body: Callable[[Gateway, Path], Awaitable[None]]) -> None:
-    """Run something in a gateway that serves nobody yet; an exception that reaches the loop is a failure."""
+    """Run something in a gateway that serves no client yet; an exception that reaches the loop is a failure."""
     escaped: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: escaped.append(context))
     with TemporaryDirectory() as folder:

@@ -71,7 +71,7 @@ JUNK: tuple[bytes, ...] = (
     b"null",
     b"\x00\x01\xff",
     b'MCP-BRIDGE/1 {"exit":{"code":0}}',
-    b'{"jsonrpc":"2.0","id":"of-nobody","result":{}}',
+    b'{"jsonrpc":"2.0","id":"of-absent","result":{}}',
     b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}',
     b'{"jsonrpc":"2.0","id":null,"error":null}',
     b'{"jsonrpc":"1.0","id":@ID@,"result":{}}',

@@ -25,7 +25,7 @@ def _string(value: str, *, ascii_only: bool) -> str:
 STRING = st.builds(
     lambda value, plain: _string(value, ascii_only=plain), st.text(st.characters(codec="utf-8"), max_size=12), st.booleans()
 )
-# Numbers as nobody's library writes them back: exponents, trailing zeros, more digits than a float has.
+# Numbers as no library writes them back: exponents, trailing zeros, more digits than a float has.
 NUMBER = st.sampled_from(["0", "-0", "1.50", "1E5", "1e+05", "123456789012345678901234567890", "0.10000000000000000555", "-1.0"])
 LEAF = st.one_of(STRING, NUMBER, st.sampled_from(["true", "false", "null"]))
 

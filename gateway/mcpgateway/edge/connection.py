@@ -37,7 +37,7 @@ class Phase(enum.Enum):
     BODY = enum.auto()
     ANSWERING = enum.auto()
     IDLE = enum.auto()  # between two requests
-    CLOSING = enum.auto()  # the last response is on its way, and what arrives is dropped
+    CLOSING = enum.auto()  # the last response is being written, and what arrives is dropped
 
 
 class Connection(asyncio.Protocol):

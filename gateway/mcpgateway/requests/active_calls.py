@@ -1,4 +1,4 @@
-"""The calls on their way, looked up in constant time."""
+"""The calls in flight, looked up in constant time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ActiveCalls:
         return self._by_session.get(key, {}).get(id)
 
     def sessions(self) -> set[str]:
-        """The sessions that have calls on their way."""
+        """The sessions that have calls in flight."""
         return set(self._by_session)
 
     def forget(self, key: str) -> None:
@@ -57,7 +57,7 @@ class ActiveCalls:
             call.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, "the session has ended"))
 
     def holds(self, key: str) -> bool:
-        """Whether a call of a session is on its way."""
+        """Whether a call of a session is in flight."""
         return key in self._by_session
 
     def enter(self, call: CancellableCall, connection: Connection) -> None:

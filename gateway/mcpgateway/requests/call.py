@@ -1,4 +1,4 @@
-"""One request on its way to a server, and the way back to its caller."""
+"""One request to a server, and the way back to its caller."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CallServices:
 
 
 class Call:
-    """A request on its way: it ends once, by a reply, a loss, its deadline, or because its client goes.
+    """A request in flight: it ends once, by a reply, a loss, its deadline, or because its client goes.
 
     `Transmission` sends it; `ParkedCall` keeps what a legacy server asks its modern client, `MultiRoundTrip` what a modern server
     asks its legacy client.

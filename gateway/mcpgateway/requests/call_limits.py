@@ -1,4 +1,4 @@
-"""How many calls may be on their way at once, so that one client or one server does not take the room of the others."""
+"""How many calls may be in flight at once, so that one client or one server does not take the room of the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Scope = Literal["principal", "server"]
 
 
 class TooManyCallsError(Exception):
-    """A principal or a server has as many calls on their way as it may have."""
+    """A principal or a server has as many calls in flight as it may have."""
 
     def __init__(self, scope: Scope, name: str, limit: int) -> None:
         super().__init__(f"{scope} {name!r} has {limit} calls in flight, the most that one may have: try again later")
@@ -25,7 +25,7 @@ class TooManyCallsError(Exception):
 
 
 class CallLimits:
-    """Counts the calls on their way by principal and by server."""
+    """Counts the calls in flight by principal and by server."""
 
     def __init__(
         self,

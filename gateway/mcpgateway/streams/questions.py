@@ -25,7 +25,7 @@ OnAnswer = Callable[[Envelope], None]
 
 
 class ActiveCall(Protocol):
-    """A call on its way, as far as the messages of its server concern it."""
+    """A call in flight, as far as the messages of its server concern it."""
 
     @property
     def key(self) -> str:

@@ -57,7 +57,7 @@ def ask(method: str, params: dict[str, Any]) -> str:
 def progress(params: dict[str, Any]) -> None:
     token = params.get("_meta", {}).get("progressToken")
     for done in range(1, 4):
-        told = {"progressToken": token if done < 3 else "of nobody", "progress": done, "total": 3, "message": f"step {done}"}
+        told = {"progressToken": token if done < 3 else "of no call", "progress": done, "total": 3, "message": f"step {done}"}
         if token is not None:
             sys.stdout.write(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}) + "\n")
 
