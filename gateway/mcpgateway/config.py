@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 PrefixPolicy = Literal["Always", "OnConflict", "Never"]
 
 # Files are written by programs, but also by hand: a value that would only fail later is refused when the file is read.
-_Seconds = Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86_400)]  # up to ten years
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=1000 * 366 * 86_400)]  # a thousand years: above every Duration of the resource
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Path = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]

@@ -78,7 +78,7 @@ def test_any_bytes_are_read_or_refused_with_one_error(content: bytes) -> None:
     found = read(content)
     if found is not None:
         for seconds in (found.session_ttl, found.session_idle_timeout, *(server.call_timeout for server in found.servers)):
-            assert 0 <= seconds < 1e9
+            assert 0 <= seconds < 4e10
         assert all("\0" not in token.file for token in found.auth.tokens)
         assert json.loads(config.encode(found))["gateway"] == found.gateway
 

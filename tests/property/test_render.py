@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mcpgateway import config as gateway_config
 from mcpgateway_operator.api import servers as server_models
+from mcpgateway_operator.api.quantities import seconds
 from mcpgateway_operator.api.spec import InvalidSpecError, Spec, parse_spec
 from mcpgateway_operator.render import naming
 from mcpgateway_operator.render.context import Context
@@ -233,3 +236,16 @@ def test_another_server_changes_no_other_servers_pod(spec: Spec) -> None:
     more = multi.model_copy(update={"servers": (*multi.servers, extra)})
     after = {o["metadata"]["name"]: o for o in render(more, CONTEXT).objects if o["kind"] == "Deployment"}
     assert {name: after[name] for name in before} == before
+
+
+DURATIONS = st.lists(st.builds("{}{}".format, st.integers(0, 999_999), st.sampled_from(["ms", "s", "m", "h"])), min_size=1)
+
+
+@settings(slow, max_examples=40)
+@given(DURATIONS.map("".join).filter(lambda text: len(text) <= 32))
+@example("999999h" * 4)
+def test_every_duration_of_the_schema_is_one_of_the_gateway(duration: str) -> None:
+    raw = {"auth": {"allowUnauthenticated": True}, "servers": [{"name": "a", "image": "i", "command": ["x"]}]}
+    spec = parse_spec(raw | {"sessions": {"ttl": duration, "idleTimeout": duration}, "limits": {"callTimeout": duration}})
+    text = render(spec, CONTEXT).objects[0]["data"]["config.json"]
+    assert msgspec.json.decode(text, type=gateway_config.Config).session_ttl == seconds(duration)

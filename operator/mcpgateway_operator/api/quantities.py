@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 _QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-_DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+_DURATION = r"^([0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h)){1,8}$"  # at most 900 years, which the configuration of the gateway takes
 _PART = re.compile(r"([0-9.]+)(ms|s|m|h)")
 _SIZE_UNITS = {
     "m": 0.001,
