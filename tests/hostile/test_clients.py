@@ -89,7 +89,8 @@ def _sent(era: Era) -> list[Message]:
 @pytest.mark.parametrize("era", get_args(Era))
 def test_a_spoilt_message_of_a_client_gets_one_answer_and_harms_nobody(world: World, scale: Scale, era: Era) -> None:
     client = Client(world.gateway.port)
-    world.configure(msgspec.structs.replace(world.behind_bridge(BRIDGES.index("legacy")), name=SERVER))
+    server = msgspec.structs.replace(world.behind_bridge(BRIDGES.index("legacy")), name=SERVER, call_timeout=10.0)
+    world.configure(server)
     world.gateway.await_ready()
 
     @times(scale(150, 10_000))
