@@ -109,7 +109,7 @@ lock: tools ## Resolve all lock files again
 	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
-	for name in servers legacy scanners ingress mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
+	for name in servers legacy old scanners ingress mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 tests/python/$$name.in -o tests/python/$$name.txt; done
 	python -m tests.support.npm
 

@@ -76,6 +76,22 @@ def test_the_typescript_sdk_1(ours: Gateway, scripts: Path, path: str) -> None:
     assert found == SEEN
 
 
+@pytest.mark.parametrize("path", ["/mcp", "/sse"])
+def test_the_python_sdk_1_9_of_version_2025_03_26(ours: Gateway, tmp_path: Path, path: str) -> None:
+    url = ours.url.removesuffix("/mcp") + path
+    found = seen(str(pypi.python("old")), str(CLIENTS / "python19.py"), url, TOKEN, cwd=tmp_path)
+    assert found.pop("version") == "2025-03-26"
+    assert found == {name: value for name, value in SEEN.items() if name not in ("paint", "steps")}
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/sse"])
+def test_the_typescript_sdk_1_12_of_version_2025_03_26_and_its_batches(ours: Gateway, scripts: Path, path: str) -> None:
+    url = ours.url.removesuffix("/mcp") + path
+    found = seen(str(npm.node()), "typescript12.mjs", url, TOKEN, cwd=scripts)
+    assert found.pop("batch") == {"b1": "3", "b2": -32602, "b3": "2 steps", "progress": [1, 2]}
+    assert found == {name: value for name, value in SEEN.items() if name != "paint"}
+
+
 @pytest.mark.parametrize(("mode", "version"), [("legacy", "2025-11-25"), ("auto", "2026-07-28")])
 def test_the_typescript_sdk_2(ours: Gateway, scripts: Path, mode: str, version: str) -> None:
     found = seen(str(npm.node()), "typescript2.mjs", ours.url, TOKEN, mode, cwd=scripts)

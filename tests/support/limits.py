@@ -95,6 +95,7 @@ def _go_constant(file: str, name: str) -> float:
 
 
 EDGE = "tests/gateway/test_edge_requests.py"
+BATCHES = "tests/gateway/test_batches.py"
 EDGE_BOUNDS = "tests/gateway/test_edge_bounds.py"
 FAIRNESS = "tests/gateway/test_fairness.py"
 STREAMS = "tests/gateway/test_streams.py"
@@ -113,6 +114,20 @@ CLIENTS = (
     Limit("trailers and chunk extensions of a request", "edge.limits:MAX_HEAD", size, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
     Limit("header lines of a request", "edge.limits:MAX_FIELDS", count, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
     Limit("empty lines before a request", "edge.limits:MAX_BLANK", size, f"400, {CLOSED}", f"{EDGE}::TestBounds"),
+    Limit(
+        "messages of a batch (2025-03-26)",
+        "protocol.batches:MAX_BATCH",
+        count,
+        "400, error -32600",
+        f"{BATCHES}::test_a_batch_that_cannot_be_read_is_refused_whole",
+    ),
+    Limit(
+        "responses that wait for the rest of their batch, together",
+        "requests.batch:MAX_ANSWERS",
+        size,
+        "error -32603 in place of those beyond",
+        f"{BATCHES}::test_answers_beyond_the_bound_of_a_batch_fail_by_name",
+    ),
     Limit(
         "body of a request",
         "config:Config.request_bytes",

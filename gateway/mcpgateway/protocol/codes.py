@@ -24,3 +24,7 @@ class ProtocolError(Exception):
     def __init__(self, code: int, message: str, *, data: Any = None, id: bytes = b"null") -> None:
         super().__init__(message)
         self.code, self.message, self.data, self.id = code, message, data, id
+
+
+class BatchError(ProtocolError):
+    """An array of messages where one message is expected (JSON-RPC 2.0 section 6)."""

@@ -21,6 +21,7 @@ from .codes import MISSING_CAPABILITY as MISSING_CAPABILITY
 from .codes import PARSE_ERROR as PARSE_ERROR
 from .codes import RESOURCE_NOT_FOUND as RESOURCE_NOT_FOUND
 from .codes import UNSUPPORTED_VERSION as UNSUPPORTED_VERSION
+from .codes import BatchError as BatchError
 from .codes import ProtocolError as ProtocolError
 from .decoder import PARSE_FAILURES, Decoder, reason
 from .decoder import canonical as canonical
@@ -32,7 +33,7 @@ from .decoder import one_line as one_line
 from .decoder import text as text
 from .decoder import value as value
 
-_BOM: Final = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _ID: Final = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+"|-?[0-9]++)')
 _ID_RANGE: Final = 64 << 10  # bytes at both ends of a message in which its id is looked for
 
@@ -55,14 +56,14 @@ _parse = _envelope.parse
 def decode(body: bytes) -> Envelope:
     """Decode one message; a byte order mark and white space around it are skipped (RFC 8259 section 8.1).
 
-    Raises: ProtocolError with the code that the specification names.
+    Raises: ProtocolError with the code that the specification names; it is a BatchError for an array.
     """
     try:
         if not body.isascii():
             body.decode()
         envelope = _parse(body)
     except PARSE_FAILURES as error:
-        envelope = _recover(body.removeprefix(_BOM), error)
+        envelope = _recover(body.removeprefix(BYTE_ORDER_MARK), error)
     if envelope.jsonrpc != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'the member "jsonrpc" must be "2.0"')
     if envelope.id is not UNSET and not valid_id(bytes(envelope.id)):
@@ -80,7 +81,7 @@ def _recover(body: bytes, failure: Exception) -> Envelope:
         if not isinstance(error.__cause__, msgspec.ValidationError):
             raise ProtocolError(PARSE_ERROR, f"not valid JSON: {error.message}") from error
         if body.lstrip()[:1] == b"[":
-            raise ProtocolError(INVALID_REQUEST, "batches are not part of this protocol: send a single message") from error
+            raise BatchError(INVALID_REQUEST, "batches are part of version 2025-03-26 only: send a single message") from error
         raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error.message}") from error
 
 
@@ -89,6 +90,12 @@ def salvage_id(body: bytes, expected: Container[bytes]) -> bytes | None:
     ends = (body,) if len(body) <= 2 * _ID_RANGE else (body[:_ID_RANGE], body[-_ID_RANGE:])
     ids = (match[1] for end in ends for match in _ID.finditer(end))
     return next((id for id in ids if id in expected), None)
+
+
+def legible_id(body: bytes) -> bytes:
+    """The id of a message that is JSON but no valid request; null where it has none (JSON-RPC 2.0 section 5)."""
+    id = bytes((members_or_none(body) or {}).get("id", b"null"))
+    return id if valid_id(id) else b"null"
 
 
 def valid_id(raw: bytes) -> bool:

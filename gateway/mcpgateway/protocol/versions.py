@@ -21,9 +21,10 @@ Era = Literal["legacy", "modern"]
 MODERN_VERSIONS: Final = ("2026-07-28",)
 LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST_LEGACY: Final = LEGACY_VERSIONS[-1]
-# What initialize may agree on. 2025-03-26 would oblige us to take batches, 2024-11-05 is for another transport.
-OFFERED_LEGACY: Final = ("2025-06-18", "2025-11-25")
-OFFERED_SSE: Final = ("2024-11-05", *OFFERED_LEGACY)  # over that other transport, HTTP with SSE
+# What initialize may agree on; 2024-11-05 is for another transport, HTTP with SSE.
+OFFERED_LEGACY: Final = LEGACY_VERSIONS[1:]
+OFFERED_SSE: Final = LEGACY_VERSIONS
+WITH_BATCHES: Final = "2025-03-26"  # the only one in which arrays of messages must be accepted
 
 # HTTP status by error code in the modern era; everything else is 200.
 HTTP_STATUS: Final[Mapping[int, int]] = {

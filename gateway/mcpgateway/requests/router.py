@@ -20,7 +20,7 @@ from ..config import Config
 from ..protocol import headers as mcp_headers
 from ..protocol import jsonrpc, request_meta, versions
 from ..protocol.exchange import JSON, Exchange
-from ..protocol.jsonrpc import Envelope, ProtocolError
+from ..protocol.jsonrpc import BatchError, Envelope, ProtocolError
 from ..protocol.versions import Era
 from ..runtime.boundaries import Boundaries
 from ..runtime.deadlines import Deadlines
@@ -36,6 +36,7 @@ from ..streams.session_streams import SessionStreams
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection
 from ..upstream.subscription import Subscriber
+from . import batch
 from .active_calls import ActiveCalls
 from .call import CallServices
 from .call_limits import CallLimits, TooManyCallsError
@@ -160,10 +161,11 @@ class Router:
                 self._accept(envelope, params, session)
                 exchange.reply(202)
                 return
+        except BatchError as error:
+            self._batch(exchange, principal, error)
+            return
         except ProtocolError as error:
-            self.metrics.count("invalid", "error")
-            body = jsonrpc.failure(_legible_id(exchange.body) if id == b"null" else id, error.code, error.message, error.data)
-            exchange.reply(versions.HTTP_STATUS.get(error.code, 400), body, JSON)
+            self._invalid(exchange, jsonrpc.legible_id(exchange.body) if id == b"null" else id, error)
             return
         answer = self._responder(exchange, envelope.method, id, params, principal, era, session)
         if params is None:
@@ -175,6 +177,25 @@ class Router:
             answer.fail(error.code, error.message)
             return
         self._attempt(Request(answer, params, caller, meta, headers))
+
+    def _invalid(self, exchange: Exchange, id: bytes, error: ProtocolError) -> None:
+        """Answer a message that is no valid request."""
+        self.metrics.count("invalid", "error")
+        body = jsonrpc.failure(id, error.code, error.message, error.data)
+        exchange.reply(versions.HTTP_STATUS.get(error.code, 400), body, JSON)
+
+    def _batch(self, exchange: Exchange, principal: str, error: ProtocolError) -> None:
+        """Several messages, in a session whose version has batches. Raises: Denied for a session that is not valid."""
+        headers = exchange.headers
+        version = headers.get(b"mcp-protocol-version", versions.WITH_BATCHES.encode()).decode("latin-1")
+        if SESSION_HEADER in headers and version == self.admission.session(headers, principal).version == versions.WITH_BATCHES:
+            try:
+                batch.serve(exchange, self.handle)
+            except ProtocolError as refused:
+                error = refused
+            else:
+                return
+        self._invalid(exchange, b"null", error)
 
     def _accept(self, envelope: Envelope, params: Mapping[str, Raw] | None, session: Session | None) -> None:
         """A notification or a response. Raises: ProtocolError, Denied."""
@@ -318,12 +339,6 @@ class Router:
         """Tasks extension: the task's name says whose it is."""
         backend, id, name = self._lookup.task(request)
         self._relay.send(request, backend, {**request.params, "taskId": Raw(jsonrpc.dump(id))}, task_name=name)
-
-
-def _legible_id(body: bytes) -> bytes:
-    """The id of a message that is JSON but no valid request; null where it has none (JSON-RPC 2.0 section 5)."""
-    id = bytes((jsonrpc.members_or_none(body) or {}).get("id", b"null"))
-    return id if jsonrpc.valid_id(id) else b"null"
 
 
 def _check_types(headers: Mapping[bytes, bytes]) -> None:
