@@ -143,6 +143,18 @@ def test_the_worst_of_several_gateway_pods_counts() -> None:
     assert condition(seen, "Ready")[1] == "ServerNotReady"
 
 
+def test_a_server_that_cannot_start_for_new_clients_is_not_ready() -> None:
+    error = {"reason": "Exited", "message": "its process ended, exit code 1: no licence"}
+    degraded = with_report(servers=[row("time", "Degraded", failedStarts=6, lastError=error), row("git")])
+    seen = replace(degraded, pods=(pod("g1"), pod("g2")), reports={**degraded.reports, "g2": REPORT})
+    assert condition(seen, "Ready") == (
+        "False",
+        "ServerNotReady",
+        "server time is Degraded: Exited: its process ended, exit code 1: no licence",
+    )
+    assert {server["name"]: server["failedStarts"] for server in built(seen)["servers"]} == {"time": 6, "git": 0}
+
+
 def test_a_failure_to_apply_stalls() -> None:
     seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
     assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw already exists")

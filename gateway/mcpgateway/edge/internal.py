@@ -34,6 +34,7 @@ class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     digest: str = ""
     processes: int = 0
     restarts: int = 0
+    failed_starts: int = 0
     last_error: dict[str, str] | None = None
 
 
@@ -73,6 +74,7 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         digest=digest,
         processes=snapshot.processes,
         restarts=snapshot.restarts,
+        failed_starts=snapshot.failed_starts,
         last_error=error,
     )
 

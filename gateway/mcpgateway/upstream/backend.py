@@ -10,7 +10,7 @@ from functools import partial
 from msgspec import Raw
 
 from ..config import Server
-from ..protocol.errors import UpstreamError, internal
+from ..protocol.errors import Failure, Reason, UpstreamError, internal
 from ..protocol.versions import Era
 from .connection import Connection
 from .keyed_processes import KeyedProcesses
@@ -126,12 +126,15 @@ class Backend:
     async def _open(self, key: str, discovered: Discovered, caller: Caller) -> OwnProcess:
         """Start a key's process, or find the one that its bridge still holds. Raises: UpstreamError."""
         try:
-            return await self._introduced(key, discovered, caller)
-        except UpstreamError:
+            process = await self._introduced(key, discovered, caller)
+        except UpstreamError as error:
+            self._supervisor.start_failed(error.failure)
             raise
         except Exception as error:
             self._reports.internal_error("own process", error)
             raise UpstreamError(internal(self.server.name, error)) from error
+        self._supervisor.start_succeeded()
+        return process
 
     async def _introduced(self, key: str, discovered: Discovered, caller: Caller) -> OwnProcess:
         lasting = discovered.isolation != "Call"
@@ -148,8 +151,14 @@ class Backend:
             peer=self._peer,
             reports=self._reports,
         )
-        connection.closed.add_done_callback(lambda closed: self._supervisor.process_lost(closed.result()))
+        connection.closed.add_done_callback(lambda closed: self._on_own_closed(connection, closed.result()))
         return process
+
+    def _on_own_closed(self, connection: Connection, failure: Failure) -> None:
+        if failure.reason == Reason.EXITED and not connection.answered:  # of the modern era, which has no handshake
+            self._supervisor.start_failed(failure)
+        else:
+            self._supervisor.own_process_lost(failure)
 
     # --- processes and subscriptions --------------------------------------------------------------------------------------
 

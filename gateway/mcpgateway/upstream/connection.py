@@ -38,6 +38,7 @@ class Connection(ABC):
         self.key = ""  # whose process it is; empty for a process that all callers share
         self.capabilities = b"{}"  # of the client whose process it is, a JSON object
         self.version = ""  # legacy, as agreed
+        self.resumed = False  # an earlier connection has used this very process
         self.introduced = False  # an earlier connection has shaken hands with this very process
         self.reports = Reports()
         self._pace = NotificationPace()
@@ -48,6 +49,7 @@ class Connection(ABC):
         self._prefix = secrets.token_hex(3)
         self._next = 0
         self._retired = False
+        self._lost = 0  # requests without a reply when it ended
 
     # --- what carries it --------------------------------------------------------------------------------------------------
 
@@ -119,6 +121,11 @@ class Connection(ABC):
     def notify(self, method: str, params: bytes | None = None) -> None:
         """Send one notification."""
         self._tell(jsonrpc.notification(method, params))
+
+    @property
+    def answered(self) -> int:
+        """How many requests have had a reply, once it has ended: those of this connection, and of earlier ones to its process."""
+        return self._next - self._lost
 
     @property
     def in_flight(self) -> int:
@@ -287,6 +294,7 @@ class Connection(ABC):
         self._progress.clear()
         self._standing.clear()
         pending, self._pending = self._pending, {}
+        self._lost = len(pending)
         for on_reply in pending.values():
             self._reply(on_reply, "lost", error)
         self.close()

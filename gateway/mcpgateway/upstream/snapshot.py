@@ -1,7 +1,8 @@
 """What is known of one server at one moment, and how each event changes it: immutable values and pure transitions.
 
 Connecting -> Ready <-> Unresponsive
-Ready, Unresponsive -> Restarting -> Ready     its life has ended; the next one begins at once
+Ready <-> Degraded                            new processes cannot be started; those that run are served
+Ready, Unresponsive, Degraded -> Restarting -> Ready     its life has ended; the next one begins at once
 Connecting, Restarting -> Failed -> Ready      the next life has not begun well
 """
 
@@ -23,7 +24,7 @@ _ARRIVING: Final = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVE
 _TRANSIENT: Final = _ARRIVING | {Reason.REFERENCES_CHANGED, Reason.MISSING_REFERENCE, Reason.UNRESPONSIVE}
 _NO_OFFER: Final = Offer()
 
-State = Literal["Connecting", "Ready", "Unresponsive", "Restarting", "Failed"]
+State = Literal["Connecting", "Ready", "Unresponsive", "Degraded", "Restarting", "Failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Snapshot:
     discovered: Discovered | None = None
     processes: int = 0
     restarts: int = 0
+    failed_starts: int = 0  # processes of callers that could not be started
     last_error: Failure | None = None
 
     @property
@@ -62,8 +64,8 @@ class Snapshot:
 
     @property
     def available(self) -> bool:
-        """Whether its tools are offered: also during the moment that a restart takes, and while it may be just busy."""
-        return self.state in ("Ready", "Unresponsive", "Restarting")
+        """Whether its tools are offered: also during the moment that a restart takes, and while some callers are served."""
+        return self.state in ("Ready", "Unresponsive", "Degraded", "Restarting")
 
     @property
     def arriving(self) -> bool:
@@ -94,6 +96,19 @@ class Snapshot:
         """It answers again."""
         return replace(self, state="Ready", last_error=self._lasting_error)
 
+    def start_failed(self, failure: Failure, failed_starts: int) -> Snapshot:
+        """A caller's process could not be started; so many could not in all."""
+        return replace(self, failed_starts=failed_starts, last_error=failure)
+
+    def degraded(self, failure: Failure, failed_starts: int) -> Snapshot:
+        """No process can be started now; those that run still serve their callers."""
+        state: State = "Degraded" if self.state == "Ready" else self.state
+        return replace(self, state=state, failed_starts=failed_starts, last_error=failure)
+
+    def restored(self) -> Snapshot:
+        """A process has been started well."""
+        return replace(self, state="Ready", last_error=self._lasting_error) if self.state == "Degraded" else self
+
     def running(self, processes: int) -> Snapshot:
         """Its bridge has so many processes."""
         return replace(self, processes=processes)
@@ -102,7 +117,7 @@ class Snapshot:
         """Its life has ended. A server that was ready is restarted at once, and its tools stay listed for that moment."""
         return replace(
             self,
-            state="Restarting" if self.state in ("Ready", "Unresponsive") else "Failed",
+            state="Restarting" if self.state in ("Ready", "Unresponsive", "Degraded") else "Failed",
             restarts=self.restarts + (failure.reason == Reason.EXITED),
             last_error=failure,
             processes=0 if failure.reason == Reason.UNREACHABLE else self.processes,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,6 +24,7 @@ from .own_process import RELIST_INTERVAL
 from .reports import Reports
 from .shared_pool import SharedPool
 from .snapshot import Discovered, Peer, Snapshot
+from .start_check import INCONCLUSIVE, StartCheck
 from .transport import Transport, Watch
 
 _SILENCE: Final = 35.0  # seconds without a line from a watched bridge, which sends one every 10
@@ -76,6 +77,8 @@ class Supervisor:
         self._serving = False  # discovered, and connected where processes are shared
         self._settled = asyncio.Event()  # not in the middle of a restart
         self._settled.set()
+        self._start_check = StartCheck(self._start_one, on_failure=self._on_start_refused, on_success=self.start_succeeded)
+        self._failed_starts = 0
         self._retry = asyncio.Event()
         self._relist = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"supervisor {server.name}")
@@ -125,6 +128,25 @@ class Supervisor:
         """One of several processes has ended."""
         self._note(self.snapshot.process_lost(failure))
 
+    def own_process_lost(self, failure: Failure) -> None:
+        """A caller's process has ended."""
+        self.process_lost(failure)
+        if failure.exit is not None and failure.exit.code:
+            self._start_check.doubt()
+
+    def start_failed(self, failure: Failure) -> None:
+        """A caller's process could not be started."""
+        if failure.reason in INCONCLUSIVE:
+            return
+        self._failed_starts += 1
+        if not self._start_check.under_way:  # else the check reports it: callers may fail a thousand times a second
+            self._note(self.snapshot.start_failed(failure, self._failed_starts))
+            self._start_check.doubt()
+
+    def start_succeeded(self) -> None:
+        """A process has been started well."""
+        self._note(self.snapshot.restored())
+
     # --- the loop ---------------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -165,6 +187,8 @@ class Supervisor:
             ends = [watch.closed]
             if discovered.isolation == "Shared":
                 ends += [connection.closed, *self._attend(connection, discovered.profile, stack)]
+            else:
+                ends += self._beside([self._start_check.run()], stack)
             return await self._hold(_Life(watch, references, tuple(ends)))
 
     def _leave(self) -> None:
@@ -176,6 +200,11 @@ class Supervisor:
         works = [self._keep_lists(connection, profile)]
         if not self._server.url:  # a remote server's operators restart it
             works.append(heartbeat.watch_answers(connection, profile, gateway=self._gateway, on_change=self._on_heartbeat))
+        return self._beside(works, stack)
+
+    def _beside(
+        self, works: Sequence[Coroutine[object, object, Failure]], stack: AsyncExitStack
+    ) -> list[asyncio.Future[Failure]]:
         tasks: list[asyncio.Future[Failure]] = [asyncio.ensure_future(work) for work in works]
         for task in tasks:
             stack.callback(task.cancel)
@@ -224,6 +253,15 @@ class Supervisor:
         introduced = await self._greeted(await self.pool.open(), discovery.initialize)
         self._legacy_only = True
         return introduced
+
+    async def _start_one(self) -> Failure | None:
+        """Start a process as a caller's would be, and end it. Returns: why it cannot be started, if so."""
+        try:
+            connection, _ = await self._introduce()
+        except UpstreamError as error:
+            return error.failure
+        connection.close()
+        return None
 
     async def _greeted(self, connection: Connection, handshake: _Handshake) -> tuple[Connection, Profile]:
         with closed_on_failure(connection):
@@ -290,6 +328,9 @@ class Supervisor:
         words = f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs"
         failure = Failure(self._server.name, Reason.UNRESPONSIVE, words)
         self._note(self.snapshot.responsive() if answers else self.snapshot.unresponsive(failure))
+
+    def _on_start_refused(self, failure: Failure) -> None:
+        self._note(self.snapshot.degraded(failure, self._failed_starts))
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class ServerState(Model):
 
     name: str = Field(max_length=40, description="Name of the server.")
     state: str = Field(
-        max_length=32, description="Ready, Pending, Connecting, Restarting, Unresponsive, Failed, Quarantined, Unknown."
+        max_length=32, description="Ready, Pending, Connecting, Restarting, Unresponsive, Degraded, Failed, Quarantined, Unknown."
     )
     era: str | None = Field(None, max_length=16, description="legacy (initialize) or modern (2026-07-28 and later).")
     protocol_version: str | None = Field(None, max_length=32, description="Negotiated protocol version.")
@@ -46,6 +46,9 @@ class ServerState(Model):
     digest: str | None = Field(None, max_length=80, description="Digest of all tool definitions of the server.")
     processes: int = Field(0, description="Number of running processes.")
     restarts: int = Field(0, description="Number of processes that have ended unexpectedly since the gateway started.")
+    failed_starts: int = Field(
+        0, description="Number of processes that could not be started for a client since the gateway started."
+    )
     last_error: LastError | None = Field(None, description="Last error; kept after recovery.")
 
 

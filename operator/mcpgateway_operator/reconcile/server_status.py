@@ -17,12 +17,13 @@ _STATE_ORDER = (  # the worst first: of several gateway pods the worst report co
     "Failed",
     "Unknown",
     "Connecting",
+    "Degraded",
     "Unresponsive",
     "Restarting",
     "Pending",
     "Ready",
 )
-_COUNTS = ("tools", "prompts", "resources", "processes", "restarts")
+_COUNTS = ("tools", "prompts", "resources", "processes", "restarts", "failedStarts")
 _FACTS = ("era", "protocolVersion", "isolation", "digest")  # absent before the first report
 _MAX_MESSAGE = 1024
 

@@ -235,6 +235,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         if control.epoch:
             self._prefix, self._next = str(control.epoch), control.received
             self._consumed = _Consumed(control.acked, lambda number: self._control({"ack": number}))
+        self.resumed = control.resumed
         self.introduced = control.resumed and bool(control.memo)
         self.accepted.set_result(control)
 
