@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mcpgateway_operator.api.spec import parse_spec
+from mcpgateway_operator.api.validation import parse_spec
 from mcpgateway_operator.render.context import Context
 from mcpgateway_operator.render.render import render
 from tests.support import cluster as clusters

@@ -24,7 +24,7 @@ from mcpgateway.edge.limits import Limits
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.limits import LineTooLong
 from mcpgateway.protocol.sse_events import EventParser
-from mcpgateway_operator.api.spec import InvalidSpecError, parse_spec
+from mcpgateway_operator.api.validation import InvalidSpecError, parse_spec
 from mcpgateway_operator.render.context import Context
 from mcpgateway_operator.render.render import render
 from tests.support.edges import new_edge

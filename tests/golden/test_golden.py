@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcpgateway_operator.api.spec import parse_spec
-from mcpgateway_operator.api.validation import check
+from mcpgateway_operator.api.validation import check, parse_spec
 from mcpgateway_operator.cli.manifests import to_yaml
 from mcpgateway_operator.render.context import Context
 from mcpgateway_operator.render.render import render

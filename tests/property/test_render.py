@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mcpgateway import config as gateway_config
 from mcpgateway_operator.api import servers as server_models
 from mcpgateway_operator.api.quantities import seconds
-from mcpgateway_operator.api.spec import InvalidSpecError, Spec, parse_spec
+from mcpgateway_operator.api.spec import Spec
+from mcpgateway_operator.api.validation import InvalidSpecError, parse_spec
 from mcpgateway_operator.render import naming
 from mcpgateway_operator.render.context import Context
 from mcpgateway_operator.render.render import render

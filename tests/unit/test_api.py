@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mcpgateway_operator.api import crd, quantities, spec
+from mcpgateway_operator.api import crd, quantities, validation
 from tests.support.paths import ROOT
 
 
@@ -64,12 +64,12 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 def test_a_bad_spec_names_the_field_and_the_value() -> None:
-    with pytest.raises(spec.InvalidSpecError) as caught:
-        spec.parse_spec({"mode": "Both", "servers": [{"name": "UP", "image": "x"}]})
-    assert "spec.mode: Input should be 'MultiPod' or 'Sidecar'" in str(caught.value)
+    with pytest.raises(validation.InvalidSpecError) as caught:
+        validation.parse_spec({"mode": "Both", "servers": [{"name": "UP", "image": "x"}]})
+    assert "spec.mode is 'Both': want MultiPod or Sidecar" in str(caught.value)
     assert "spec.servers[0].name" in str(caught.value)
 
 
 def test_an_unknown_field_is_refused() -> None:
-    with pytest.raises(spec.InvalidSpecError, match=r"spec\.server: Extra inputs are not permitted"):
-        spec.parse_spec({"server": [], "servers": [{"name": "a", "image": "x", "command": ["x"]}]})
+    with pytest.raises(validation.InvalidSpecError, match=r"spec\.server is not a field: did you mean servers\?"):
+        validation.parse_spec({"server": [], "servers": [{"name": "a", "image": "x", "command": ["x"]}]})

@@ -14,8 +14,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from mcpgateway_operator.api import crd, spec
+from mcpgateway_operator.api.foreign_fields import foreign_names
 from mcpgateway_operator.cli import app, local
-from mcpgateway_operator.cli.documents import BadInputError, read
+from mcpgateway_operator.cli.bad_input import BadInputError
+from mcpgateway_operator.cli.documents import read
 from tests.support.paths import ROOT
 from tests.support.resources import WRONG
 
@@ -62,7 +64,7 @@ def write(folder: Path, *documents: Any) -> Path:
         ({**GOOD, "kind": "Pod"}, "kind is 'Pod': want MCPGateway, Secret or ConfigMap"),
         ({**GOOD, "apiVersion": "v1"}, "apiVersion is 'v1': want mcpgateway.dev/v1alpha1"),
         ({**GOOD, "metadata": {"name": "Not.Good"}}, "metadata.name is 'Not.Good'"),
-        (changed(mode="Both"), "spec.mode: Input should be 'MultiPod' or 'Sidecar'"),
+        (changed(mode="Both"), "spec.mode is 'Both': want MultiPod or Sidecar"),
         (changed(auth={}), "spec.auth needs tokens; to admit every client"),
         (changed(servers=[{"name": "a", "image": "i"}]), "spec.servers[0]: command is required with image"),
         (changed(servers=[{"name": "keys", "image": "i", "command": ["x"]}]), "spec.servers[0]: name is reserved"),
@@ -81,6 +83,133 @@ def test_a_bad_file_gets_one_line_that_names_the_place(tmp_path: Path, document:
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def server(**fields: Any) -> dict[str, Any]:
+    return changed(servers=[{"name": "a", "image": "i", "command": ["a"], **fields}])
+
+
+SECRET = "ghp_" + "a1" * 18
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (server(command="npx"), "spec.servers[0].command is 'npx': write a list: [npx]"),
+        (server(args="-y pkg --flag"), "spec.servers[0].args is '-y pkg --flag': write a list: [-y, pkg, --flag]"),
+        (server(env={"TOKEN": SECRET}), "spec.servers[0].env is a map: write a list, - {name: TOKEN, value: …} for each entry"),
+        (server(env=["A=b"]), "spec.servers[0].env[0] is 'A=b': write a map, {name: A, …}"),
+        (server(env=[{"name": "A", "value": 5}]), "spec.servers[0].env[0].value is a number: write it in quotes"),
+        (server(cwd="/srv"), "spec.servers[0].cwd is not a field: start the program in it: command: [sh, -c, 'cd DIRECTORY"),
+        (server(type="stdio"), "spec.servers[0].type is not a field: remove it: image stands for a program on stdio"),
+        (server(disabled=True), "spec.servers[0].disabled is not a field: write state: Disabled, or remove it"),
+        (server(env_from=[]), "spec.servers[0].env_from is not a field: did you mean envFrom?"),
+        (server(frobnicate=1), "spec.servers[0].frobnicate is not a field: remove it, or use one of args, autoscaling"),
+        (server(callTimeout=60), "spec.servers[0].callTimeout is 60: want a duration with its unit"),
+        (changed(servers={"time": {"command": "x"}}), "spec.servers is a map: write a list, - {name: time, …} for each entry"),
+        (changed(servers=[]), "spec.servers has 0 items: want at least 1 item"),
+        (changed(servers=[None]), "spec.servers[0] is null: remove the item, or give it a value"),
+        (changed(replicas="3"), "spec.replicas is '3': want a whole number: remove the quotes"),
+        (changed(paused="yes"), "spec.paused is 'yes': write true, without quotes"),
+        (changed(mcpServers={}), "spec.mcpServers is not a field: "),
+        ({**GOOD, "spec": None}, "spec is missing: add it, with auth and servers"),
+        ({**GOOD, "servers": []}, "servers is not a field of MCPGateway: put it under spec, or remove it"),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", "not valid YAML: line 4: the key 'c' occurs a second time: leave one of them"),
+        (
+            {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": 5}},
+            "stringData.k is a number: write a text, in quotes",
+        ),
+    ],
+)
+def test_a_mistake_of_form_gets_field_value_and_fix(tmp_path: Path, document: Any, message: str) -> None:
+    done = mcpgw("validate", str(write(tmp_path, document)))
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert message in done.stderr
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            server(env=[{"name": "K", "value": "${input:key}"}]),
+            "spec.servers[0].env[0].value has ${input:key}, which only some clients",
+        ),
+        (
+            server(args=["${workspaceFolder}/x"]),
+            "spec.servers[0].args[0] has ${workspaceFolder}, which only some clients replace",
+        ),
+        (server(args=["--key=${API_KEY}"]), "spec.servers[0].args[0] has ${API_KEY}, which only some clients replace"),
+        (server(env=[{"name": "K", "value": "<YOUR_KEY>"}]), "env[0].value is '<YOUR_KEY>', which stands for a value"),
+        (server(command=["npx -y pkg"]), "command[0] is 'npx -y pkg', which no program is called: write one item for each word"),
+        (server(command=["npx"], args=["-y pkg"]), "args[0] is '-y pkg': write one item for each word: [-y, pkg]"),
+        (
+            server(args=["--token", SECRET]),
+            "spec.servers[0].args[1] is a text of 40 characters and holds a secret: put it into a Sec",
+        ),
+        (server(env=[{"name": "K", "value": SECRET}]), "env[0].value of 'K' is a text of 40 characters and looks like a secret"),
+        (
+            server(env=[{"name": "API_KEY", "value": "k3yk3yk3yk3yk3yk3y"}]),
+            "of 'API_KEY' is a text of 18 characters and looks like",
+        ),
+        (server(image="NEEDS-IMAGE"), "image is 'NEEDS-IMAGE', which is not an image: want [REGISTRY/]NAME[:TAG] in lower case"),
+    ],
+)
+def test_validate_refuses_what_a_clients_configuration_leaves_behind(tmp_path: Path, document: Any, message: str) -> None:
+    done = mcpgw("validate", str(write(tmp_path, document)))
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert message in done.stderr
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        server(command=["sh", "-c", "exec x --dir=${HOME:-/tmp} ${WORKSPACE}"]),
+        server(command=["/opt/My Program/run"], args=["a b", "$(TOKEN)"], env=[{"name": "TOKEN", "value": "x"}]),
+        server(
+            env=[
+                {"name": "MAX_TOKENS", "value": "4096"},
+                {"name": "TOKEN_FILE", "value": "/run/token"},
+                {"name": "D", "value": "2026-07-28"},
+            ]
+        ),
+        server(image="localhost:5000/a/b_c.d:V1@sha256:" + "0" * 64),
+        server(env=None),
+        f"x: &x {{name: a, image: i, command: [a]}}\n{yaml.safe_dump({**GOOD, 'spec': None})}".replace(
+            "spec: null", "spec: {auth: {allowUnauthenticated: true}, servers: [{<<: *x, name: b}]}"
+        ).replace("x: &x", "status: &x"),
+    ],
+)
+def test_validate_takes_what_works(tmp_path: Path, document: Any) -> None:
+    assert mcpgw("validate", str(write(tmp_path, document))).stderr == ""
+
+
+def test_all_mistakes_of_all_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [")
+    file = write(tmp_path, server(cwd="/", command="x"), {"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "!"}})
+    done = mcpgw("validate", str(tmp_path / "broken.yaml"), str(file))
+    for message in (
+        "broken.yaml: not valid YAML",
+        ".command is 'x'",
+        ".cwd is not a field",
+        "(document 2): data.k is not base64",
+    ):
+        assert message in done.stderr
+    assert done.stderr.count("\n") == 4
+
+
+def test_no_fix_is_kept_for_a_field_that_the_schema_has() -> None:
+    """A field that enters the schema takes its row out of `foreign_fields`."""
+
+    def fields(place: tuple[str, ...]) -> dict[str, Any]:
+        node = crd.structural(spec.Spec)
+        for step in place[1:]:
+            node = node["properties"][step]["items"]
+        properties: dict[str, Any] = node["properties"]
+        return properties
+
+    assert [(place, name) for place, name in foreign_names() if name in fields(place)] == []
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

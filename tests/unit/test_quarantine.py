@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mcpgateway_operator.api.spec import Spec, parse_spec
+from mcpgateway_operator.api.spec import Spec
+from mcpgateway_operator.api.validation import parse_spec
 from mcpgateway_operator.observe.child_state import Container, Pod
 from mcpgateway_operator.reconcile import image_pull_quarantine
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway_operator.api.spec import parse_spec
+from mcpgateway_operator.api.validation import parse_spec
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
 from mcpgateway_operator.reconcile import conditions, events, gateway_status, server_status
 from mcpgateway_operator.reconcile.finding import Finding

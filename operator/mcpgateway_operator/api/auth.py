@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from .types import KeySelector, Model, cel, list_map
+from .types import NAME, KeySelector, Model, cel, list_map
 
 
 class Token(Model):
@@ -16,6 +16,7 @@ class Token(Model):
         min_length=1,
         max_length=63,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=NAME,
         description="Name of the identity that the token stands for.",
     )
     secret_key_ref: KeySelector = Field(description="The key of a Secret that holds the token.")

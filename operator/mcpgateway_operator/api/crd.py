@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from . import group, spec
 from .status import Status
+from .types import WANTED
 
 _DROPPED = ("title", "additionalProperties", "const", "x-no-default")
 _NAME_RULE = "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')"
@@ -91,10 +92,22 @@ def custom_resource_definition() -> dict[str, Any]:
 
 
 def structural(model: type[BaseModel]) -> dict[str, Any]:
-    """The structural schema of a model."""
+    """The structural schema of a model, as the API server takes it."""
+    published: dict[str, Any] = _published(annotated(model))
+    return published
+
+
+def annotated(model: type[BaseModel]) -> dict[str, Any]:
+    """The structural schema of a model, with the words for its patterns (`types.WANTED`)."""
     schema = model.model_json_schema(by_alias=True)
     definitions: dict[str, Any] = schema.pop("$defs", {})
     return _node(schema, definitions)
+
+
+def _published(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _published(child) for name, child in node.items() if name != WANTED}
+    return [_published(child) for child in node] if isinstance(node, list) else node
 
 
 def _node(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

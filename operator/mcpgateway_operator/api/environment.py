@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from .types import KeySelector, Model, ObjectSelector, exactly_one
+from .types import KeySelector, Model, ObjectSelector, exactly_one, wanted
 
 MAX_ENV = 64
+_VARIABLE = wanted("letters, digits, _, - and ., that do not begin with a digit")
 
 
 class EnvVarSource(Model):
@@ -21,7 +22,13 @@ class EnvVar(Model):
     """One environment variable of a server."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("env", "value", "valueFrom", "; an empty variable is value: ''"))
-    name: str = Field(min_length=1, max_length=128, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", description="Name of the variable.")
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$",
+        json_schema_extra=_VARIABLE,
+        description="Name of the variable.",
+    )
     value: str | None = Field(
         None,
         max_length=4096,
@@ -34,6 +41,12 @@ class EnvFromSource(Model):
     """All keys of a Secret or ConfigMap as variables."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("envFrom", "secretRef", "configMapRef"))
-    prefix: str = Field("", max_length=64, pattern=r"^([-._a-zA-Z][-._a-zA-Z0-9]*)?$", description="Prefix of each name.")
+    prefix: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^([-._a-zA-Z][-._a-zA-Z0-9]*)?$",
+        json_schema_extra=_VARIABLE,
+        description="Prefix of each name.",
+    )
     secret_ref: ObjectSelector | None = Field(None, description="A Secret.")
     config_map_ref: ObjectSelector | None = Field(None, description="A ConfigMap.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .network import Cidr
-from .types import ATOMIC, DNS_LABEL, HostName, Model, ObjectName, cel
+from .types import ATOMIC, DNS_LABEL, NAME, NO_SPACE, HostName, Model, ObjectName, cel, wanted
 
 AnnotationValue = Annotated[str, Field(max_length=4096)]
 
@@ -33,7 +33,11 @@ class Service(Model):
     port: int = Field(8811, ge=1, le=65535, description="Port for clients.")
     node_port: int | None = Field(None, ge=1, le=65535, description="Port on every node; absent: the cluster allocates one.")
     load_balancer_class: str | None = Field(
-        None, max_length=317, pattern=r"^\S+$", description="Load balancer implementation; absent: the cluster's default."
+        None,
+        max_length=317,
+        pattern=r"^\S+$",
+        json_schema_extra=NO_SPACE,
+        description="Load balancer implementation; absent: the cluster's default.",
     )
     load_balancer_source_ranges: tuple[Cidr, ...] = Field(
         (), max_length=32, json_schema_extra=ATOMIC, description="Client addresses that the load balancer accepts; empty: all."
@@ -56,7 +60,13 @@ class Ingress(Model):
 
     host: HostName = Field(description="Host name for clients.")
     class_name: ObjectName | None = Field(None, description="IngressClass; absent: the cluster's default.")
-    path: str = Field("/", max_length=256, pattern=r"^/[^\s{}]*$", description="Path prefix of the requests to the gateway.")
+    path: str = Field(
+        "/",
+        max_length=256,
+        pattern=r"^/[^\s{}]*$",
+        json_schema_extra=wanted("a path such as /mcp, without spaces and braces"),
+        description="Path prefix of the requests to the gateway.",
+    )
     tls_secret_name: ObjectName | None = Field(
         None, description="Secret with the certificate of the host; absent: HTTP without TLS."
     )
@@ -78,7 +88,11 @@ class ParentReference(Model):
 
     name: ObjectName = Field(description="Name of the Gateway.")
     namespace: str | None = Field(
-        None, max_length=63, pattern=DNS_LABEL, description="Namespace of the Gateway; absent: the MCPGateway's own."
+        None,
+        max_length=63,
+        pattern=DNS_LABEL,
+        json_schema_extra=NAME,
+        description="Namespace of the Gateway; absent: the MCPGateway's own.",
     )
     section_name: ObjectName | None = Field(None, description="Name of one listener; absent: all listeners.")
     port: int | None = Field(None, ge=1, le=65535, description="Port of one listener; absent: all ports.")

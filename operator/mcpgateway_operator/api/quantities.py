@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from .types import wanted
+
 _QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _DURATION = r"^([0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h)){1,8}$"  # at most 900 years, which the configuration of the gateway takes
 _PART = re.compile(r"([0-9.]+)(ms|s|m|h)")
@@ -33,8 +35,17 @@ def _quantity(value: int | str) -> int | str:
     return value
 
 
-Quantity = Annotated[int | str, AfterValidator(_quantity), Field(json_schema_extra={"pattern": _QUANTITY, "maxLength": 32})]
-Duration = Annotated[str, Field(pattern=_DURATION, max_length=32)]
+Quantity = Annotated[
+    int | str,
+    AfterValidator(_quantity),
+    Field(json_schema_extra={"pattern": _QUANTITY, "maxLength": 32, **wanted("a quantity, for example 100m, 0.5 or 256Mi")}),
+]
+Duration = Annotated[
+    str,
+    Field(
+        pattern=_DURATION, max_length=32, json_schema_extra=wanted("a duration with its unit, for example 500ms, 60s or 1h30m")
+    ),
+]
 
 
 def size(quantity: int | str) -> int:

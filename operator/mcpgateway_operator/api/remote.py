@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from .environment import EnvVarSource
-from .types import Model, cel
+from .types import Model, cel, wanted
 
 RESERVED_HEADERS: Final = (
     "accept",
@@ -31,7 +31,8 @@ RemoteURL = Annotated[
     Field(
         max_length=2048,
         pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$",
-        json_schema_extra=cel(
+        json_schema_extra=wanted("http(s)://HOST[:PORT][/PATH], without a user, a password or a fragment")
+        | cel(
             (
                 f"self.matches('{_AUTHORITY}')",
                 "url must be http(s)://HOST[:PORT][/PATH] with a port from 1 to 65535 and a host name whose labels, between "
@@ -57,8 +58,20 @@ class Header(Model):
             ),
         )
     )
-    name: str = Field(min_length=1, max_length=128, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="Name of the header.")
-    value: str | None = Field(None, max_length=4096, pattern=r"^[\x20-\x7e]*$", description="Value of the header.")
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        json_schema_extra=wanted("the name of a header: letters, digits and -"),
+        description="Name of the header.",
+    )
+    value: str | None = Field(
+        None,
+        max_length=4096,
+        pattern=r"^[\x20-\x7e]*$",
+        json_schema_extra=wanted("printable ASCII characters on one line"),
+        description="Value of the header.",
+    )
     value_from: EnvVarSource | None = Field(
         None, description="Take the value from a Secret or a ConfigMap; a changed value is used within seconds."
     )

@@ -15,7 +15,7 @@ from .quantities import Duration, Quantity
 from .remote import Header, RemoteURL
 from .storage import SHAREABLE, Storage
 from .tools import ToolRules
-from .types import ATOMIC, ImageReference, Model, PullPolicy, cel, list_map
+from .types import ATOMIC, NAME, ImageReference, Model, PullPolicy, cel, list_map
 from .workload import Autoscaling, Resources
 
 RESERVED_SERVER_NAMES: Final = ("gateway", "peers", "config", "keys", "bridge")
@@ -67,6 +67,7 @@ class Server(Model):
         min_length=1,
         max_length=40,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=NAME,
         description="Name of the server, a DNS label; with toolNames.prefix it is the prefix of its tools' names.",
     )
     image: ImageReference | None = Field(None, description="Container image with the server's program.")

@@ -5,9 +5,9 @@ Names and shapes follow the Kubernetes API conventions. Field descriptions are t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from .auth import Audit, Auth
 from .exposure import HTTPRoute, Ingress, Service
@@ -142,23 +142,3 @@ class Spec(Model):
     def enabled(self) -> tuple[Server, ...]:
         """The enabled servers, in the order of their names."""
         return tuple(sorted((s for s in self.servers if s.state == "Enabled"), key=lambda s: s.name))
-
-
-class InvalidSpecError(Exception):
-    """A stored spec that cannot be used; the message names each field, value and fix."""
-
-
-def parse_spec(raw: Any) -> Spec:
-    """Parse a spec. Raises: InvalidSpecError."""
-    try:
-        return Spec.model_validate(raw)
-    except ValidationError as error:
-        lines = [f"spec.{_path(item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)[:8]]
-        raise InvalidSpecError("; ".join(lines)) from error
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    out = ""
-    for part in location:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return out.lstrip(".")

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field
 
 from .quantities import Quantity
-from .types import ATOMIC, Model, ObjectName, ObjectSelector, cel
+from .types import ATOMIC, Model, ObjectName, ObjectSelector, cel, wanted
 
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 SHAREABLE: Final = (  # CEL: whether several pods may mount the storage `kept`
@@ -51,6 +51,7 @@ class Storage(Model):
     mount_path: str = Field(
         max_length=256,
         pattern=r"^(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
+        json_schema_extra=wanted("an absolute path of letters, digits, -, _ and ., without '..', for example /data"),
         description="Path in the server's container: an absolute path without '..'.",
     )
     size: Quantity | None = Field(None, description="Size of a PersistentVolumeClaim that the operator creates, for example 1Gi.")

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .types import ATOMIC, Model, cel, list_map
+from .types import ATOMIC, NO_SPACE, Model, cel, list_map, wanted
 
-Glob = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^\S+$")]
+Glob = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^\S+$", json_schema_extra=NO_SPACE)]
 ToolPinning = Literal["Off", "Warn", "Enforce"]
 
 
@@ -40,6 +40,7 @@ class ToolOverride(Model):
         min_length=1,
         max_length=64,
         pattern=r"^[A-Za-z0-9_-]+$",
+        json_schema_extra=wanted("a name of letters, digits, _ and -"),
         description="Name for clients, before any prefix.",
     )
     description: str | None = Field(None, min_length=1, max_length=4096, description="Description for clients.")

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MAX_SERVERS = 64
+WANTED: Final = "x-wanted"
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     """`x-kubernetes-validations` from (rule, message) pairs; a message names the field and the fix."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+def wanted(words: str) -> dict[str, Any]:
+    """What a pattern asks for, in words that follow "want"; for messages only, never in the published schema."""
+    return {WANTED: words}
 
 
 def exactly_one(of: str, first: str, second: str, hint: str = "") -> dict[str, Any]:
@@ -30,14 +36,62 @@ def list_map(*keys: str) -> dict[str, Any]:
 
 ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")]
-Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^/\s]+$")]
+NAME = wanted("a name of a to z, 0 to 9 and -, that begins and ends with a letter or digit")
+NO_SPACE = wanted("a text without spaces")
+ObjectName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        json_schema_extra=wanted("the name of an object: a to z, 0 to 9, - and ., that begins and ends with a letter or digit"),
+    ),
+]
+DataKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        json_schema_extra=wanted("a key of letters, digits, -, _ and ."),
+    ),
+]
+ImageReference = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        pattern=r"^\S+$",
+        json_schema_extra=wanted("an image without spaces, for example ghcr.io/example/time:1.2"),
+    ),
+]
+Origin = Annotated[
+    str,
+    Field(
+        max_length=512,
+        pattern=r"^https?://[^/\s]+$",
+        json_schema_extra=wanted("an origin without a path, for example https://app.example.com"),
+    ),
+]
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _DNS_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
-HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME)]
-LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?)?$")]
+HostName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=_DNS_NAME,
+        json_schema_extra=wanted("a host name in lower case, without a port, for example mcp.example.com"),
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=r"^([a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?)?$",
+        json_schema_extra=wanted("letters, digits, -, _ and ., that begin and end with a letter or digit"),
+    ),
+]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 

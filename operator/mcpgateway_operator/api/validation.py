@@ -1,95 +1,76 @@
-"""The schema's rules beyond types, CEL and keyed lists, evaluated as by the API server. Pure.
+"""A raw spec → a checked one, or all of its errors. Pure.
 
-`mcpgw` has no API server, and a stored resource may be older than the schema.
-Sources: KEP-2876 (CEL), "CustomResourceDefinitions" (list types).
+`mcpgw` has no API server, and a stored resource may be older than the schema: what the API server refuses is refused here, too.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-import celpy
-from celpy import celtypes
-from celpy.adapter import json_to_cel
-from celpy.evaluation import CELEvalError
+from pydantic import ValidationError
 
 from . import crd
-from .spec import InvalidSpecError, Spec
+from .field_error import FieldError, Path
+from .rules import rule_errors
+from .spec import Spec
+from .structure import Schema, structure_errors
 
-_ENVIRONMENT = celpy.Environment()
+_ROOT: Final[Path] = ("spec",)
+_LISTED = 8  # errors in one message
 
 
-def violations(spec: Spec) -> list[str]:
-    """The violations of a spec whose fields are each valid: path and message, as in the API server's answer."""
-    given = spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, mode="json")
-    return list(_node(_schema(), _defaulted(_schema(), given), "spec"))
+class InvalidSpecError(Exception):
+    """A spec that cannot be used; `errors` has every field, its value and the fix, and the message the first of them."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        more = [f"and {len(errors) - _LISTED} more"] if len(errors) > _LISTED else []
+        super().__init__("; ".join([*map(str, errors[:_LISTED]), *more]))
+        self.errors = tuple(errors)
+
+
+def spec_errors(raw: Any) -> list[FieldError]:
+    """All errors of a raw spec: of its structure, and of the rules where the structure is sound."""
+    structure = list(structure_errors(_schema(), raw, _ROOT))
+    return [*structure, *rule_errors(_schema(), raw, _ROOT, [error.path for error in structure])]
+
+
+def parse_spec(raw: Any) -> Spec:
+    """Parse a spec: one that the API server has accepted, but which may be older than the schema. Raises: InvalidSpecError."""
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        if errors := spec_errors(raw):
+            raise InvalidSpecError(errors) from error
+    try:
+        return Spec.model_validate(_without_nulls(raw))
+    except ValidationError as error:
+        raise InvalidSpecError(_unexplained(error)) from error
 
 
 def check(spec: Spec) -> None:
     """Refuse a spec that breaks a rule. Raises: InvalidSpecError."""
-    if broken := violations(spec):
-        raise InvalidSpecError("; ".join(broken[:8]))
+    given = spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, mode="json")
+    if broken := list(rule_errors(_schema(), given, _ROOT)):
+        raise InvalidSpecError(broken)
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    return crd.structural(Spec)
+def _schema() -> Schema:
+    return crd.annotated(Spec)
 
 
-def _defaulted(schema: dict[str, Any], value: Any) -> Any:
-    """A value with the schema's defaults: rules apply to the stored object."""
-    if isinstance(value, list):
-        return [_defaulted(schema["items"], child) for child in value]
-    if not isinstance(value, dict):
-        return value
-    properties = schema.get("properties", {})
-    absent = {name: child["default"] for name, child in properties.items() if "default" in child and name not in value}
-    return {name: _defaulted(properties.get(name, {}), child) for name, child in (value | absent).items()}
-
-
-def _node(schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-    for rule in schema.get("x-kubernetes-validations", ()):
-        if not _holds(rule["rule"], value):
-            yield f"{path}: {rule['message']}"
+def _without_nulls(value: Any) -> Any:
+    """A value in which null stands for a default: the API server prunes such fields."""
     if isinstance(value, dict):
-        properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
-        for name, child in value.items():
-            yield from _node(properties.get(name, others), child, f"{path}.{name}")
-    elif isinstance(value, list):
-        yield from _duplicates(schema, value, path)
-        for index, child in enumerate(value):
-            yield from _node(schema["items"], child, f"{path}[{index}]")
+        return {name: _without_nulls(child) for name, child in value.items() if child is not None}
+    return [_without_nulls(child) for child in value] if isinstance(value, list) else value
 
 
-def _duplicates(schema: dict[str, Any], items: list[Any], path: str) -> Iterator[str]:
-    """The violations of a keyed list, or a set, in which a key or item occurs twice."""
-    kind = schema.get("x-kubernetes-list-type")
-    seen = set()
-    for index, item in enumerate(items if kind in ("map", "set") else ()):
-        key = tuple(item[name] for name in schema["x-kubernetes-list-map-keys"]) if kind == "map" else (item,)
-        if key in seen:
-            yield f"{path}[{index}] has {', '.join(map(str, key))!r} a second time: leave one of them"
-        seen.add(key)
-
-
-def _holds(rule: str, value: Any) -> bool:
-    try:
-        return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
-    except CELEvalError:
-        return False  # as in the API server: an error in the evaluation is a violation
-
-
-@cache
-def _program(rule: str) -> celpy.Runner:
-    return _ENVIRONMENT.program(_ENVIRONMENT.compile(rule), functions={"isCIDR": _is_cidr})
-
-
-def _is_cidr(text: celtypes.Value) -> celtypes.BoolType:
-    try:
-        ipaddress.ip_network(str(text), strict=False)
-    except ValueError:
-        return celtypes.BoolType(False)
-    return celtypes.BoolType("/" in str(text))
+def _unexplained(error: ValidationError) -> list[FieldError]:
+    """For values that the models refuse and the schema does not: `tests/property/test_validation.py` knows of none."""
+    return [
+        FieldError((*_ROOT, *item["loc"]), " has a value that cannot be used: `kubectl explain` describes the field")
+        for item in error.errors()
+    ]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from .quantities import Quantity
-from .types import Model, cel
+from .types import NO_SPACE, Model, cel
 
 
 class ResourceList(Model):
@@ -37,11 +37,13 @@ class Toleration(Model):
             ),
         )
     )
-    key: str = Field("", max_length=317, pattern=r"^\S*$", description="Key of the taint; empty: all keys.")
+    key: str = Field(
+        "", max_length=317, pattern=r"^\S*$", json_schema_extra=NO_SPACE, description="Key of the taint; empty: all keys."
+    )
     operator: Literal["Exists", "Equal"] = Field(
         "Equal", description="Equal: the value of the taint must match. Exists: any value matches."
     )
-    value: str = Field("", max_length=63, pattern=r"^\S*$", description="Value of the taint.")
+    value: str = Field("", max_length=63, pattern=r"^\S*$", json_schema_extra=NO_SPACE, description="Value of the taint.")
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
         "", description="Effect of the taint; empty: all effects."
     )

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from .. import __version__
-from .documents import BadInputError, read
+from .bad_input import BadInputError
+from .documents import read
 from .manifests import keys, manifests, to_yaml
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -80,11 +81,11 @@ def version() -> None:
 
 
 def _guarded(run: Callable[[], object]) -> None:
-    """Print bad input as one line, without a traceback."""
+    """Print each error of bad input on a line of its own, without a traceback."""
     try:
         run()
     except BadInputError as error:
-        sys.stderr.write(f"mcpgw: {error}\n")
+        sys.stderr.writelines(f"mcpgw: {message}\n" for message in error.messages)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

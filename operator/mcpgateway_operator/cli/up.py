@@ -24,9 +24,10 @@ from ..api.servers import Server
 from ..render.bridge_flags import bridge_access, bridge_environment, bridge_processes
 from ..render.gateway_config import gateway_auth, hot_config, pin_of, server_config
 from . import local
+from .bad_input import BadInputError
 from .children import Child, bridge_program, server_environment
 from .client import call_tool
-from .documents import BadInputError, Documents, Gateway, read
+from .documents import Documents, Gateway, read
 from .install import search_path
 from .show import Screen
 
@@ -186,7 +187,7 @@ async def up(options: Options) -> None:
 
 
 async def _serve(options: Options) -> None:
-    documents = read(options.files)
+    documents = read(options.files, images=False)
     if len(documents.gateways) > 1:
         raise BadInputError(f"{len(documents.gateways)} MCPGateways in the files: `mcpgw up` runs one")
     (gateway,) = documents.gateways
@@ -240,7 +241,7 @@ async def _follow_files(options: Options, ours: Local, screen: Screen) -> None:
             continue
         seen = now
         try:
-            documents = read(options.files)
+            documents = read(options.files, images=False)
             await ours.apply(documents, documents.gateways[0])
             screen.say("mcpgw", "reloaded: the files have changed")
         except BadInputError as error:

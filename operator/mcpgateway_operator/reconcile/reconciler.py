@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from ..api.group import KIND
-from ..api.spec import InvalidSpecError, Spec, parse_spec
-from ..api.validation import check
+from ..api.spec import Spec
+from ..api.validation import InvalidSpecError, check, parse_spec
 from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context
