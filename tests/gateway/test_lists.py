@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from mcpgateway.catalog import intake
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge
 from tests.support.gateways import Gateway, configuration, gateway
+from tests.support.locks import free_port
 from tests.support.paths import ROOT
+from tests.support.remotes import serving
 
 SCRIPTED = [sys.executable, str(ROOT / "tests/support/servers/scripted.py")]
 NESTED = '{"a":' * 600 + "1" + "}" * 600
@@ -142,3 +145,19 @@ def test_an_answer_that_cannot_be_used_fails_its_call_with_the_reason(bridge_pro
     with beside_an_honest_server(bridge_program, tmp_path, {"tools/call": [line]}) as running:
         error = running.call("odd_t")["error"]
         assert error["data"]["reason"] == "ProtocolError", error
+
+
+def test_clients_that_do_not_page_see_all_tools_of_forty_servers(tmp_path: Path) -> None:
+    schema = json.dumps({"type": "object", "properties": {"x": {"type": "string", "description": "d" * 2000}}})
+    tools = ",".join(f'{{"name":"t{n}","inputSchema":{schema}}}' for n in range(25))
+    (tmp_path / "script.json").write_text(json.dumps({"tools/list": result(f'"tools":[{tools}]')}))
+    port = free_port()
+    with serving([*SCRIPTED, str(tmp_path), f"--http={port}"], port, dict(os.environ)):
+        url = f"http://127.0.0.1:{port}/legacy/script"
+        servers = [gateway_config.Server(name=f"s{n}", url=url) for n in range(40)]
+        with gateway(tmp_path, configuration(*servers, folder=tmp_path)) as running:
+            running.await_status("all tools", lambda status: status["toolCount"] == 1000)
+            legacy = running.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=running.session())
+            for page in (legacy, running.modern("tools/list")):
+                assert len(page.json()["result"]["tools"]) == 1000
+                assert "nextCursor" not in page.json()["result"]

@@ -228,7 +228,7 @@ def roots(peer: Peer) -> str:
 def pagination(peer: Peer) -> str:
     assert "nextCursor" not in peer.ask("tools/list")["result"]
     assert peer.ask("tools/list", cursor="made up")["error"]["code"] == -32602
-    return "own cursors, 500 a page"
+    return "own cursors, by bytes"
 
 
 def ping(peer: Peer) -> str:

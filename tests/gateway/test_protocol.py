@@ -11,6 +11,7 @@ from mcp import MCPError
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from mcpgateway.access import challenges
 from mcpgateway.protocol import jsonrpc
 from tests.gateway.conftest import World
 from tests.support.gateways import TOKEN
@@ -174,9 +175,47 @@ def test_only_who_has_a_token_gets_in(world: World) -> None:
     for token in (None, "wrong"):
         answer = world.gateway.post({"jsonrpc": "2.0", "id": 1, "method": "ping"}, token=token)
         assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == 'Bearer realm="mcp"'
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="mcp"')
     assert httpx2.get(world.gateway.url).status_code == 401
     assert httpx2.get(world.gateway.url.replace("/mcp", "/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "header", "message"),
+    [
+        (None, 'Bearer realm="mcp"', "a valid bearer token is needed; "),
+        (
+            "Bearer wrong",
+            'Bearer realm="mcp", error="invalid_token", error_description="the bearer token is not valid here"',
+            "the bearer token is not valid here; ",
+        ),
+        (
+            "Basic ZGV2OnMzY3JldA==",
+            'Bearer realm="mcp", error="invalid_request", '
+            'error_description="the header Authorization must have the scheme Bearer"',
+            "the header Authorization must have the scheme Bearer; ",
+        ),
+    ],
+)
+def test_a_refusal_says_that_a_bearer_token_is_wanted(world: World, sent: str | None, header: str, message: str) -> None:
+    answer = world.gateway.post(
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"}, token=None, headers={"Authorization": sent} if sent else None
+    )
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, header)
+    assert answer.json()["error"]["message"] == message + challenges.NO_OAUTH
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp", "/register", "/token"),
+        *("/.well-known/oauth-authorization-server/mcp", "/mcp/.well-known/openid-configuration", "/authorize"),
+    ],
+)
+def test_where_clients_look_for_oauth_they_learn_that_there_is_none(world: World, path: str) -> None:
+    answer = httpx2.post(world.gateway.url.replace("/mcp", path), json={"redirect_uris": []})
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "invalid_request", "error_description": challenges.NO_OAUTH}
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,11 @@ def test_the_typescript_sdk_2(ours: Gateway, scripts: Path, mode: str, version: 
         assert found == SEEN
 
 
+def test_a_client_that_tries_oauth_shows_that_a_bearer_token_is_wanted(ours: Gateway, scripts: Path) -> None:
+    found = seen(str(npm.node()), "oauth1.mjs", ours.url, cwd=scripts)
+    assert "this gateway has no OAuth: configure the client to send the header Authorization: Bearer TOKEN" in found["error"]
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_what_mcp_apps_need_passes_as_it_is(ours: Gateway, era: str) -> None:
     """The extension `io.modelcontextprotocol/ui`: a tool names its `ui://` resource, which is listed and read."""

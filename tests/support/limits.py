@@ -115,6 +115,13 @@ CLIENTS = (
     Limit("header lines of a request", "edge.limits:MAX_FIELDS", count, f"431, {CLOSED}", f"{EDGE}::TestBounds"),
     Limit("empty lines before a request", "edge.limits:MAX_BLANK", size, f"400, {CLOSED}", f"{EDGE}::TestBounds"),
     Limit(
+        "page of a merged list",
+        "catalog.pages:MAX_PAGE",
+        size,
+        "`nextCursor` names the next page",
+        f"{CATALOG}::test_long_lists_come_in_pages_that_make_the_whole",
+    ),
+    Limit(
         "messages of a batch (2025-03-26)",
         "protocol.batches:MAX_BATCH",
         count,

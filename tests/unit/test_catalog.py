@@ -95,26 +95,46 @@ def test_a_uri_that_a_template_makes_belongs_to_its_server(template: str, uri: s
     assert built.owner(uri) == ("x" if matches else None)
 
 
+def long_list() -> model.Catalog:
+    """Of 17 tools, of which 7 fit on a page."""
+    filling = "x" * (pages.MAX_PAGE // 8)
+    return build(*(tool("x", f"t{n:02}", description=filling) for n in range(17)))
+
+
 def test_long_lists_come_in_pages_that_make_the_whole() -> None:
-    built = build(*(tool("x", f"t{n}") for n in range(2 * pages.PAGE + 1)))
+    built = long_list()
     listing, cursor, names = built.listings["tools"], None, []
-    for size in (pages.PAGE, pages.PAGE, 1):
-        page = json.loads(pages.page(listing, cursor, modern=True))
+    for size in (7, 7, 3):
+        raw = pages.page(listing, cursor, modern=True)
+        assert len(raw) <= pages.MAX_PAGE + 1000
+        page = json.loads(raw)
         assert len(page["tools"]) == size
         names += [tool["name"] for tool in page["tools"]]
         cursor = page.get("nextCursor")
     assert (cursor, names) == (None, list(built.tools))
 
 
+def test_a_page_has_thousands_of_items_but_at_least_one() -> None:
+    many = build(*(tool("x", f"t{n}", description="d" * 1000) for n in range(5000))).listings["tools"]
+    assert b"nextCursor" not in pages.page(many, None, modern=False)
+    large = "x" * (pages.MAX_PAGE + 1)
+    listing = build(tool("x", "a", description=large), tool("x", "b", description=large)).listings["tools"]
+    first = json.loads(pages.page(listing, None, modern=False))
+    assert [entry["name"] for entry in first["tools"]] == ["x_a"]
+    second = json.loads(pages.page(listing, first["nextCursor"], modern=False))
+    assert [entry["name"] for entry in second["tools"]] == ["x_b"]
+    assert "nextCursor" not in second
+
+
 @pytest.mark.parametrize(
     "cursor",
     [
-        *("", "x", "tools.0.", "tools.500.wrong", "prompts.500.", "tools.99999999999.", "tools.-5.x"),
-        *("tools." + "9" * 5000 + ".x", "tools.\u0665\u0660\u0660.x", "tools"),
+        *("", "x", "tools.0.", "tools.7.wrong", "prompts.7.", "tools.99999999999.", "tools.-5.x"),
+        *("tools." + "9" * 5000 + ".x", "tools.\u0667.x", "tools"),
     ],
 )
 def test_a_cursor_of_something_else_is_refused(cursor: str) -> None:
-    listing = build(*(tool("x", f"t{n}") for n in range(pages.PAGE + 1))).listings["tools"]
+    listing = long_list().listings["tools"]
     with pytest.raises(jsonrpc.ProtocolError, match="start without a cursor"):
         pages.page(listing, cursor, modern=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..config import Config
 from ..protocol import jsonrpc
 from .audit import Audit, Entry
+from .challenges import challenge
 from .credentials import ANONYMOUS, TokenTable, host_allowed, host_name, origin_allowed
 from .keyring import KeyRing
 from .sessions import Session, Sessions, TooManySessionsError
@@ -77,9 +78,11 @@ class Admission:
         origin = headers.get(b"origin")
         if origin is not None and not origin_allowed(origin, host, self._config.allowed_origins):
             raise Denied(403, f"origin {origin.decode('latin-1')[:80]!r} is not allowed: add it to spec.allowedOrigins")
-        principal = self.tokens.principal(headers.get(b"authorization", b""))
+        authorization = headers.get(b"authorization", b"")
+        principal = self.tokens.principal(authorization)
         if principal is None:
-            raise Denied(401, "a valid bearer token is needed", [(b"www-authenticate", b'Bearer realm="mcp"')])
+            message, value = challenge(authorization)
+            raise Denied(401, message, [(b"www-authenticate", value)])
         return principal
 
     def session(self, headers: Mapping[bytes, bytes], principal: str) -> Session:

@@ -8,6 +8,7 @@ from email.utils import formatdate
 from ..access.failed_logins import FailedLogins
 from ..requests.router import Router
 from ..runtime.deadlines import Deadlines
+from . import oauth_probes
 from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
@@ -42,7 +43,7 @@ class Edge:
         """What answers a request, and whether only clients with valid credentials may send its body."""
         route = self._routes.get(head.path)
         if route is None:
-            return _not_found, False
+            return (oauth_probes.answer if oauth_probes.is_probe(head.path) else _not_found), False
         handler = route.handlers.get(head.method)
         if handler is None:
             return _MethodNotAllowed(route.allow), False
