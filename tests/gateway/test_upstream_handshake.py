@@ -80,7 +80,7 @@ def test_an_answer_that_cannot_be_used_fails_its_call_at_once_with_the_reason(sp
     def answer(message: dict[str, Any]) -> bytes | None:
         if message.get("method") != "tools/call":
             return None
-        return b'{"jsonrpc":"2.0","id":"%b","result":%b}\n' % (message["id"].encode(), spoilt)
+        return b'{"jsonrpc":"2.0","id":%d,"result":%b}\n' % (message["id"], spoilt)
 
     async def body() -> None:
         async with scripted_bridge(answer) as bridge, backend(bridge.address, isolation="Shared") as upstream:

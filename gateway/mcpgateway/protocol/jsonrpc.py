@@ -66,9 +66,14 @@ def decode(body: bytes) -> Envelope:
         envelope = _recover(body.removeprefix(BYTE_ORDER_MARK), error)
     if envelope.jsonrpc != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'the member "jsonrpc" must be "2.0"')
-    if envelope.id is not UNSET and not valid_id(bytes(envelope.id)):
+    if envelope.id is not UNSET and not valid_id(bytes(envelope.id)) and not _is_nameless_error(envelope):
         raise ProtocolError(INVALID_REQUEST, "the id must be a string or an integer, not null")
     return envelope
+
+
+def _is_nameless_error(envelope: Envelope) -> bool:
+    """An error about a request whose id could not be read has a null id (JSON-RPC 2.0 section 5)."""
+    return envelope.method is UNSET and envelope.error is not UNSET and bytes(envelope.id) == b"null"  # type: ignore[arg-type]
 
 
 def _recover(body: bytes, failure: Exception) -> Envelope:

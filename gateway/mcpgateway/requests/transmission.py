@@ -35,7 +35,7 @@ class Transmission:
         self.connection: Connection | None = None
         self._backend, self._caller, self._item = backend, caller, item
         self._boundaries = boundaries
-        self._id = ""
+        self._id = 0  # none yet
         self._resent = False
         self._task: asyncio.Task[None] | None = None
 
@@ -74,7 +74,7 @@ class Transmission:
             return not self._resent
         return failure.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
 
-    def send(self, method: str, params: dict[str, Raw], on_reply: OnReply, on_progress: OnProgress | None, id: str) -> None:
+    def send(self, method: str, params: dict[str, Raw], on_reply: OnReply, on_progress: OnProgress | None, id: int) -> None:
         """Send the request under an id that its connection has reserved; in a further round once more, with other params."""
         connection = self.connection
         if connection is not None:

@@ -6,7 +6,6 @@ Deadlines belong to the callers. What carries it is a bridge (bridged.py) or HTT
 from __future__ import annotations
 
 import asyncio
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,10 @@ OnRequest = Callable[[str, bytes, "Raw | UnsetType"], None]
 
 
 class Connection(ABC):
-    """Requests in flight to one server; ids are ours, unique to this connection, and the callers' never leave us."""
+    """Requests in flight to one server; ids are ours, unique to this connection, and the callers' never leave us.
+
+    Ids are small integers: all SDKs' clients send such, and some servers know no others.
+    """
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -46,8 +48,8 @@ class Connection(ABC):
         self._pending: dict[bytes, OnReply] = {}
         self._progress: dict[bytes, OnProgress] = {}  # of those requests that want it
         self._standing: set[bytes] = set()  # requests that stay open as long as the connection
-        self._prefix = secrets.token_hex(3)
-        self._next = 0
+        self._latest = 0  # id
+        self._skipped = 0  # ids before the first one
         self._retired = False
         self._lost = 0  # requests without a reply when it ended
 
@@ -83,10 +85,10 @@ class Connection(ABC):
 
     # --- requests ---------------------------------------------------------------------------------------------------------
 
-    def reserve(self) -> str:
-        """An id for a request that is sent next."""
-        self._next += 1
-        return f"{self._prefix}-{self._next}"
+    def reserve(self) -> int:
+        """An id for a request that is sent next; never 0."""
+        self._latest += 1
+        return self._latest
 
     def send(
         self,
@@ -94,11 +96,11 @@ class Connection(ABC):
         params: bytes,
         on_reply: OnReply,
         *,
-        id: str | None = None,
+        id: int = 0,
         on_progress: OnProgress | None = None,
         standing: bool = False,
         item: Item | None = None,
-    ) -> str:
+    ) -> int:
         """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id.
 
         `on_progress` gets the params of each progress notification whose token is the id. A `standing` request stays open as
@@ -109,7 +111,7 @@ class Connection(ABC):
         if obstacle is not None:
             on_reply("lost", obstacle)
             return id
-        key = b'"' + id.encode() + b'"'
+        key = b"%d" % id
         self._pending[key] = on_reply
         if on_progress is not None:
             self._progress[key] = on_progress
@@ -125,7 +127,7 @@ class Connection(ABC):
     @property
     def answered(self) -> int:
         """How many requests have had a reply, once it has ended: those of this connection, and of earlier ones to its process."""
-        return self._next - self._lost
+        return self._latest - self._skipped - self._lost
 
     @property
     def in_flight(self) -> int:
@@ -138,9 +140,9 @@ class Connection(ABC):
             self._level = params
             self.send("logging/setLevel", params, lambda outcome, value: None)
 
-    def forget(self, id: str) -> None:
+    def forget(self, id: int) -> None:
         """A late reply to this id is dropped."""
-        key = b'"' + id.encode() + b'"'
+        key = b"%d" % id
         self._pending.pop(key, None)
         self._progress.pop(key, None)
         self._standing.discard(key)
@@ -213,13 +215,26 @@ class Connection(ABC):
 
     def _on_response(self, message: jsonrpc.Envelope) -> None:
         key = b"" if message.id is UNSET else bytes(message.id)
-        if message.result is not UNSET:
-            self._settle(key, "result", message.result)
-        elif message.error is not UNSET:
+        if key not in self._pending:
+            key = self._meant(key, message)
+        if message.error is UNSET or (bytes(message.error) == b"null" and message.result is not UNSET):
+            if message.result is UNSET:
+                error = self._failed(Reason.PROTOCOL_ERROR, "it sent a reply with neither result nor error")
+                self._settle(key, "lost", error)
+            else:
+                self._settle(key, "result", message.result)
+        else:  # some send `"result": null` beside it
             self._settle(key, "error", message.error)
-        else:
-            error = self._failed(Reason.PROTOCOL_ERROR, "it sent a reply with neither result nor error")
-            self._settle(key, "lost", error)
+
+    def _meant(self, key: bytes, message: jsonrpc.Envelope) -> bytes:
+        """The request that a reply with an unknown id is for: a server may write our integer as text, and an error about a
+        request whose id it could not read has none (JSON-RPC 2.0 section 5): that is clear while only one request is open.
+        """
+        if key[1:-1] in self._pending:
+            return key[1:-1]
+        if key in (b"", b"null") and message.error is not UNSET and len(self._pending) == 1:
+            return next(iter(self._pending))
+        return key
 
     def _settle(self, key: bytes, outcome: Outcome, value: Raw | Failure) -> None:
         """The reply to a request; one to an unknown id, a second one, or one that comes too late is invalid."""

@@ -35,11 +35,11 @@ class Subscription:
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
         self._connection: Connection | None = None
         self._profile: Profile | None = None
-        self._listening = ""  # the id of the open request
+        self._listening = 0  # the id of the open request
 
     def attach(self, connection: Connection, profile: Profile) -> None:
         """Ask a fresh connection."""
-        self._connection, self._profile, self._listening = connection, profile, ""
+        self._connection, self._profile, self._listening = connection, profile, 0
         if profile.era == "modern":
             self._listen()
         else:
@@ -50,7 +50,7 @@ class Subscription:
         """The connection is not to be used any more."""
         if self._connection is not None and self._listening:
             self._connection.forget(self._listening)
-        self._connection, self._listening = None, ""
+        self._connection, self._listening = None, 0
 
     def add(self, uri: str, subscriber: Subscriber) -> None:
         """Someone wants to know of a resource."""
@@ -101,7 +101,7 @@ class Subscription:
         connection, profile = self._connection, self._profile
         if connection is None or profile is None:
             return
-        previous, self._listening = self._listening, ""
+        previous, self._listening = self._listening, 0
         wanted: dict[str, object] = {name: True for kind, name in _LISTS.items() if f"{kind}.listChanged" in profile.capabilities}
         if self._subscribers:
             wanted["resourceSubscriptions"] = list(self._subscribers)
@@ -114,10 +114,10 @@ class Subscription:
             connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": previous}))
             connection.forget(previous)
 
-    def _ended(self, id: str, outcome: Outcome) -> None:
+    def _ended(self, id: int, outcome: Outcome) -> None:
         """The server has ended the stream, or refused it: then it is not asked again."""
         if id == self._listening:
-            self._listening = ""
+            self._listening = 0
             if outcome == "result":
                 asyncio.get_running_loop().call_later(_PAUSE, self._listen_again)
 

@@ -233,7 +233,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
     def _accept(self, control: Control) -> None:
         """A process that is resumed may still answer an earlier gateway: ids go on where the bridge's count of our lines is."""
         if control.epoch:
-            self._prefix, self._next = str(control.epoch), control.received
+            self._latest = control.received
             self._consumed = _Consumed(control.acked, lambda number: self._control({"ack": number}))
         self.resumed = control.resumed
         self.introduced = control.resumed and bool(control.memo)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
@@ -32,6 +33,7 @@ _TELL_TIMEOUT: Final = 10.0  # seconds for a notification
 _LINGER: Final = 1.0  # seconds for the end of a stream after the reply: the connection can be used again then
 _MAX_BODY: Final = 16 << 20  # bytes, as of a line
 _MAX_REFUSAL: Final = 64 << 10
+_FIRST_IDS: Final = 1 << 30  # of these one is chosen: more follow before 32 bits are used up
 _RESUMES: Final = 5  # attempts to find a reply whose stream was cut
 _PAUSE: Final = (1.0, 30.0)  # seconds before a stream is opened again: first and longest
 _ACCEPT: Final = {"Accept": "application/json, text/event-stream"}
@@ -49,6 +51,8 @@ class RemoteConnection(Connection):
         self._url = self._target = url  # where the server is, and where messages go
         self._http, self._configured = http, headers
         self.version = versions.MODERN_VERSIONS[-1]
+        # Some servers confuse requests of different connections that have one id.
+        self._latest = self._skipped = secrets.randbelow(_FIRST_IDS)
         self._session = ""  # of a legacy server that keeps sessions
         self._old = False  # 2024-11-05: replies come on the one stream of the connection
         self._exchanges: dict[bytes, asyncio.Task[None]] = {}
@@ -74,8 +78,8 @@ class RemoteConnection(Connection):
         if not self.closed.done():
             self._told = self._tasks.start(self._post(message, self._told))
 
-    def forget(self, id: str) -> None:
-        key = f'"{id}"'.encode()
+    def forget(self, id: int) -> None:
+        key = b"%d" % id
         waited = key in self._pending
         super().forget(id)
         if waited and key in self._exchanges:
