@@ -176,7 +176,7 @@ class TestBounds:
     def test_empty_lines_at_the_bound_and_beyond(self, raw: RawConnection) -> None:
         raw.send(b"\r\n" * (MAX_BLANK // 2) + request(1))
         answered(raw, 1)
-        raw.send(b"\r\n" * (MAX_BLANK // 2) + b"\r")
+        raw.send(b"\r\n" * (MAX_BLANK // 2) + b"\r\n")
         assert raw.response()[0] == 400
 
     def test_a_body_at_the_bound_and_beyond(self, edge: RunningEdge) -> None:

@@ -155,7 +155,8 @@ def test_too_many_resources_are_refused(world: World) -> None:
 
 
 def test_a_call_that_its_client_gives_up_is_cancelled_at_the_server(world: World) -> None:
-    body = message("tools/call", name="old_slow", arguments={"seconds": 60})
+    body = message("tools/call", name="old_slow", arguments={"until": "cancelled"})
     with pytest.raises(httpx2.TimeoutException):
         httpx2.post(world.gateway.url, json=body, headers=headers(body), timeout=0.5)
     until("the next call to be served", lambda: "result" in world.gateway.call("new_echo"))
+    until("the server to serve others", lambda: "result" in world.gateway.call("old_echo"))

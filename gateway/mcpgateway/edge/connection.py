@@ -27,7 +27,7 @@ from .request_body import Body, SizedBody, body_of
 from .request_head import HEAD_END, BadRequest, parse
 from .shared import Edge
 
-_BLANK: Final = b"\r\n"
+_EMPTY_LINE: Final = b"\r\n"
 
 
 class Phase(enum.Enum):
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.HEAD
         self._since = self.loop.time()  # when the phase began
         self._ahead = bytearray()  # received, and not yet part of a request
-        self._blank = 0  # bytes of CR and LF since the last request
+        self._blank = 0  # bytes of empty lines since the last request
         self._body: Body | None = None  # of the exchange that is being read
         self._exchange: HttpExchange | None = None  # the one that is being read or answered
         self._repeatable: KnownHead | None = None
@@ -239,9 +239,9 @@ class Connection(asyncio.Protocol):
 
     def _read_head(self) -> None:
         ahead = self._ahead
-        if ahead[:1] in _BLANK:
-            self._skip_blank()
-        if not ahead:
+        if ahead[:1] in _EMPTY_LINE:
+            self._skip_empty_lines()
+        if not ahead or ahead == b"\r":
             return
         if self._phase is Phase.IDLE:
             self._enter(Phase.HEAD)
@@ -256,14 +256,17 @@ class Connection(asyncio.Protocol):
         del ahead[:size]
         self._begin(raw)
 
-    def _skip_blank(self) -> None:
+    def _skip_empty_lines(self) -> None:
         """Empty lines before a request are ignored (RFC 9112 section 2.2), and change no deadline."""
-        ahead = self._ahead
-        size = len(ahead) - len(ahead.lstrip(_BLANK))
+        ahead, size = self._ahead, 0
+        while size <= MAX_BLANK and ahead.startswith(_EMPTY_LINE, size):
+            size += len(_EMPTY_LINE)
         del ahead[:size]
         self._blank += size
         if self._blank > MAX_BLANK:
             raise BadRequest(400, f"over {MAX_BLANK} bytes of empty lines before a request")
+        if ahead[:1] == b"\n" or (ahead[:1] == b"\r" and len(ahead) > 1):  # parsers disagree about what such a line is
+            raise BadRequest(400, "the request is not well-formed HTTP: a line must end with CR and LF")
 
     def _begin(self, raw: bytes) -> None:
         """A head is complete."""

@@ -8,8 +8,8 @@ from typing import Final
 from .limits import MAX_HEAD
 from .request_head import CHUNKED, BadRequest
 
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;([^\r\n]*))?\Z")
-_TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\Z")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;([^\r\n]*))?\Z")  # no white space: parsers disagree about it
+_TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\Z")  # RFC 9110 section 5.5
 _MAX_SIZE_LINE: Final = 4 << 10  # bytes of a chunk's size and extensions
 _STEP: Final = 16 << 10  # bytes of chunks that are taken at once: a chunk of one byte costs as much as one of a thousand
 

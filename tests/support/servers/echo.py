@@ -2,8 +2,8 @@
 
     echo.py [legacy | modern] [--name NAME]
 
-Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, slow, environ, progress,
-ask (sends the client the request in its arguments and returns the answer), log,
+Tools: echo, pid, count (state of this process), die (exit code 7), kill (signal 9), hang, junk, big, environ, progress, log,
+slow (for `seconds`, or `until` it is `cancelled`), ask (sends the client the request in its arguments and returns the answer),
 capabilities (of the client), flaky (reads only) and flaky_write: both end the process once, if the file in their argument is not
 there.
 One prompt, one resource, one resource template, and completions.
@@ -54,6 +54,18 @@ def ask(method: str, params: dict[str, Any]) -> str:
     raise SystemExit
 
 
+def await_cancellation(id: Any) -> None:
+    """Serve nobody until the client cancels this call."""
+    waiting = []
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message.get("method") == "notifications/cancelled" and message["params"]["requestId"] == id:
+            break
+        waiting.append(message)
+    for message in waiting:
+        handle(message)
+
+
 def progress(params: dict[str, Any]) -> None:
     token = params.get("_meta", {}).get("progressToken")
     for done in range(1, 4):
@@ -75,7 +87,9 @@ def call(id: Any, name: str, arguments: dict[str, Any], responses: Any = None, s
         os._exit(7)
     if name == "hang":
         time.sleep(3600)
-    if name == "slow":
+    if name == "slow" and arguments.get("until") == "cancelled":
+        await_cancellation(id)
+    elif name == "slow":
         time.sleep(float(arguments["seconds"]))
     if name == "junk":
         sys.stdout.write("this is no message\n\n{half\n" + '{"jsonrpc":"2.0","id":"stray-1","result":{}}\n')
