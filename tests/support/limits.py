@@ -101,6 +101,7 @@ FAIRNESS = "tests/gateway/test_fairness.py"
 STREAMS = "tests/gateway/test_streams.py"
 NOISE = "tests/gateway/test_upstream_noise.py"
 QUESTIONS = "tests/gateway/test_questions.py"
+GIVEN = "tests/gateway/test_given_resources.py::test_what_is_remembered_is_bounded"
 TOO_MANY = "error -32603, `data.reason` TooManyCalls"
 CATALOG = "tests/unit/test_catalog.py"
 CLOSED = "the connection is closed"
@@ -270,6 +271,15 @@ CLIENTS = (
     Limit("open GET streams of one session", "streams.session_streams:MAX_STREAMS", count, "the oldest one ends", STREAMS),
     Limit(
         "resource subscriptions of one session", "streams.resource_subscriptions:MAX_RESOURCES", count, "error -32602", FAIRNESS
+    ),
+    Limit("URIs in one result that are remembered", "protocol.given_uris:MAX_URIS", count, "the rest is not remembered", GIVEN),
+    Limit("URIs remembered for one caller", "requests.given_resources:MAX_OF_CALLER", count, "the oldest is forgotten", GIVEN),
+    Limit(
+        "URIs remembered for all callers",
+        "requests.given_resources:MAX_TOTAL",
+        count,
+        "those of the caller that was given none for the longest time are forgotten",
+        GIVEN,
     ),
 )
 SERVERS = (

@@ -75,7 +75,7 @@ def test_a_uri_stays_as_it_is_and_belongs_to_the_first_who_lists_it() -> None:
     built = build(item("resources", "x", "file:///a"), item("resources", "y", "file:///a"))
     assert json.loads(pages.page(built.listings["resources"], None, modern=False)) == {"resources": [{"uri": "file:///a"}]}
     assert built.listings["resources"].hidden == ("y/file:///a",)
-    assert built.owner("file:///a") == "x"
+    assert built.lister("file:///a") == "x"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_uri_stays_as_it_is_and_belongs_to_the_first_who_lists_it() -> None:
 )
 def test_a_uri_that_a_template_makes_belongs_to_its_server(template: str, uri: str, matches: bool) -> None:
     built = build(item("resourceTemplates", "x", template))
-    assert built.owner(uri) == ("x" if matches else None)
+    assert built.maker(uri) == ("x" if matches else None)
 
 
 def long_list() -> model.Catalog:

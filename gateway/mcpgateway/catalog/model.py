@@ -146,6 +146,14 @@ class Listing:
     counts: Mapping[str, int] = field(default_factory=dict)  # of the items, by server
 
     @cached_property
+    def schemes(self) -> Mapping[str, set[str]]:
+        """The servers of URIs, by scheme."""
+        servers: dict[str, set[str]] = {}
+        for item in self.items.values():
+            servers.setdefault(scheme_of(item.name), set()).add(item.server)
+        return servers
+
+    @cached_property
     def mark(self) -> str:
         """Differs from that of any other list."""
         return hashlib.sha256(b"\n".join(self.rows)).hexdigest()[:12]
@@ -172,13 +180,28 @@ class Catalog:
         changed = {KINDS[name].capability: None for name, listing in self.listings.items() if listing != before.listings[name]}
         return list(changed)
 
-    def owner(self, uri: str) -> str | None:
-        """The server that a URI is read from: the one that lists it, or whose template makes it; None if there is none."""
+    def lister(self, uri: str) -> str | None:
+        """The server that lists a URI."""
         listed = self.listings["resources"].items.get(uri)
-        if listed is not None:
-            return listed.server
+        return None if listed is None else listed.server
+
+    def maker(self, uri: str) -> str | None:
+        """The first server whose template makes a URI."""
         templates = self.listings["resourceTemplates"].items.values()
         return next((item.server for item in templates if uri_templates.parse(item.name).matches(uri)), None)
+
+    def only_user_of_scheme(self, uri: str) -> str | None:
+        """The server that lists resources or templates with a URI's scheme, if no other does."""
+        scheme = scheme_of(uri)
+        servers = {
+            server for kind in ("resources", "resourceTemplates") for server in self.listings[kind].schemes.get(scheme, ())
+        }
+        return servers.pop() if len(servers) == 1 else None
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme of a URI or URI template (RFC 3986 section 3.1); empty if it has none."""
+    return uri.partition(":")[0].lower() if ":" in uri else ""
 
 
 def _sha256(content: bytes) -> str:

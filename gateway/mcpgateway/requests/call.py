@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, Raw
 
 from ..catalog.model import Item
-from ..protocol import client_requests, jsonrpc, request_meta, translation
+from ..protocol import client_requests, given_uris, jsonrpc, request_meta, translation
 from ..protocol.errors import Failure, Reason
 from ..protocol.jsonrpc import ProtocolError
 from ..runtime.boundaries import Boundaries
@@ -20,6 +20,7 @@ from ..upstream.connection import Connection, Outcome
 from .active_calls import ActiveCalls
 from .call_limits import CallLimits
 from .caller import Request
+from .given_resources import GivenResources
 from .input_required import PATIENCE, InputRequiredStore, ParkedCall
 from .multi_round_trip import MultiRoundTrip
 from .responder import Responder
@@ -38,6 +39,7 @@ class CallServices:
     deadlines: Deadlines
     boundaries: Boundaries
     tasks: Tasks
+    given: GivenResources
     level: Callable[[str], bytes | None]  # the params of a session's last logging/setLevel
     ask: Callable[[ActiveCall, str, Raw, OnAnswer], None]  # a legacy client. Raises: ProtocolError if it cannot be asked
     withdraw: Callable[[ActiveCall], None]  # the open questions of a call that is over
@@ -233,6 +235,8 @@ class Call:
         if self.modern and b"input_required" in value and self._backend.era == "modern":
             value = client_requests.checked_result(value, server=self.server, capabilities=self.capabilities)
         result = translation.to_client(value, client=responder.era, upstream=self._backend.era, cacheable=cacheable)
+        if given_uris.MARK in value and (self._item is not None or self._task_name):
+            self._services.given.note(self.key, self.server, value)
         if self._task_name:
             return with_task_id(result, self._task_name)
         if self._item is not None:

@@ -84,6 +84,7 @@ class Router:
             deadlines=Deadlines(self.boundaries),
             boundaries=self.boundaries,
             tasks=tasks,
+            given=self.visible.given,
             level=self._levels.get,
             ask=self.server_messages.ask,
             withdraw=questions.end_call,
@@ -103,6 +104,7 @@ class Router:
                 self._levels,
                 users,
                 self.visible,
+                self.visible.given,
             ],
             busy=lambda: self.streams.reading() | calls.sessions(),
         )

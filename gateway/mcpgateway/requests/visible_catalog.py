@@ -14,6 +14,7 @@ from ..protocol.versions import Era
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection
 from ..upstream.snapshot import Caller
+from .given_resources import GivenResources
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class VisibleCatalog:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.backends: dict[str, Backend] = {}
+        self.given = GivenResources()
         self._merged_by = self._merging()
         self._shaped: dict[str, _Shaped] = {}  # by server: what the catalog is made of
         self.catalog = build([], self._merged_by)
@@ -142,13 +144,16 @@ class VisibleCatalog:
         return _Shaped(offer, server, _by_rules(offer, server))
 
     def owner(self, uri: str, caller: Caller) -> Backend | None:
-        """The server that a caller reads a URI from. One that no list has may come from a link: then it is that of the only
-        server with resources."""
-        name = self.of(caller).owner(uri)
+        """The server that a caller reads a URI from: the one that lists it, that gave it to the caller in a result, whose
+        template makes it, or that is the only one with resources, or with such resources (decision 0013)."""
+        catalog = self.of(caller)
+        name = catalog.lister(uri) or self.given.server_of(caller.key, uri) or catalog.maker(uri)
         if name is not None:
-            return self.backends[name]
+            return self.backends.get(name)
         having = [backend for backend in self.backends.values() if "resources" in backend.capabilities]
-        return having[0] if len(having) == 1 and having[0].snapshot.available else None
+        if len(having) == 1:
+            return having[0] if having[0].snapshot.available else None
+        return self.backends.get(catalog.only_user_of_scheme(uri) or "")
 
     def own_connections(self, caller: Caller, capability: str | None = None) -> list[Connection]:
         """The connections to a caller's own processes, of those servers that have a capability."""
