@@ -69,15 +69,23 @@ class Admission:
             self._admitted[decisive] = principal
         return principal
 
-    def _judge(self, headers: Mapping[bytes, bytes]) -> str:
+    def accepts_origin(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a web page of the header Origin, which is there, may read the response."""
+        return origin_allowed(headers[b"origin"], headers.get(b"host", b""), self._config.allowed_origins)
+
+    def check_source(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises: Denied (400, 421, 403) for a host that is not served here, or the origin of a page that may send nothing."""
         host = headers.get(b"host", b"")
         if host_name(host) is None:
             raise Denied(400, f"the header Host is {host.decode('latin-1')[:80]!r}: it must be NAME or NAME:PORT")
         if not host_allowed(host, self._config.allowed_hosts):
             raise Denied(421, f"host {host.decode('latin-1')[:80]!r} is not served here: add it to spec.allowedHosts")
-        origin = headers.get(b"origin")
-        if origin is not None and not origin_allowed(origin, host, self._config.allowed_origins):
+        if b"origin" in headers and not self.accepts_origin(headers):
+            origin = headers[b"origin"]
             raise Denied(403, f"origin {origin.decode('latin-1')[:80]!r} is not allowed: add it to spec.allowedOrigins")
+
+    def _judge(self, headers: Mapping[bytes, bytes]) -> str:
+        self.check_source(headers)
         authorization = headers.get(b"authorization", b"")
         principal = self.tokens.principal(authorization)
         if principal is None:

@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 
 from ..access.admission import Denied
 from ..protocol import jsonrpc
-from ..protocol.exchange import JSON
-from . import response
+from ..protocol.exchange import JSON, Headers, RequestHeaders
+from . import cors, response
 from .exchange import Handler, HttpExchange
 from .guard import peer_address
 from .known_head import KnownHead, learn
@@ -381,6 +381,10 @@ class Connection(asyncio.Protocol):
     def date(self) -> bytes:
         """The field Date."""
         return self._edge.date(self.loop.time())
+
+    def cross_origin(self, headers: RequestHeaders) -> Headers:
+        """What the response to a web page's request has in addition."""
+        return cors.fields(headers, self._edge.router.admission)
 
     def failed_login(self) -> float:
         """The credentials were wrong. Returns: seconds to wait with the response."""

@@ -81,6 +81,8 @@ class HttpExchange:
             return
         connection = self._connection
         date = connection.date()
+        if self.head.origin is not None:
+            headers = headers + connection.cross_origin(self.headers)
         if status == 200 and headers is JSON and self.keep_alive:
             head = response.json_head(len(body), date)
         else:
@@ -126,7 +128,8 @@ class HttpExchange:
         chunked = self.head.version == "1.1"
         self.keep_alive = self.keep_alive and chunked
         connection = self._connection
-        connection.write(response.stream_head(connection.date(), chunked=chunked, close=not self.keep_alive))
+        headers = [] if self.head.origin is None else connection.cross_origin(self.headers)
+        connection.write(response.stream_head(headers, connection.date(), chunked=chunked, close=not self.keep_alive))
 
     def write(self, data: bytes) -> None:
         """Send a part of the stream."""

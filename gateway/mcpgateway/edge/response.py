@@ -23,7 +23,7 @@ def json_head(length: int, date: bytes) -> bytes:
 
 def head(status: int, headers: Headers, date: bytes, *, length: int, close: bool) -> bytes:
     """The head of a response whose body has a length; 204 has no body (RFC 9110 section 8.6). `date` is a field line."""
-    lines = [_STATUS_LINES[status], date, *(name + b": " + value + b"\r\n" for name, value in headers)]
+    lines = [_STATUS_LINES[status], date, _field_lines(headers)]
     if close:
         lines.append(_CLOSE)
     if status != HTTPStatus.NO_CONTENT:
@@ -32,10 +32,14 @@ def head(status: int, headers: Headers, date: bytes, *, length: int, close: bool
     return b"".join(lines)
 
 
-def stream_head(date: bytes, *, chunked: bool, close: bool) -> bytes:
+def stream_head(headers: Headers, date: bytes, *, chunked: bool, close: bool) -> bytes:
     """The head of a stream of events."""
     coding = b"transfer-encoding: chunked\r\n" if chunked else b""
-    return _STATUS_LINES[200] + date + _STREAM + coding + (_CLOSE if close else b"") + b"\r\n"
+    return _STATUS_LINES[200] + date + _STREAM + _field_lines(headers) + coding + (_CLOSE if close else b"") + b"\r\n"
+
+
+def _field_lines(headers: Headers) -> bytes:
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
 
 
 def chunk(data: bytes) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import formatdate
+from typing import Final
 
 from ..access.failed_logins import FailedLogins
 from ..requests.router import Router
 from ..runtime.deadlines import Deadlines
-from . import oauth_probes
+from . import cors, oauth_probes
 from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
@@ -43,9 +44,13 @@ class Edge:
         """What answers a request, and whether only clients with valid credentials may send its body."""
         route = self._routes.get(head.path)
         if route is None:
-            return (oauth_probes.answer if oauth_probes.is_probe(head.path) else _not_found), False
+            if not oauth_probes.is_probe(head.path):
+                return _not_found, False
+            route = _OAUTH
         handler = route.handlers.get(head.method)
         if handler is None:
+            if head.method == b"OPTIONS" and cors.REQUESTED_METHOD in head.fields:
+                return cors.preflight(route.allow, self.router.admission), False
             return _MethodNotAllowed(route.allow), False
         return handler, route.protected
 
@@ -55,6 +60,9 @@ class Edge:
             self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
             self._date_until = now + 1.0
         return self._date
+
+
+_OAUTH: Final = Route(dict.fromkeys((b"GET", b"POST"), oauth_probes.answer), protected=False)
 
 
 def _not_found(exchange: HttpExchange) -> None:
