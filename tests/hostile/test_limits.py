@@ -38,19 +38,68 @@ def test_a_name_at_the_bound_is_offered_and_one_beyond_is_hidden() -> None:
         repair.key_of(kind, {"uri": Raw(jsonrpc.dump(longest + "x"))})
 
 
+def _offered(item: bytes) -> bytes:
+    """A tool as it is offered. Raises: UnusableItemError."""
+    steps = repair.repaired(KINDS["tools"], Raw(item))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return bytes(end.value[1])
+
+
+def _tool(member: bytes, value: bytes) -> bytes:
+    return b'{"name":"t","inputSchema":{"type":"object"},"%b":%b}' % (member, value)
+
+
+@pytest.mark.parametrize(
+    ("largest", "beyond", "words"),
+    [
+        pytest.param(
+            _tool(b"x", b'"' + b"x" * (repair.MAX_ITEM - len(_tool(b"x", b'""'))) + b'"'),
+            _tool(b"x", b'"' + b"x" * (repair.MAX_ITEM - len(_tool(b"x", b'""')) + 1) + b'"'),
+            "over 256 KiB",
+            id="bytes",
+        ),
+        pytest.param(
+            _tool(b"x", b'{"a":' * (repair.MAX_NESTING - 1) + b"1" + b"}" * (repair.MAX_NESTING - 1)),
+            _tool(b"x", b'{"a":' * repair.MAX_NESTING + b"1" + b"}" * repair.MAX_NESTING),
+            f"over {repair.MAX_NESTING} levels",
+            id="levels",
+        ),
+        pytest.param(
+            _tool(b"annotations", b"{%b}" % b",".join(b'"%d":1' % number for number in range(repair.MAX_MEMBERS))),
+            _tool(b"annotations", b"{%b}" % b",".join(b'"%d":1' % number for number in range(repair.MAX_MEMBERS + 1))),
+            f"over {repair.MAX_MEMBERS} members",
+            id="members",
+        ),
+        pytest.param(
+            _tool(b"x", b'["' + rb"\u202e" * repair.MAX_REPAIRS + b'"]'),
+            _tool(b"x", b'["' + rb"\u202e" * (repair.MAX_REPAIRS + 1) + b'"]'),
+            f"over {repair.MAX_REPAIRS} control",
+            id="repairs",
+        ),
+    ],
+)
+def test_an_item_at_a_bound_is_offered_and_one_beyond_is_hidden(largest: bytes, beyond: bytes, words: str) -> None:
+    assert _offered(largest)
+    with pytest.raises(repair.UnusableItemError, match=words):
+        _offered(beyond)
+
+
 def test_an_item_at_the_bound_of_bytes_is_offered_and_one_beyond_is_hidden() -> None:
     largest = b'{"name":"' + b"x" * (repair.MAX_ITEM - 11) + b'"}'
     assert len(largest) == repair.MAX_ITEM
-    assert set(repair.members_of(Raw(largest))) == {"name"}
+    repair.check_size(largest)
     with pytest.raises(repair.UnusableItemError, match="over 256 KiB"):
-        repair.members_of(Raw(largest + b" "))
+        repair.check_size(largest + b" ")
 
 
 def test_an_item_at_the_bound_of_levels_is_offered_and_one_beyond_is_hidden() -> None:
     for levels, usable in ((repair.MAX_NESTING, True), (repair.MAX_NESTING + 1, False)):
-        item = Raw(b'{"a":' * levels + b"1" + b"}" * levels)
+        item = b'{"a":' * levels + b"1" + b"}" * levels
         if usable:
-            assert set(repair.members_of(item)) == {"a"}
+            repair.check_size(item)
         else:
             with pytest.raises(repair.UnusableItemError, match=f"over {repair.MAX_NESTING} levels"):
-                repair.members_of(item)
+                repair.check_size(item)

@@ -104,6 +104,7 @@ QUESTIONS = "tests/gateway/test_questions.py"
 GIVEN = "tests/gateway/test_given_resources.py::test_what_is_remembered_is_bounded"
 TOO_MANY = "error -32603, `data.reason` TooManyCalls"
 CATALOG = "tests/unit/test_catalog.py"
+INTAKE = "tests/unit/test_intake_work.py"
 CLOSED = "the connection is closed"
 HIDDEN = "the item is hidden by name; `lastError` ItemsHidden"
 LEFT_OUT = "the rest is left out; `lastError` ItemsHidden"
@@ -335,6 +336,28 @@ SERVERS = (
         HIDDEN,
         "tests/hostile/test_limits.py",
     ),
+    Limit(
+        "members of each object of an item that is repaired",
+        "catalog.repair:MAX_MEMBERS",
+        count,
+        HIDDEN,
+        "tests/hostile/test_limits.py",
+    ),
+    Limit(
+        "hidden characters, unpaired surrogates or numbers beyond a double's range in an item",
+        "catalog.repair:MAX_REPAIRS",
+        count,
+        HIDDEN,
+        "tests/hostile/test_limits.py",
+    ),
+    Limit(
+        "bytes of items in a step of their intake, between two of which others get their turn",
+        "catalog.intake:STEP",
+        size,
+        "the rest waits for the next turn",
+        INTAKE,
+    ),
+    Limit("values of a page, by its commas", "catalog.intake:MAX_VALUES", count, LEFT_OUT, INTAKE),
     Limit("name, URI or URI template of an item", "catalog.repair:MAX_KEY", characters, HIDDEN, "tests/hostile/test_limits.py"),
     Limit(
         "URI that is compared with templates, in linear time",

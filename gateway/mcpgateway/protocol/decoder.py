@@ -8,7 +8,8 @@ Source: RFC 8259.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
@@ -24,8 +25,8 @@ PARSE_FAILURES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionErro
 # Stand-ins are noncharacters (Unicode 16.0, section 23.7), which no text has to contain; one that a text contains is not used.
 _STAND_INS: Final = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 _UNPAIRED: Final = re.compile(  # the first two bytes of each
-    rb"\\u(?=[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u(?=[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"\\u(?=[dD][89a-fA-F])(?:(?=.[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)(?=.[c-fC-F][0-9a-fA-F]{2}))"
 )
 MAX_SURROGATES: Final = 50_000  # escapes of surrogates, paired or not, in a text that is searched for unpaired ones
 
@@ -123,6 +124,7 @@ _members = Decoder(dict[str, Raw])
 _parse_members = _members.parse
 _items = Decoder(list[Raw])
 _text = Decoder(str)
+_texts = Decoder(list[str])
 _value: Decoder[Any] = Decoder(object)
 _encode = msgspec.json.Encoder().encode
 
@@ -145,9 +147,9 @@ def members_or_none(raw: Raw | bytes | UnsetType) -> dict[str, Raw] | None:
         return None
 
 
-def items(raw: Raw | bytes) -> list[Raw]:
+def items(raw: Raw | bytes) -> Iterator[Raw]:
     """The items of an array, each still raw and with its own copy of the bytes. Raises: ProtocolError if it is no array."""
-    return [Raw(bytes(item)) for item in _items.decode(raw, what="not an array")]
+    return (Raw(bytes(item)) for item in _items.decode(raw, what="not an array"))
 
 
 def text(raw: Raw | bytes | UnsetType) -> str | None:
@@ -158,6 +160,15 @@ def text(raw: Raw | bytes | UnsetType) -> str | None:
         return _text.decode(raw)
     except ProtocolError:
         return None
+
+
+def is_list_of_text(raw: Raw | bytes) -> bool:
+    """Whether it is an array of strings, none of which has an unpaired surrogate."""
+    try:
+        _texts.decode(raw)
+    except ProtocolError:
+        return False
+    return True
 
 
 def value(raw: Raw | bytes, *, what: str = "") -> Any:
@@ -188,8 +199,9 @@ def one_line(raw: bytes) -> bytes:
     return raw
 
 
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'  # a pattern, to be compiled with DOTALL
+_STRING: Final = re.compile(STRING, re.DOTALL)
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level in, one level out
 _NOT_BRACKETS: Final = bytes(code for code in range(256) if code not in b"[]{}")
 
 
@@ -202,7 +214,5 @@ def deeper_than(raw: bytes, levels: int) -> bool:
     """Whether more arrays and objects than that are inside one another, in valid JSON; linear in its length."""
     if raw.count(b"[") + raw.count(b"{") <= levels:
         return False
-    brackets = without_strings(raw).translate(_TO_SQUARE, _NOT_BRACKETS)
-    for _ in range(levels):  # each round takes away the innermost level
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+    steps = memoryview(without_strings(raw).translate(_STEPS, _NOT_BRACKETS)).cast("b")
+    return max(accumulate(steps), default=0) > levels

@@ -23,18 +23,21 @@ _HIDDEN: Final = re.compile(
 
 # The same in JSON: escaped, or (but for C0) as it is. What is escaped twice is text about an escape, and stays.
 _JSON_SUSPECT: Final = re.compile(
-    rb"\\u(?:00(?:[01]|7[fF]|[89])|20(?:2[89aAbBcCdDeE]|6[6-9])|[dD][bB]40)|\\[bf]|\\r(?!\\n)"
+    rb"\\(?:u(?:00(?:[01]|7[fF]|[89])|20(?:2[89aAbBcCdDeE]|6[6-9])|[dD][bB]40)|[bf]|r(?!\\n))"
     rb"|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xf3\xa0[\x80\x81]"
 )
 _HARMLESS: Final = bytes(code for code in range(256) if code not in b"\\\x7f\xc2\xe2\xf3")  # begin none of these
-_JSON_HIDDEN: Final = re.compile(
-    r"(\\(?:[^ubfr]|r\\n))"
-    r"|\\[bfr]"
+_HIDDEN_ESCAPE: Final = (
+    r"\\[bf]|\\r(?!\\n)"
     r"|\\u00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])"
     r"|\\u000[dD](?!\\n)"
     r"|\\u20(?:2[89aAbBcCdDeE]|6[6-9])"
     r"|\\u[dD][bB]40\\u[dD][cC][0-7][0-9a-fA-F]"
-    "|[\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\U000e0000-\\U000e007f]"
+)
+_HIDDEN_BARE: Final = "\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f"
+# What is before the next hidden character, and that character; nothing is tried twice, so it is linear.
+_UP_TO_HIDDEN: Final = re.compile(
+    rf"((?:[^\\{_HIDDEN_BARE}]++|(?!{_HIDDEN_ESCAPE})\\(?:r\\n|.))*+)({_HIDDEN_ESCAPE}|[{_HIDDEN_BARE}]|\Z)", re.DOTALL
 )
 _SHORT: Final = {"\\b": 0x08, "\\f": 0x0C, "\\r": 0x0D}
 
@@ -48,7 +51,7 @@ def visible_json(raw: bytes) -> bytes:
     """The same JSON with hidden characters shown in all its strings; the very same object where there are none."""
     if not raw.translate(None, _HARMLESS) or not _JSON_SUSPECT.search(raw):
         return raw
-    return _JSON_HIDDEN.sub(_shown_escape, raw.decode(errors="replace")).encode()
+    return _UP_TO_HIDDEN.sub(_shown_in_json, raw.decode(errors="replace")).encode()
 
 
 def hidden_count(raw: bytes) -> int:
@@ -56,17 +59,20 @@ def hidden_count(raw: bytes) -> int:
     return len(_JSON_SUSPECT.findall(raw)) if raw.translate(None, _HARMLESS) else 0
 
 
-def _shown_escape(match: re.Match[str]) -> str:
-    text = match[0]
-    if match[1]:
-        return text
-    if text[0] != "\\":
-        return _shown(ord(text))
-    if len(text) == 2:
-        return _shown(_SHORT[text])
-    if len(text) == 12:  # a surrogate pair
-        return _shown(0xE0000 + int(text[8:], 16) - 0xDC00)
-    return _shown(int(text[2:], 16))
+def _shown_in_json(match: re.Match[str]) -> str:
+    before, hidden = match.groups()
+    return before + _shown(_code(hidden)) if hidden else before
+
+
+def _code(hidden: str) -> int:
+    """The code point of a character or of its escape in JSON."""
+    if hidden[0] != "\\":
+        return ord(hidden)
+    if len(hidden) == 2:
+        return _SHORT[hidden]
+    if len(hidden) == 12:  # a surrogate pair
+        return 0xE0000 + int(hidden[8:], 16) - 0xDC00
+    return int(hidden[2:], 16)
 
 
 def _shown(code: int) -> str:
