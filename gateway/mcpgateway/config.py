@@ -7,9 +7,9 @@ because in Sidecar mode a server's address is a port of that very pod.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ PrefixPolicy = Literal["Always", "OnConflict", "Never"]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1000 * 366 * 86_400)]  # a thousand years: above every Duration of the resource
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069]+\Z", max_length=253)]
 _Path = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
 
 
@@ -82,7 +83,7 @@ class Header(_Model, frozen=True):
 class Server(_Model, frozen=True):
     """One MCP server: behind a bridge, or remote at a URL."""
 
-    name: str
+    name: _Name
     isolation: Isolation = "Auto"
     addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
     fallback: str = ""  # HOST:PORT by name, while there is no address
@@ -94,6 +95,14 @@ class Server(_Model, frozen=True):
     idle_timeout: _Seconds = 1800.0  # that a process of one session or principal is kept without use
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
+
+
+class _Named(msgspec.Struct):
+    name: _Name
+
+
+class _Entries(msgspec.Struct):
+    servers: tuple[msgspec.Raw, ...] = ()
 
 
 class Config(_Model, frozen=True):
@@ -130,15 +139,45 @@ def digest(content: bytes | str) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def read_config(path: Path) -> tuple[Config, str]:
-    """Read the hot part and its digest. Raises: ConfigError."""
+class Reading(NamedTuple):
+    """What the file of the hot part holds."""
+
+    config: Config
+    digest: str
+    invalid: Mapping[str, str] = {}  # server -> what is wrong with its entry, which is not in `config`
+
+
+def read_config(path: Path) -> Reading:
+    """Read the hot part. An entry of a server that cannot be used is that server's failure alone. Raises: ConfigError."""
     raw = _read(path)
-    config = _decode(path, raw, Config)
-    times = Counter(server.name for server in config.servers)
-    for name, count in times.items():
-        if count > 1:
-            raise ConfigError(f"{path}: two servers are named {name!r}: names must be unique")
-    return config, digest(raw)
+    members = _decode(path, raw, dict[str, msgspec.Raw])
+    members.pop("servers", None)
+    config = _decode(path, msgspec.json.encode(members), Config)
+    servers: dict[str, Server] = {}
+    invalid: dict[str, str] = {}
+    for number, entry in enumerate(_decode(path, raw, _Entries).servers):
+        place = f"$.servers[{number}]"
+        try:
+            server = _decode(path, bytes(entry), Server, place)
+            if server.name in servers:
+                raise ConfigError(f"{path}: two servers are named {server.name!r}: names must be unique - at `{place}.name`")
+        except ConfigError as error:
+            invalid[_unused(_name_in(entry, place), servers, invalid, place)] = str(error)
+        else:
+            servers[server.name] = server
+    return Reading(msgspec.structs.replace(config, servers=tuple(servers.values())), digest(raw), invalid)
+
+
+def _name_in(entry: msgspec.Raw, place: str) -> str:
+    """The name of a server whose entry cannot be used; its place, where there is no usable one."""
+    try:
+        return msgspec.json.decode(entry, type=_Named).name
+    except _DECODING:
+        return place
+
+
+def _unused(name: str, servers: Mapping[str, Server], invalid: Mapping[str, str], place: str) -> str:
+    return f"{name} ({place})" if name in servers or name in invalid else name
 
 
 def read_binding(path: Path) -> Binding:
@@ -146,13 +185,24 @@ def read_binding(path: Path) -> Binding:
     return _decode(path, _read(path), Binding)
 
 
-def _decode(path: Path, raw: bytes, model: type[_T]) -> _T:
+_DECODING: Final = (
+    msgspec.MsgspecError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)  # ValueError: of invalid UTF-8, large numbers
+
+
+def _decode(path: Path, raw: bytes, model: type[_T], place: str = "$") -> _T:
+    """Decode what is at a place of a file. Raises: ConfigError."""
     try:
         return msgspec.json.decode(raw, type=model)
     except RecursionError as error:
-        raise ConfigError(f"{path}: it is nested too deeply") from error
-    except (msgspec.MsgspecError, ValueError, OverflowError) as error:  # invalid UTF-8 and numbers out of range are ValueErrors
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: it is nested too deeply - at `{place}`") from error
+    except _DECODING as error:
+        words = str(error)
+        words = words.replace("`$", f"`{place}") if "`$" in words or place == "$" else f"{words} - at `{place}`"
+        raise ConfigError(f"{path}: {words}") from error
 
 
 def _read(path: Path) -> bytes:

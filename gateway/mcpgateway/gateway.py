@@ -22,13 +22,13 @@ from . import __version__
 from .access.audit import Audit
 from .access.keyring import KeyRing
 from .catalog.model import Catalog
-from .config import Binding, Config, ConfigError, read_binding, read_config
+from .config import Binding, Config, ConfigError, Reading, read_binding, read_config
 from .edge.connection import connection_class
 from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, server_status
 from .edge.limits import DEFAULT_LIMITS, Limits
 from .edge.routes import client_routes
 from .edge.shared import Edge
-from .protocol.errors import internal
+from .protocol.errors import internal, invalid_entry
 from .requests.router import Router
 from .requests.startup_gate import PATIENCE
 from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
@@ -72,8 +72,7 @@ class Gateway:
     """Everything that lives as long as the process."""
 
     settings: Settings
-    config: Config
-    digest: str
+    reading: Reading  # of the configuration in force
     binding: Binding
     config_error: str = ""
     ready: bool = False
@@ -110,20 +109,20 @@ class Gateway:
         """
         with self._boundary("tokens"):
             self.router.admission.reload()
-        in_force = self.config, self.digest
+        in_force = self.reading
         try:
-            config, digest = read_config(self.settings.config)
+            reading = read_config(self.settings.config)
             self.config_error = ""
-            if digest != self.digest:
-                self.configure(config, digest)
-                log.info("configuration applied", digest=digest, servers=len(config.servers))
+            if reading.digest != in_force.digest:
+                self.configure(reading)
+                log.info("configuration applied", digest=reading.digest, servers=len(reading.config.servers))
         except ConfigError as error:
             self._refuse(str(error))
         except Exception as error:
             self.router.boundaries.report("configuration", error)
             self._refuse(f"{self.settings.config}: the gateway failed on it: {type(error).__name__}; its log has the traceback")
             with self._boundary("configuration"):
-                self.configure(*in_force)
+                self.configure(in_force)
         self.publish()
 
     def _refuse(self, message: str) -> None:
@@ -132,9 +131,16 @@ class Gateway:
             self.metrics.reload_failures.inc()
             log.error("configuration refused, the last good one stays", error=message)
 
-    def configure(self, config: Config, digest: str) -> None:
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.reading.config
+
+    def configure(self, reading: Reading) -> None:
         """Put a configuration in force: the one place from which everything that depends on it gets it."""
-        self.config, self.digest = config, digest
+        self.reading, config = reading, reading.config
+        for server, words in reading.invalid.items():
+            log.error("a server's entry in the configuration cannot be used", server=server, error=words)
         self.router.admission.configure(config)
         self.router.admission.audit = self.audit if config.audit == "Metadata" else None
         self.router.visible.config = config
@@ -180,11 +186,14 @@ class Gateway:
         catalog = self.router.visible.catalog
         self.board.publish(
             Report(
-                config=self.digest,
+                config=self.reading.digest,
                 ready=self.ready,
                 draining=self.draining,
                 tool_count=len(catalog.tools),
-                servers=tuple(self._row(backend, catalog) for backend in self.router.backends.values()),
+                servers=(
+                    *(self._row(backend, catalog) for backend in self.router.backends.values()),
+                    *(failed_status(invalid_entry(server, words)) for server, words in self.reading.invalid.items()),
+                ),
                 missing_tokens=self.router.admission.tokens.missing,
                 hidden_tools=catalog.listings["tools"].hidden,
                 config_error=self.config_error,
@@ -215,7 +224,7 @@ class Gateway:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
-        self.configure(self.config, self.digest)
+        self.configure(self.reading)
         loop.call_later(PATIENCE, self.router.startup.end)
         async with asyncio.TaskGroup() as group:
             periodic = [
@@ -322,6 +331,5 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
 
 async def start(settings: Settings) -> Gateway:
     """Read the configuration and make a gateway. Raises: ConfigError, when there is no good one to begin with."""
-    config, digest = read_config(settings.config)
     binding = read_binding(settings.binding) if settings.binding else Binding()
-    return Gateway(settings=settings, config=config, digest=digest, binding=binding)
+    return Gateway(settings=settings, reading=read_config(settings.config), binding=binding)

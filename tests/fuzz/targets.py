@@ -65,8 +65,7 @@ def configuration(data: bytes) -> None:
     path = _FOLDER / "config.json"
     path.write_bytes(data)
     with contextlib.suppress(config.ConfigError):
-        read, _ = config.read_config(path)
-        assert config.encode(read)
+        assert config.encode(config.read_config(path).config)
 
 
 def rendering(data: bytes) -> None:

@@ -121,7 +121,7 @@ def test_a_server_with_several_pods_is_spread_over_them_as_they_come_and_go(brid
             answers = asyncio.run(_at_once(ours, 20, "pid", seconds=0.05))
             return {answer["result"]["content"][0]["text"] for answer in answers if "result" in answer}
 
-        config, _ = gateway_config.read_config(ours.folder / "config.json")
+        config = gateway_config.read_config(ours.folder / "config.json").config
         assert len(pids()) == 1
         with bridge(bridge_program, tmp_path, *ECHO, "legacy") as second:
             places = (*config.servers[0].addresses, *server("s", second).addresses)

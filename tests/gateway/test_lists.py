@@ -73,7 +73,7 @@ def test_an_odd_schema_spoils_neither_lists_nor_status_nor_the_next_configuratio
         assert (row["state"], row["tools"]) == ("Ready", 1 + offered)
         assert row.get("lastError", {}).get("reason") == (None if offered else "ItemsHidden")
         assert running.status()["hiddenTools"] == ([] if offered else ["odd/odd"])
-        config, _ = gateway_config.read_config(running.folder / "config.json")
+        config = gateway_config.read_config(running.folder / "config.json").config
         changed = structs.replace(config, request_bytes=1 << 20)
         running.configure(changed)
         expected = gateway_config.digest(gateway_config.encode(changed))
@@ -103,7 +103,7 @@ def test_a_tool_never_takes_the_name_of_another_servers_tool(bridge_program: Pat
     script = {"tools/list": result('"tools":[{"name":"b-echo"},{"name":"c"}]')}
     with beside_an_honest_server(bridge_program, tmp_path, script, name="a", separator="-") as running:
         assert listed(running, "a-") == ["a-b-echo", "a-c"]
-        config, _ = gateway_config.read_config(running.folder / "config.json")
+        config = gateway_config.read_config(running.folder / "config.json").config
         running.configure(structs.replace(config, servers=(*config.servers, structs.replace(config.servers[1], name="a-b"))))
         running.await_ready("a-b")
         first, second, *_ = listed(running, "a-")

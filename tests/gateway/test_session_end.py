@@ -150,7 +150,7 @@ async def test_nothing_keeps_the_id_of_a_session_that_is_over(bridge_program: Pa
         servers = (server("own", own), server("ours", ours, isolation="Principal"), server("shared", shared))
         write_config(tmp_path, configuration(*servers, folder=tmp_path))
         gateway = await start(Settings(config=tmp_path / "config.json"))
-        gateway.configure(gateway.config, gateway.digest)
+        gateway.configure(gateway.reading)
         router = gateway.router
         await condition("the servers", lambda: all(backend.snapshot.available for backend in router.backends.values()))
         await condition("the start to be over", lambda: router.startup.over)
@@ -179,7 +179,7 @@ async def test_a_session_subscribes_to_so_many_resources(
     with bridge(bridge_program, tmp_path, *ECHO, "modern") as shared:
         write_config(tmp_path, configuration(server("shared", shared), folder=tmp_path))
         gateway = await start(Settings(config=tmp_path / "config.json"))
-        gateway.configure(gateway.config, gateway.digest)
+        gateway.configure(gateway.reading)
         await condition("the start to be over", lambda: gateway.router.startup.over)
         clients = [Client(gateway), Client(gateway)]
         for client in clients:

@@ -86,7 +86,7 @@ def test_both_change_while_the_gateway_runs(bridge_program: Path, tmp_path: Path
     with world(bridge_program, tmp_path, max_sessions=1) as ours:
         ours.session()
         assert ours.post(INITIALIZE).status_code == 503
-        config, _ = gateway_config.read_config(ours.folder / "config.json")
+        config = gateway_config.read_config(ours.folder / "config.json").config
         ours.configure(structs.replace(config, max_sessions=2, session_idle_timeout=2.0))
         until("more room", lambda: ours.post(INITIALIZE).status_code == 200)
         until("the end of what is idle", lambda: "mcpgateway_sessions 0.0" in metrics(ours))

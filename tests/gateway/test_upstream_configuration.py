@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcpgateway.config import Binding, Config, ConfigError, Server, encode, read_config
+from mcpgateway.config import Binding, Config, ConfigError, Server, digest, encode, read_config
 from mcpgateway.gateway import Gateway, Settings, start
 
 HONEST = Server(name="honest", addresses=("127.0.0.1:1",))
@@ -52,7 +52,7 @@ async def within(body: Callable[[Gateway, Path], Awaitable[None]]) -> None:
         path = Path(folder, "config.json")
         path.write_text(encode(GOOD))
         gateway = await start(Settings(config=path))
-        gateway.configure(gateway.config, gateway.digest)
+        gateway.configure(gateway.reading)
         try:
             await body(gateway, path)
             await asyncio.sleep(0)
@@ -105,6 +105,37 @@ def test_any_value_of_a_servers_field_is_refused_or_concerns_that_server_alone(f
     asyncio.run(within(body))
 
 
+ENTRIES = JSON | st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON | PLACES)
+
+
+@settings(deadline=None, max_examples=200)
+@given(entry=ENTRIES | ENTRIES.map(lambda entry: FIELDS | entry if isinstance(entry, dict) else entry), first=st.booleans())
+@example(entry={"name": "odd", "url": 5}, first=True)
+@example(entry={"name": None}, first=True)
+@example(entry=[], first=False)
+@example(entry={"name": "honest", "pool": 0}, first=False)
+def test_any_entry_of_a_server_leaves_the_file_and_the_other_servers_in_force(entry: Any, first: bool) -> None:
+    config = json.loads(encode(GOOD))
+    config["servers"].insert(0 if first else len(config["servers"]), entry)
+
+    async def body(gateway: Gateway, path: Path) -> None:
+        before = gateway.router.backends["honest"]
+        path.write_bytes(raw := msgspec.json.encode(config))
+        gateway.reload()
+        await asyncio.sleep(0)
+        assert gateway.config_error == ""
+        assert gateway.reading.digest == digest(raw)
+        if not (isinstance(entry, dict) and entry.get("name") == "honest"):
+            honest_is_untouched(gateway, before)
+        assert {"honest", "other"} <= gateway.router.backends.keys()
+        rows = msgspec.to_builtins(gateway.board._report)["servers"]
+        assert len(rows) == 3
+        assert len({row["name"] for row in rows}) == 3
+        assert len(gateway.router.backends) == 3 or rows[-1]["lastError"]["reason"] == "InvalidConfiguration"
+
+    asyncio.run(within(body))
+
+
 @pytest.mark.parametrize(
     "server",
     [
@@ -122,7 +153,7 @@ def test_an_address_that_cannot_exist_is_named_in_that_servers_last_error(tmp_pa
         path = tmp_path / "config.json"
         path.write_text(encode(Config(gateway="g", servers=(HONEST, server))))
         gateway = await start(Settings(config=path))
-        gateway.configure(gateway.config, gateway.digest)
+        gateway.configure(gateway.reading)
         backend = gateway.router.backends["odd"]
         async with asyncio.timeout(30):
             while backend.snapshot.state != "Failed":  # noqa: ASYNC110 - the snapshot is a value
@@ -149,7 +180,7 @@ def test_a_configuration_whose_use_fails_is_taken_back(tmp_path: Path, monkeypat
         path = tmp_path / "config.json"
         path.write_text(encode(GOOD))
         gateway = await start(Settings(config=path))
-        gateway.configure(gateway.config, gateway.digest)
+        gateway.configure(gateway.reading)
         take = gateway.backends.configure
 
         def fail_for_new(config: Config, binding: Binding) -> Any:

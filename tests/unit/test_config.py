@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 def test_what_the_operator_encodes_the_gateway_reads(tmp_path: Path) -> None:
     wanted = config.Config(gateway="gw", servers=(config.Server(name="a", addresses=("1.2.3.4:1",)),))
     file = write(tmp_path, config.encode(wanted))
-    assert config.read_config(file) == (wanted, config.digest(config.encode(wanted)))
+    assert config.read_config(file) == (wanted, config.digest(config.encode(wanted)), {})
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,35 @@ def test_what_the_operator_encodes_the_gateway_reads(tmp_path: Path) -> None:
     [
         ("{", "config.json: Input data was truncated"),
         ('{"gateway":"g","serverz":[]}', "unknown field `serverz`"),
-        ('{"gateway":"g","servers":[{"name":1}]}', r"Expected `str`, got `int` - at `$.servers[0].name`"),
-        ('{"gateway":"g","servers":[{"name":"a"},{"name":"a"}]}', "two servers are named 'a'"),
+        ('{"gateway":"g","servers":{"a":{}}}', "Expected `array`, got `object` - at `$.servers`"),
+        ('{"servers":[]}', "missing required field `gateway`"),
     ],
 )
 def test_a_broken_file_names_the_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(config.ConfigError) as caught:
         config.read_config(write(tmp_path, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "server", "message"),
+    [
+        ('{"name":1}', "$.servers[1]", "Expected `str`, got `int` - at `$.servers[1].name`"),
+        ('{"name":"a b"}', "$.servers[1]", "- at `$.servers[1].name`"),
+        ("null", "$.servers[1]", "Expected `object`, got `null` - at `$.servers[1]`"),
+        ("{}", "$.servers[1]", "missing required field `name` - at `$.servers[1]`"),
+        ('{"name":"odd","url":5}', "odd", "Expected `str`, got `int` - at `$.servers[1].url`"),
+        ('{"name":"odd","tools":[]}', "odd", "Expected `object`, got `array` - at `$.servers[1].tools`"),
+        ('{"name":"odd","urls":""}', "odd", "unknown field `urls` - at `$.servers[1]`"),
+        ('{"name":"honest"}', "honest ($.servers[1])", "two servers are named 'honest'"),
+    ],
+)
+def test_a_broken_entry_of_a_server_is_that_servers_failure(tmp_path: Path, entry: str, server: str, message: str) -> None:
+    file = write(tmp_path, f'{{"gateway":"g","servers":[{{"name":"honest"}},{entry},{{"name":"last"}}]}}')
+    read = config.read_config(file)
+    assert [found.name for found in read.config.servers] == ["honest", "last"]
+    assert read.invalid.keys() == {server}
+    assert message in read.invalid[server]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

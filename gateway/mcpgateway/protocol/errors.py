@@ -21,6 +21,7 @@ class Reason(StrEnum):
     EXITED = "Exited"
     INTERNAL_ERROR = "InternalError"
     INVALID_ADDRESS = "InvalidAddress"
+    INVALID_CONFIGURATION = "InvalidConfiguration"
     INVALID_HEADER = "InvalidHeader"
     ITEMS_HIDDEN = "ItemsHidden"
     MISSING_REFERENCE = "MissingReference"
@@ -111,3 +112,8 @@ def silent(server: str, seconds: float) -> Failure:
 def internal(server: str, error: Exception) -> Failure:
     """The failure of the gateway itself while it serves a server; the traceback is in its log."""
     return Failure(server, Reason.INTERNAL_ERROR, f"the gateway failed on it: {type(error).__name__}; its log has the traceback")
+
+
+def invalid_entry(server: str, words: str) -> Failure:
+    """The failure of a server whose entry in the gateway's configuration file cannot be used."""
+    return Failure(server, Reason.INVALID_CONFIGURATION, words)
