@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..protocol import headers as mcp_headers
 from ..protocol import jsonrpc
-from ..protocol.decoder import Decoder
+from ..protocol.decoder import Decoder, each_item
 from ..protocol.visible_text import visible
 from .model import HiddenItem, Hint, Item, Kind, KindName, Offer
 from .repair import UnusableItemError, repaired
@@ -69,7 +69,7 @@ class Intake:
         yield
         count = sum(item.kind == kind.name for item in self._items)
         worked = 0
-        for raw in jsonrpc.items(listing):
+        for raw in each_item(listing):
             size = len(bytes(raw))
             worked += _ITEM_WORK
             if kind.name in self._full or count >= MAX_ITEMS or self._bytes + size > MAX_BYTES:

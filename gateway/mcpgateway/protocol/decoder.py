@@ -147,9 +147,14 @@ def members_or_none(raw: Raw | bytes | UnsetType) -> dict[str, Raw] | None:
         return None
 
 
-def items(raw: Raw | bytes) -> Iterator[Raw]:
-    """The items of an array, each still raw and with its own copy of the bytes. Raises: ProtocolError if it is no array."""
+def each_item(raw: Raw | bytes) -> Iterator[Raw]:
+    """The items of an array, each still raw and copied when its turn comes. Raises: ProtocolError if it is no array."""
     return (Raw(bytes(item)) for item in _items.decode(raw, what="not an array"))
+
+
+def items(raw: Raw | bytes) -> list[Raw]:
+    """The items of an array, each still raw and with its own copy of the bytes. Raises: ProtocolError if it is no array."""
+    return list(each_item(raw))
 
 
 def text(raw: Raw | bytes | UnsetType) -> str | None:
