@@ -14,6 +14,7 @@ from tests.support import operators, tools
 from tests.support.apiproxy import ApiProxy
 from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.waiting import PATIENCE
 
 _numbers = itertools.count()
 KINDS = (
@@ -89,7 +90,7 @@ class Space:
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         return condition(self.get("mcpgateway", name), kind)
 
-    def await_condition(self, name: str, kind: str, status: str, reason: str, timeout: float = 30) -> dict[str, Any]:
+    def await_condition(self, name: str, kind: str, status: str, reason: str, timeout: float = PATIENCE) -> dict[str, Any]:
         def look() -> Any:
             result = self.condition(name, kind)
             return result if (result.get("status"), result.get("reason")) == (status, reason) else None

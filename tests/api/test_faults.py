@@ -29,6 +29,7 @@ from tests.support.cluster import SYSTEM
 from tests.support.controlplane import ControlPlane
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.resources import gateway, server
+from tests.support.waiting import PATIENCE
 
 OBJECTS = 12  # of a gateway with one server in MultiPod mode, its two Secrets included
 
@@ -161,7 +162,7 @@ def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Spac
     space.apply(gateway("other"))
     eventually("the other gateway", partial(settled, space, "other"))
     with recovery("O6"):
-        eventually("all objects", partial(settled, space), timeout=100)
+        eventually("all objects", partial(settled, space))
 
 
 def test_o7_a_silent_watch_is_detected(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
@@ -170,9 +171,9 @@ def test_o7_a_silent_watch_is_detected(space: Space, proxy: ApiProxy, operator_l
     proxy.speaking.clear()
     edit(space, "demo", "silent")
     with recovery("O7"):
-        eventually("the silent watches to be left", lambda: sum(r.watch for r in proxy.seen[-40:]) >= 3, timeout=130)
+        eventually("the silent watches to be left", lambda: sum(r.watch for r in proxy.seen[-40:]) >= 3)
         proxy.speaking.set()
-        eventually("the edit", partial(labelled, space, "demo", "silent"), timeout=30)
+        eventually("the edit", partial(labelled, space, "demo", "silent"))
 
 
 def test_o8_gateways_converge_after_the_api_server_returns(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
@@ -211,7 +212,7 @@ def test_o9_the_operator_restarts_after_etcd_is_restored_to_an_older_snapshot(tm
             plane.restore(saved)
             with recovery("O9"):
                 edit(space, "demo", "again")
-                eventually("the edit", partial(labelled, space, "demo", "again"), timeout=120)
+                eventually("the edit", partial(labelled, space, "demo", "again"))
             assert log.read_text().count("restarting") > begun
             space.apply(gateway("lost"))
             eventually("all objects", partial(settled, space, "lost"))
@@ -225,7 +226,7 @@ def test_o12_a_gateway_deleted_while_its_children_are_created_leaves_none(space:
             eventually("a first object", partial(space.find, "configmap", f"brief{number}-config"))
         space.delete("mcpgateway", f"brief{number}")
     with recovery("O12"):
-        eventually("nothing to be left", lambda: space.owned() == {}, timeout=90)
+        eventually("nothing to be left", lambda: space.owned() == {})
 
 
 def test_o15_a_deleted_child_is_recreated_and_an_edit_is_undone(space: Space, operator_log: Path, scale: Scale) -> None:
@@ -255,7 +256,7 @@ def test_o20_gateways_work_after_the_crd_is_deleted_and_recreated(tmp_path: Path
                 eventually("a new gateway", partial(_applied, space, gateway("again")))
                 eventually("all objects", partial(settled, space, "again"))
             old = "deployment", "demo"  # which the garbage collector may not touch while it does not know its owner's kind
-            eventually("the objects of the old gateway to be collected", lambda: space.find(*old) is None, timeout=120)
+            eventually("the objects of the old gateway to be collected", lambda: space.find(*old) is None)
 
 
 def _applied(space: Space, resource: dict[str, Any]) -> bool:
@@ -322,7 +323,7 @@ def test_o29_the_largest_valid_resource_is_reconciled(space: Space, operator_log
     variables = [{"name": f"V{n}", "value": "x" * 200} for n in range(64)]
     space.apply(gateway("large", *[server(f"s{n:02}", env=variables) for n in range(64)]))
     with recovery("O29"):
-        eventually("the last server", partial(space.find, "deployment", "large-s63"), timeout=120)
+        eventually("the last server", partial(space.find, "deployment", "large-s63"))
         eventually("its status", lambda: len(space.get("mcpgateway", "large")["status"]["servers"]) == 64)
 
 
@@ -346,7 +347,7 @@ def _passes(space: Space, proxy: ApiProxy, log: Path, number: int) -> None:
         "Authorization": f"Bearer {config['users'][0]['user']['token']}",
         "Content-Type": "application/merge-patch+json",
     }
-    with httpx2.Client(headers=headers, timeout=30) as client:
+    with httpx2.Client(headers=headers, timeout=PATIENCE) as client:
         for turn in itertools.count():
             client.patch(url, content=json.dumps({"metadata": {"annotations": {"turn": str(turn)}}})).raise_for_status()
             if turn % 20 == 0 and operators.metrics(log)[series] >= end:

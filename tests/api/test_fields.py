@@ -169,15 +169,15 @@ class TestExposure:
         )
         operators.install_crd(plane.kubectl, operators.GATEWAY_API)
         operators.install_crd(plane.kubectl, operators.SERVICE_MONITOR)
-        eventually("the route", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"), timeout=60)
-        eventually("the monitor", lambda: space.find("servicemonitors.monitoring.coreos.com", "demo"), timeout=60)
+        eventually("the route", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"))
+        eventually("the monitor", lambda: space.find("servicemonitors.monitoring.coreos.com", "demo"))
         eventually("its end", lambda: space.condition("demo", "Programmed")["reason"] != "APINotInstalled")
         assert space.get("mcpgateway", "demo")["status"]["url"] == "https://mcp.example.org/mcp"
         restarted = "other kinds than at the start: HTTPRoute"
-        eventually("the operator to restart", lambda: restarted in operator_log.read_text(), timeout=60)
+        eventually("the operator to restart", lambda: restarted in operator_log.read_text())
         eventually("it to be ready", partial(operators.ready, operator_log))
         space.delete("httproutes.gateway.networking.k8s.io", "demo")
-        eventually("the route to be back", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"), timeout=60)
+        eventually("the route to be back", lambda: space.find("httproutes.gateway.networking.k8s.io", "demo"))
 
     def test_a_disabled_optional_api_is_reported(self, plane: ControlPlane, operator_kubeconfig: Path, tmp_path: Path) -> None:
         namespace = "no-options"

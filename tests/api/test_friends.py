@@ -19,6 +19,7 @@ from tests.support import tools
 from tests.support.controlplane import ControlPlane
 from tests.support.paths import ROOT
 from tests.support.resources import gateway
+from tests.support.waiting import PATIENCE
 from tests.unit.test_status import READY, built
 
 MANUAL = ROOT / "docs" / "operations.md"
@@ -83,12 +84,12 @@ class TestHelm:
             with pytest.raises(subprocess.TimeoutExpired):
                 helm.wait(timeout=3)
             self.write(space, READY_STATUS)
-            assert helm.wait(timeout=30) == 0
+            assert helm.wait(timeout=PATIENCE) == 0
 
     def test_helm_fails_for_a_stalled_gateway(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="8s") as helm:
             self.write(space, rejected())
-            assert helm.wait(timeout=30) != 0
+            assert helm.wait(timeout=PATIENCE) != 0
             assert helm.stderr is not None
             assert "demo" in helm.stderr.read()
 

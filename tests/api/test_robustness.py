@@ -128,7 +128,7 @@ class TestLease:
                 assert '"applied"' not in second.read_text()
                 assert self.holder(plane) == holder
                 operators.stop(first)
-                eventually("the other operator to hold it", lambda: self.holder(plane) not in ("", holder), timeout=20)
+                eventually("the other operator to hold it", lambda: self.holder(plane) not in ("", holder))
                 space.apply(gateway("more"))
                 eventually("the second operator's work", partial(space.find, "deployment", "more"))
 
@@ -169,7 +169,7 @@ class TestLease:
             stolen = json.dumps({"spec": {"holderIdentity": "a-thief", "leaseDurationSeconds": 3600}})
             arguments = ("patch", "lease", "mcpgateway-operator", "--type=merge", "-p", stolen)
             plane.kubectl("-n", "mcpgateway-system", *arguments)
-            eventually("its end", lambda: "could not be renewed" in log.read_text(), timeout=40)
+            eventually("its end", lambda: "could not be renewed" in log.read_text())
             eventually("it to wait", lambda: "waiting for the lease" in log.read_text())
             space.apply(gateway())
             plane.kubectl("-n", "mcpgateway-system", "delete", "lease", "mcpgateway-operator")

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.bridge.conftest import ATTACH, CAT, DIRECT, WATCH, Start
 from tests.support.bridges import Bridge, Connection, until
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ class SecureConnection(Connection):
         if client is not None:
             context.load_cert_chain(*client.issue("client"))
         with contextlib.ExitStack() as refused:
-            plain = refused.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
+            plain = refused.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE))
             self.socket = refused.enter_context(context.wrap_socket(plain, server_hostname="bridge"))
             self.file = refused.enter_context(self.socket.makefile("rb"))
             self.send(greeting if isinstance(greeting, bytes) else b"MCP-BRIDGE/1 " + json.dumps(greeting).encode())

@@ -12,6 +12,7 @@ import pytest
 from tests.bridge.conftest import ATTACH, CAT, DIRECT, WATCH, Start
 from tests.support.bridges import Connection, until
 from tests.support.locks import free_port
+from tests.support.waiting import PATIENCE
 
 
 def test_sigterm_ends_processes_and_exits_with_0(start: Start) -> None:
@@ -38,7 +39,7 @@ def test_while_a_watch_is_open_the_gateway_decides_when_processes_end(start: Sta
             assert late.control()["error"] == "draining"
         client.socket.shutdown(1)
         assert client.control()["exit"]["code"] == 0
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(timeout=PATIENCE) == 0
 
 
 def test_sessions_can_be_attached_and_released_while_the_bridge_drains(start: Start) -> None:
@@ -56,7 +57,7 @@ def test_sessions_can_be_attached_and_released_while_the_bridge_drains(start: St
             assert client.line() == b'{"still":"there"}'
             client.send(b'MCP-BRIDGE/1 {"end":true}')
             assert client.control()["exit"]["ended"] == "released"
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(timeout=PATIENCE) == 0
 
 
 @pytest.mark.parametrize("greeting", [DIRECT, ATTACH], ids=["direct", "attach"])
@@ -145,4 +146,4 @@ def test_compatible_with_the_original(bridge_program: Path, tmp_path: Path) -> N
             client.send(b"{}")
             assert client.line() == b"{}"
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0

@@ -155,7 +155,7 @@ def test_replay_is_bounded_and_then_the_process_waits(start: Start) -> None:
         seen.append(written())
         return seen[-1] > 500 and len(seen) > 20 and seen[-20] == seen[-1]
 
-    until("the process to wait", stopped, timeout=60)
+    until("the process to wait", stopped)
     assert seen[-1] < 1300  # 1 MiB of about 1,020 bytes a line, and what the pipe holds
     with running.connect(ATTACH) as client:
         client.control()

@@ -23,6 +23,7 @@ from tests.support.bridges import ECHO, until
 from tests.support.locks import free_port
 from tests.support.paths import ROOT
 from tests.support.remotes import everything
+from tests.support.waiting import PATIENCE
 
 
 class Up:
@@ -56,7 +57,7 @@ class Up:
     def interrupt(self) -> int:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 def descendants(pid: int) -> set[int]:
@@ -87,7 +88,7 @@ def up(*args: str, state: Path, **env: str) -> Iterator[Up]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -227,7 +228,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path, change: dict[str, A
     file = tmp_path / "gateway.yaml"
     file.write_text(yaml.safe_dump(resource("a", **change)))
     with up(str(file), f"--port={free_port()}", state=tmp_path) as running:
-        assert running.process.wait(timeout=60) == 1
+        assert running.process.wait(timeout=PATIENCE) == 1
         until("the message", lambda: message in running.log)
         assert "Traceback" not in running.log
 
@@ -240,7 +241,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with up(str(file), f"--port={port}", state=tmp_path) as running:
-            assert running.process.wait(timeout=60) == 1
+            assert running.process.wait(timeout=PATIENCE) == 1
             until("the message", lambda: f"port {port} is in use: choose another with --port" in running.log)
 
 
@@ -251,4 +252,4 @@ def test_it_dies_with_its_children_even_when_killed(stack: ExitStack, tmp_path: 
     running.connected()
     processes = descendants(running.process.pid)
     running.process.kill()
-    until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], timeout=40)
+    until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])

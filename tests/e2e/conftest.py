@@ -18,6 +18,7 @@ from tests.support import cluster as clusters
 from tests.support import images, policing, tools
 from tests.support.cluster import SYSTEM, Cluster
 from tests.support.kubectl import Kubectl, eventually
+from tests.support.waiting import PATIENCE
 
 TOKEN = "e2e-token-not-a-secret"
 CLIENT = next(image for image in images.ALL if image.name == "test-client").reference
@@ -77,7 +78,7 @@ class Client:
             assert "error" not in answer, answer
             return True
 
-        eventually("the node to know the endpoints", connect, timeout=10)
+        eventually("the node to know the endpoints", connect)
 
     def tools(self) -> list[str]:
         answer = self.do("list")
@@ -97,7 +98,7 @@ class Client:
         self._process.stdin.close()
         with self._process:
             try:
-                self._process.wait(timeout=10)
+                self._process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:  # after a long silence kubectl may not pass on the end of the input
                 self._process.kill()
 
@@ -159,7 +160,7 @@ def await_server(space: Space, name: str, server: str, reason: str) -> dict[str,
         rows = (space.get("mcpgateway", name).get("status") or {}).get("servers", [])
         return next((row for row in rows if row["name"] == server and row.get("lastError", {}).get("reason") == reason), None)
 
-    result: dict[str, Any] = eventually(f"{server} to be {reason}", look, timeout=60)
+    result: dict[str, Any] = eventually(f"{server} to be {reason}", look)
     return result
 
 

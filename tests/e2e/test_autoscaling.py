@@ -24,7 +24,7 @@ LONG = "everything_trigger-long-running-operation"
 def measured(cluster: Cluster) -> None:
     if cluster.node is not None:
         usage.measure(cluster.node)
-    eventually("the cluster's metrics-server", lambda: usage.served(cluster.kubectl), timeout=120)
+    eventually("the cluster's metrics-server", lambda: usage.served(cluster.kubectl))
 
 
 @pytest.mark.usefixtures("measured")

@@ -51,7 +51,7 @@ def test_a_client_from_outside_is_served(space: Space, new_client: Any, entrance
         answer = ask(client, entrance, host, "initialize", **INITIALIZE)
         return answer if answer.get("status") == 200 else None
 
-    answer = eventually("the controller to have the route", opened, timeout=60)
+    answer = eventually("the controller to have the route", opened)
     session = answer["headers"]["mcp-session-id"]
     called = ask(client, entrance, host, "tools/call", session, name="time_get_current_time", arguments={"timezone": "UTC"})
     assert (called["status"], "datetime" in called["body"]) == (200, True), called
@@ -63,4 +63,4 @@ def test_a_client_from_outside_is_served(space: Space, new_client: Any, entrance
         answer = ask(client, entrance, host, "ping", session)
         return answer.get("status") == 404 or "ConnectError" in answer.get("error", "")
 
-    eventually("the route to go", gone, timeout=60)
+    eventually("the route to go", gone)

@@ -155,14 +155,14 @@ class TestSamples:
             await_ready(space, applied)
             return bool(_row(space, applied, "time")["state"] == "Ready")
 
-        eventually("its tools to answer again", serves, timeout=90)
+        eventually("its tools to answer again", serves)
         client = new_client()
 
         def calls() -> bool:
             opened = client.do("open", url=url(space, applied), token=TOKEN, mode="auto")
             return "error" not in opened and "text" in client.call("time_get_current_time", timezone="UTC")
 
-        eventually("a call", calls, timeout=60)
+        eventually("a call", calls)
 
 
 def _row(space: Space, name: str, server: str) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def test_another_server_in_multi_pod_mode_leaves_the_gateway_and_its_sessions_al
     client = new_client(url(space, "growing"), mode="legacy")
     assert len(client.tools()) == 15
     space.apply(resource("growing", TIME, EVERYTHING, TIME | {"name": "clock"}))
-    eventually("the third server", lambda: _row(space, "growing", "clock").get("state") == "Ready", timeout=90)
+    eventually("the third server", lambda: _row(space, "growing", "clock").get("state") == "Ready")
     assert "clock_get_current_time" in client.tools()
     assert json.loads(client.text("clock_get_current_time", timezone="UTC"))["timezone"] == "UTC"
     assert client.text("everything_echo", message="still here") == "Echo: still here"
@@ -185,8 +185,8 @@ def test_another_server_in_multi_pod_mode_leaves_the_gateway_and_its_sessions_al
     assert pod["metadata"]["uid"] == before
     assert [c["restartCount"] for c in pod["status"]["containerStatuses"]] == [0]
     space.apply(resource("growing", TIME))
-    eventually("the others to go", lambda: client.tools() == ["time_get_current_time", "time_convert_time"], timeout=60)
-    eventually("their objects, too", lambda: space.find("deployment", "growing-clock") is None, timeout=60)
+    eventually("the others to go", lambda: client.tools() == ["time_get_current_time", "time_convert_time"])
+    eventually("their objects, too", lambda: space.find("deployment", "growing-clock") is None)
 
 
 def test_a_replaced_gateway_pod_goes_on_with_the_sessions_and_their_processes(space: Space, new_client: Any) -> None:
@@ -197,7 +197,7 @@ def test_a_replaced_gateway_pod_goes_on_with_the_sessions_and_their_processes(sp
     before = gateway_pod(space, "replaced")["metadata"]["uid"]
     space.kubectl("-n", space.name, "rollout", "restart", "deployment/replaced")
     space.kubectl("-n", space.name, "rollout", "status", "deployment/replaced", "--timeout=90s")
-    eventually("the previous pod to go", lambda: len(_gateway_pods(space, "replaced")) == 1, timeout=90)
+    eventually("the previous pod to go", lambda: len(_gateway_pods(space, "replaced")) == 1)
     assert gateway_pod(space, "replaced")["metadata"]["uid"] != before
     assert "Stopped" in client.text("everything_toggle-simulated-logging"), "its process has not kept its state"
 
@@ -221,7 +221,7 @@ def test_the_mode_is_switched_on_a_live_resource(space: Space, new_client: Any) 
             current = all(c["status"] == "True" and c["observedGeneration"] == observed["metadata"]["generation"] for c in ready)
             return current and len(servers) == others
 
-        eventually(f"mode {mode}", switched, timeout=120)
+        eventually(f"mode {mode}", switched)
         client = new_client(url(space, "turning"))
         assert json.loads(client.text("time_get_current_time", timezone="UTC"))["timezone"] == "UTC"
 
@@ -250,9 +250,9 @@ def test_a_broken_server_is_named_and_the_others_serve(
         error = _row(space, name, "time").get("lastError", {})
         return words in error.get("message", "") and reason in (None, error["reason"])
 
-    eventually("the reason", named, timeout=90)
-    eventually("the other one", lambda: _row(space, name, "everything").get("state") == "Ready", timeout=90)
-    ready = space.await_condition(name, "Ready", "False", "ServerNotReady", timeout=60)
+    eventually("the reason", named)
+    eventually("the other one", lambda: _row(space, name, "everything").get("state") == "Ready")
+    ready = space.await_condition(name, "Ready", "False", "ServerNotReady")
     assert "server time is" in ready["message"]
     if reason == "MissingReference":
         assert space.condition(name, "ResolvedRefs")["status"] == "False"
@@ -285,7 +285,7 @@ def test_a_missing_token_fails_closed_and_is_named(space: Space, new_client: Any
     body = resource("locked", TIME)
     body["spec"]["auth"]["tokens"][0]["secretKeyRef"]["name"] = "no-token"
     space.apply(body)
-    observed = space.await_condition("locked", "Ready", "False", "MissingReference", timeout=60)
+    observed = space.await_condition("locked", "Ready", "False", "MissingReference")
     assert observed["message"] == "token Secrets are missing: no-token/token; clients with these tokens receive 401"
     assert new_client().do("post", url=url(space, "locked"), body={"jsonrpc": "2.0", "id": 1, "method": "ping"})["status"] == 401
 
@@ -355,7 +355,7 @@ def test_a_new_operator_writes_nothing_in_an_unchanged_world(space: Space) -> No
         eventually("its first passes", lambda: _at_rest(space))
         return versions() == before
 
-    eventually("a restart without a write", unchanged, timeout=120)
+    eventually("a restart without a write", unchanged)
 
 
 def _steady(item: dict[str, Any]) -> bool:
@@ -388,4 +388,4 @@ def test_deletion_leaves_no_object(space: Space) -> None:
     space.delete("mcpgateways", "--all")
     selector = ("-l", "app.kubernetes.io/managed-by=mcpgateway-operator")
     kinds = "deployments,replicasets,pods,services,configmaps,secrets,networkpolicies,endpointslices"
-    eventually("everything to be gone", lambda: space.get(kinds, *selector)["items"] == [], timeout=120)
+    eventually("everything to be gone", lambda: space.get(kinds, *selector)["items"] == [])

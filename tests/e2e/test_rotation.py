@@ -34,7 +34,7 @@ def test_a_rotated_value_reaches_the_server_without_a_roll(space: Space, new_cli
     assert '"the first"' in client.text("everything_get-env")
     before = gateway_pod(space, name)["metadata"]["uid"]
     secret(space, f"r{mode.lower()}", "the second")
-    eventually("the new value", lambda: '"the second"' in client.call("everything_get-env").get("text", ""), timeout=90)
+    eventually("the new value", lambda: '"the second"' in client.call("everything_get-env").get("text", ""))
     assert gateway_pod(space, name)["metadata"]["uid"] == before
     space.delete("mcpgateway", name)
 
@@ -56,7 +56,7 @@ def test_a_first_reference_to_another_secret_loses_no_call(space: Space, new_cli
     caller.start()
     try:
         space.apply(resource(name, reading("old", "another"), mode=mode))
-        eventually("its value", lambda: answers and '"of another"' in answers[-1].get("text", ""), timeout=120)
+        eventually("its value", lambda: answers and '"of another"' in answers[-1].get("text", ""))
     finally:
         ended.set()
         caller.join()
@@ -74,9 +74,9 @@ def test_an_eviction_leaves_a_gateway_pod_and_the_session(space: Space, new_clie
     first, second = sorted(_ready(space))
     eventually("the budget to know of both", lambda: "disruption budget" not in _evict(space, first))
     assert "disruption budget" in _evict(space, second)
-    eventually("another pod", lambda: len(_ready(space) - {first}) == 2, timeout=90)
-    eventually("the second one's turn", lambda: "disruption budget" not in _evict(space, second), timeout=60)
-    eventually("another pod", lambda: len(_ready(space) - {first, second}) == 2, timeout=90)
+    eventually("another pod", lambda: len(_ready(space) - {first}) == 2)
+    eventually("the second one's turn", lambda: "disruption budget" not in _evict(space, second))
+    eventually("another pod", lambda: len(_ready(space) - {first, second}) == 2)
     assert "Stopped" in client.text("everything_toggle-simulated-logging"), "its process has not kept its state"
     space.delete("mcpgateway", "evicted")
 

@@ -30,7 +30,7 @@ def world(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Shared by a module: tests must leave it as it was."""
     folder = tmp_path_factory.mktemp("world")
     with bridge(bridge_program, folder, *ECHO, "modern") as modern, bridge(bridge_program, folder, *ECHO, "legacy") as legacy:
-        servers = (server("new", modern, call_timeout=10.0), server("old", legacy, call_timeout=10.0))
+        servers = (server("new", modern, call_timeout=60.0), server("old", legacy, call_timeout=60.0))
         with gateway(folder, configuration(*servers, folder=folder)) as running:
             running.await_ready()
             yield World(running, modern, legacy, servers)

@@ -18,6 +18,7 @@ from mcpgateway.access.audit import Audit, Entry
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import Gateway, configuration, gateway
+from tests.support.waiting import PATIENCE
 
 
 def entries(running: Gateway) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def test_a_reader_that_reads_nothing_holds_nobody_up_and_costs_entries_that_are_
     async def fill() -> int:
         log = Audit(writer, on_dropped=dropped.append)
         number = 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not dropped:
                 log.add(Entry(time=time.time(), outcome="ok", name="x" * 500, session=str(number)))
                 number += 1
@@ -121,7 +122,7 @@ def test_an_output_that_is_gone_costs_entries_that_are_counted(monkeypatch: pyte
 
     async def lose() -> None:
         log = Audit(writer, on_dropped=dropped.append)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not dropped:
                 log.add(Entry(time=time.time(), outcome="ok"))
                 await asyncio.sleep(0.01)

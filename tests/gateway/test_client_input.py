@@ -20,6 +20,7 @@ from tests.gateway.conftest import server
 from tests.support.bridges import bridge
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
 from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE
 
 TOLERANT: Final = (sys.executable, str(ROOT / "tests/support/servers/tolerant.py"))
 MARK: Final = "\u2603 the member that is replaced"
@@ -141,7 +142,7 @@ class Peer:
     def send(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body; of a stream its first event."""
         if self.connection is None:
-            self.connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=20)
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=PATIENCE)
         fixed = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         self.connection.request("POST", "/mcp", body, {**fixed, "Authorization": f"Bearer {TOKEN}", **headers})
         response = self.connection.getresponse()

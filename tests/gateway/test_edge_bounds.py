@@ -20,6 +20,7 @@ from tests.gateway.test_edge_requests import HEALTH, META, request
 from tests.support.bridges import until
 from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
+from tests.support.waiting import PATIENCE
 
 RECEIVE = 256 << 10  # bytes that uvloop reads at once
 HIGH_WATER = 64 << 10  # bytes that a transport takes before it pauses its protocol
@@ -201,7 +202,7 @@ class TestConnections:
                 assert raw.response() == (200, b"ok\n")
             with edge.connect() as refused:
                 assert refused.response()[0] == 503
-            with socket.create_connection(("127.0.0.1", edge.port), source_address=("127.0.0.2", 0), timeout=30) as other:
+            with socket.create_connection(("127.0.0.1", edge.port), source_address=("127.0.0.2", 0), timeout=PATIENCE) as other:
                 other.sendall(HEALTH)
                 assert other.recv(15) == b"HTTP/1.1 200 OK"
             assert edge.metric("mcpgateway_connections_refused_total", reason="address") == 1

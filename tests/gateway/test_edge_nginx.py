@@ -18,6 +18,7 @@ from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
 from tests.support.locks import free_port
 from tests.support.processes import end
+from tests.support.waiting import PATIENCE
 
 # https://nginx.org/en/docs/http/websocket.html and https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
 CONFIGURATION = """
@@ -140,7 +141,7 @@ def test_many_clients_get_their_own_responses(proxied: Proxied) -> None:
     failures: list[str] = []
 
     def client(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", proxied.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", proxied.port, timeout=PATIENCE)
         fields = {
             "Authorization": f"Bearer {TOKEN}",
             "Content-Type": "application/json",

@@ -29,6 +29,7 @@ from mcpgateway.streams.questions import OpenQuestions, Question
 from mcpgateway.streams.replay import Replay
 from mcpgateway.streams.session_streams import SessionStreams
 from tests.gateway.test_session_end import Posted
+from tests.support.waiting import PATIENCE
 
 
 class TestCallLimits:
@@ -122,7 +123,7 @@ async def test_an_exception_at_one_deadline_leaves_the_others_alone(reported: tu
     for event, seconds in zip(expired, (0.0, 0.0, 0.3), strict=True):
         deadlines.add(Waiting(fails), seconds)
         deadlines.add(Waiting(event.set), seconds)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         for event in expired:
             await event.wait()
     assert reported[0] == ["deadline"] * 3

@@ -22,6 +22,7 @@ from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, Bridge, bridge, until
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
 from tests.support.locks import free_port
+from tests.support.waiting import PATIENCE
 
 
 class Lab:
@@ -189,7 +190,7 @@ def test_a_server_that_crashes_at_start_is_named_and_its_status_comes_to_rest(la
     def backing_off(status: dict[str, Any]) -> bool:
         return bool(status["servers"][0].get("lastError", {}).get("reason") == "CrashLoopBackOff")
 
-    found = running.await_status("the reason", backing_off, timeout=60)
+    found = running.await_status("the reason", backing_off)
     assert found["servers"][0]["lastError"]["message"].endswith("the last with exit code 3: no licence")
 
 
@@ -210,7 +211,7 @@ def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(l
     listening, told = threading.Event(), threading.Event()
 
     def listen() -> None:
-        with httpx2.stream("GET", running.url, headers=headers, timeout=60) as stream:
+        with httpx2.stream("GET", running.url, headers=headers, timeout=PATIENCE) as stream:
             for line in stream.iter_lines():
                 listening.set()
                 if "notifications/tools/list_changed" in line:
@@ -263,7 +264,7 @@ def test_a_modern_client_that_listens_is_told_of_changes_and_of_the_end(lab: Lab
         "Accept": "application/json, text/event-stream",
     }
     tag = {"io.modelcontextprotocol/subscriptionId": "L"}
-    with httpx2.stream("POST", running.url, json=body, headers=headers, timeout=30) as response:
+    with httpx2.stream("POST", running.url, json=body, headers=headers, timeout=PATIENCE) as response:
         messages = (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
         acknowledged = next(messages)
         assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
@@ -272,7 +273,7 @@ def test_a_modern_client_that_listens_is_told_of_changes_and_of_the_end(lab: Lab
         assert next(messages) == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": tag}}
         running.process.send_signal(signal.SIGTERM)
         assert next(messages) == {"jsonrpc": "2.0", "id": "L", "result": {"resultType": "complete", "_meta": tag}}
-    assert running.process.wait(timeout=30) == 0
+    assert running.process.wait(timeout=PATIENCE) == 0
     alone = lab.gateway(server("a", first))
     refused = alone.post(body, headers={**headers, "Accept": "application/json"})
     assert "Accept must list text/event-stream" in refused.json()["error"]["message"]
@@ -313,7 +314,7 @@ def test_status_is_a_long_poll(lab: Lab) -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(running.status, ready["version"], 30)
         running.call("s_die")
-        changed = waiting.result(timeout=20)
+        changed = waiting.result(timeout=PATIENCE)
     assert changed["version"] != ready["version"]
     assert running.status("other", 30)["version"]
 
@@ -334,8 +335,8 @@ def test_a_draining_gateway_finishes_its_calls_and_exits_with_0(lab: Lab) -> Non
         until("the call to be in flight", lambda: running.process.poll() is None and not slow.done())
         threading.Event().wait(0.3)  # let the request reach the gateway
         running.process.send_signal(signal.SIGTERM)
-        assert slow.result(timeout=20) == '{"seconds": 1}'
-    assert running.process.wait(timeout=20) == 0
+        assert slow.result(timeout=PATIENCE) == '{"seconds": 1}'
+    assert running.process.wait(timeout=PATIENCE) == 0
     assert "Traceback" not in running.log
 
 

@@ -16,6 +16,7 @@ from mcpgateway.edge.limits import Limits
 from tests.gateway.conftest import World
 from tests.support.edges import running_edge
 from tests.support.gateways import TOKEN
+from tests.support.waiting import PATIENCE
 
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
@@ -34,7 +35,7 @@ SHORT = Limits(head_deadline=1, body_grace=1)
 
 class Raw:
     def __init__(self, world: World) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", world.gateway.port), timeout=30)
+        self.socket = socket.create_connection(("127.0.0.1", world.gateway.port), timeout=PATIENCE)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self) -> Raw:

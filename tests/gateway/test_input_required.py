@@ -20,6 +20,7 @@ from mcpgateway.requests.input_required import InputRequiredStore
 from tests.gateway.conftest import World
 from tests.support.bridges import until
 from tests.support.gateways import MODERN, TOKEN
+from tests.support.waiting import PATIENCE
 
 FORM = {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
 ANSWER = {"action": "accept", "content": {"name": "ü", "n": 1.50}}
@@ -118,7 +119,7 @@ def test_a_parked_call_expires_and_belongs_to_its_principal(monkeypatch: pytest.
 @contextmanager
 def stream(world: World, body: dict[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
     """An open response; each call gives its next message."""
-    with httpx2.stream("POST", world.gateway.url, json=body, headers=headers(body), timeout=30) as response:
+    with httpx2.stream("POST", world.gateway.url, json=body, headers=headers(body), timeout=PATIENCE) as response:
         assert response.headers["content-type"] == "text/event-stream"
         messages = (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
         yield lambda: next(messages)

@@ -17,6 +17,7 @@ from tests.gateway.conftest import server
 from tests.gateway.test_input_required import headers, message
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import Gateway, configuration, gateway
+from tests.support.waiting import PATIENCE
 
 
 @contextlib.contextmanager
@@ -95,7 +96,7 @@ def test_auto_shares_what_is_stateless_and_nothing_else(bridge_program: Path, tm
 async def _at_once(ours: Gateway, count: int, tool: str, **arguments: Any) -> list[dict[str, Any]]:
     body = message("tools/call", name=f"s_{tool}", arguments=arguments)
     sent = {**headers(body), "Authorization": "Bearer alice-token"}
-    async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=None)) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE, limits=httpx2.Limits(max_connections=None)) as http:
         answers = await asyncio.gather(*(http.post(ours.url, json=body, headers=sent) for _ in range(count)))
     return [answer.json() for answer in answers]
 

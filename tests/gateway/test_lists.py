@@ -20,6 +20,7 @@ from tests.support.gateways import Gateway, configuration, gateway
 from tests.support.locks import free_port
 from tests.support.paths import ROOT
 from tests.support.remotes import serving
+from tests.support.waiting import PATIENCE
 
 SCRIPTED = [sys.executable, str(ROOT / "tests/support/servers/scripted.py")]
 NESTED = '{"a":' * 600 + "1" + "}" * 600
@@ -95,7 +96,7 @@ def test_a_template_that_backtracks_and_a_long_uri_answer_at_once(bridge_program
     script = {"resources/templates/list": result(f'"resourceTemplates":[{{"name":"n","uriTemplate":"{evil}"}}]')}
     with beside_an_honest_server(bridge_program, tmp_path, script) as running:
         for uri in ("x://" + "a" * 4000, "x://" + "a" * 375_000):
-            answer = running.modern("resources/read", uri=uri, timeout=10)
+            answer = running.modern("resources/read", uri=uri, timeout=PATIENCE)
             assert answer.json().get("error", {}).get("code") in (-32602, -32020), answer.text
 
 

@@ -16,6 +16,7 @@ from tests.gateway.test_input_required import FORM, headers, message
 from tests.support.bridges import until
 from tests.support.gateways import TOKEN
 from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE
 
 DOCUMENT = ROOT / "docs" / "protocol-matrix.md"
 ERAS = ("legacy", "modern")
@@ -62,7 +63,7 @@ class Peer:
     def stream(self, method: str, level: str | None = None, **params: Any) -> Iterator[Iterator[dict[str, Any]]]:
         """One request and everything that comes on its response."""
         body, sent = self.body(method, params, level=level)
-        with httpx2.stream("POST", self.world.gateway.url, json=body, headers=sent, timeout=20) as response:
+        with httpx2.stream("POST", self.world.gateway.url, json=body, headers=sent, timeout=PATIENCE) as response:
             yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: {"))
 
     @contextmanager
@@ -73,7 +74,7 @@ class Peer:
                 assert next(messages)["method"] == "notifications/subscriptions/acknowledged"
                 yield messages
             return
-        with httpx2.stream("GET", self.world.gateway.url, headers=self.headers, timeout=20) as response:
+        with httpx2.stream("GET", self.world.gateway.url, headers=self.headers, timeout=PATIENCE) as response:
             for uri in wanted.get("resourceSubscriptions", ()):
                 assert "result" in self.ask("resources/subscribe", uri=uri)
             yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: {"))

@@ -19,13 +19,14 @@ from tests.support.bridges import until
 from tests.support.gateways import Gateway, configuration, gateway
 from tests.support.locks import free_port
 from tests.support.remotes import everything, fixture
+from tests.support.waiting import PATIENCE
 
 TOOL = {"name": "t", "inputSchema": {"type": "object", "properties": {"zone": {"type": "string", "x-mcp-header": "Zone"}}}}
 
 
 @contextlib.contextmanager
 def in_front_of(folder: Path, url: str, *headers: gateway_config.Header, **more: Any) -> Iterator[Gateway]:
-    server = gateway_config.Server(name="far", url=url, headers=headers, call_timeout=10.0, **more)
+    server = gateway_config.Server(name="far", url=url, headers=headers, **{"call_timeout": 60.0, **more})
     with gateway(folder, configuration(server, folder=folder)) as ours:
         yield ours
 
@@ -335,15 +336,15 @@ def test_a_server_that_hangs_is_given_up_and_told_by_closing_the_stream(tmp_path
     gone = threading.Event()
 
     def hang(handler: Handler, body: dict[str, Any]) -> None:
-        handler.connection.settimeout(30)
+        handler.connection.settimeout(PATIENCE)
         if handler.rfile.read(1) == b"":
             gone.set()
         handler.close_connection = True
 
-    with scripted(modern(hang)) as script, in_front_of(tmp_path, script.url) as ours:
+    with scripted(modern(hang)) as script, in_front_of(tmp_path, script.url, call_timeout=1.0) as ours:
         ours.await_ready()
         assert ours.call("far_t")["error"]["data"]["reason"] == "Timeout"
-        assert gone.wait(10)
+        assert gone.wait(PATIENCE)
 
 
 def test_the_oldest_transport_may_not_send_us_elsewhere(tmp_path: Path) -> None:

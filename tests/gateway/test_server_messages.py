@@ -27,6 +27,7 @@ from tests.gateway.conftest import World
 from tests.gateway.test_protocol import initialize
 from tests.support.bridges import until
 from tests.support.gateways import TOKEN
+from tests.support.waiting import PATIENCE
 
 FORM = {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
 ASKABLE: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
@@ -136,7 +137,7 @@ async def test_a_subscribed_resource_is_told_of_on_the_sessions_stream(world: Wo
     async with connected(world, person) as client:
         await call(client, "echo", "old")  # the session's GET stream is open by then
         await client.subscribe_resource(f"memo://{server}/all")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await person.updated.wait()
         await client.unsubscribe_resource(f"memo://{server}/all")
 
@@ -161,7 +162,7 @@ class Raw:
         params = {"name": f"{server}_ask", "arguments": arguments}
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {**self.headers, "Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
-        with httpx2.stream("POST", self.world.gateway.url, json=body, headers=headers, timeout=30) as response:
+        with httpx2.stream("POST", self.world.gateway.url, json=body, headers=headers, timeout=PATIENCE) as response:
             yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
 
 
@@ -263,7 +264,7 @@ def test_a_call_waits_longer_for_a_person_than_for_a_server(world: World) -> Non
         done, _ = concurrent.futures.wait([rest], timeout=4)
         assert not done
         raw.post(id=question, result={"late": True})
-        assert json.loads(rest.result(timeout=20)["result"]["content"][0]["text"]) == {"late": True}
+        assert json.loads(rest.result(timeout=PATIENCE)["result"]["content"][0]["text"]) == {"late": True}
 
 
 def test_a_wrong_level_is_named(world: World) -> None:

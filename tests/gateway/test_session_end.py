@@ -21,6 +21,7 @@ from mcpgateway.streams.process_users import ProcessUsers
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge
 from tests.support.gateways import TOKEN, configuration, write_config
+from tests.support.waiting import PATIENCE
 
 CAPABILITIES: dict[str, Any] = {"elicitation": {}, "roots": {}}
 FORM = {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {}}}
@@ -94,7 +95,7 @@ def holders(root: object, key: str) -> list[str]:
 
 
 async def condition(what: str, holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not holds():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.05)
 
@@ -115,7 +116,7 @@ class Client:
     async def post(self, method: str, **params: Any) -> Posted:
         """Send a request, and wait for its answer."""
         posted = self.begin(method, **params)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await posted.answered.wait()
         assert b'"result"' in posted.answer, posted.answer
         return posted

@@ -14,6 +14,7 @@ from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+from tests.support.waiting import PATIENCE
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 INITIALIZE = {
@@ -60,7 +61,7 @@ def test_an_open_stream_and_a_call_on_its_way_are_use(bridge_program: Path, tmp_
         reading, calling, quiet = ours.session(), ours.session(), ours.session()
         headers = {**reading, "Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
         slow = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "s_slow", "arguments": {"seconds": 4}}}
-        with httpx2.stream("GET", ours.url, headers=headers, timeout=20) as stream:
+        with httpx2.stream("GET", ours.url, headers=headers, timeout=PATIENCE) as stream:
             assert stream.status_code == 200
             assert ours.post(slow, headers=calling).status_code == 200
             assert ours.post(PING, headers=reading).status_code == 200

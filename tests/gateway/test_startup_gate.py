@@ -20,6 +20,7 @@ from tests.support.bridges import ECHO, Bridge, bridge, until
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
 from tests.support.locks import free_port
 from tests.support.metrics import samples
+from tests.support.waiting import PATIENCE
 
 
 @contextlib.contextmanager
@@ -150,7 +151,7 @@ def test_the_old_transport_waits_too(legacy: Bridge, tmp_path: Path) -> None:
             running = stack.enter_context(gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path)))
             base = running.url.removesuffix("/mcp")
             bearer = {"Authorization": f"Bearer {TOKEN}"}
-            stream = stack.enter_context(httpx2.stream("GET", f"{base}/sse", headers=bearer, timeout=30))
+            stream = stack.enter_context(httpx2.stream("GET", f"{base}/sse", headers=bearer, timeout=PATIENCE))
             lines = stream.iter_lines()
             where = next(line for line in lines if line.startswith("data:")).removeprefix("data:").strip()
             params = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -170,7 +171,7 @@ def test_a_gateway_that_ends_in_these_moments_answers_what_it_has_let_in(legacy:
             running.process.terminate()
             running.await_status("it to drain", lambda status: status["draining"])
         assert "result" in called.result()
-        assert running.process.wait(timeout=40) == 0
+        assert running.process.wait(timeout=PATIENCE) == 0
 
 
 def _stamped(**params: Any) -> dict[str, Any]:

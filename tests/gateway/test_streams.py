@@ -19,6 +19,7 @@ from tests.gateway.test_server_messages import FORM, Person
 from tests.gateway.test_server_messages import Raw as Session
 from tests.support.bridges import until
 from tests.support.gateways import TOKEN
+from tests.support.waiting import PATIENCE
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
@@ -39,7 +40,7 @@ def events(response: httpx2.Response) -> Iterator[dict[str, str]]:
 @contextmanager
 def opened(world: World, session: Session, last: str = "") -> Iterator[Iterator[dict[str, str]]]:
     headers = {**AUTHORIZED, **session.headers} | ({"Last-Event-ID": last} if last else {})
-    with httpx2.stream("GET", world.gateway.url, headers=headers, timeout=20) as response:
+    with httpx2.stream("GET", world.gateway.url, headers=headers, timeout=PATIENCE) as response:
         assert response.status_code == 200
         yield events(response)
 
@@ -48,7 +49,9 @@ def opened(world: World, session: Session, last: str = "") -> Iterator[Iterator[
 def asked(world: World, session: Session) -> Iterator[Iterator[dict[str, str]]]:
     params = {"name": "old_ask", "arguments": {"method": "elicitation/create", "params": FORM}}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    with httpx2.stream("POST", world.gateway.url, json=body, headers={**AUTHORIZED, **session.headers}, timeout=20) as response:
+    with httpx2.stream(
+        "POST", world.gateway.url, json=body, headers={**AUTHORIZED, **session.headers}, timeout=PATIENCE
+    ) as response:
         yield events(response)
 
 
@@ -188,7 +191,7 @@ class TestSse:
                 assert steps.seen == [1, 2]
 
     def test_the_oldest_version_is_spoken_there_and_the_session_ends_with_its_stream(self, world: World) -> None:
-        with httpx2.stream("GET", self.url(world), headers=AUTHORIZED, timeout=20) as response:
+        with httpx2.stream("GET", self.url(world), headers=AUTHORIZED, timeout=PATIENCE) as response:
             told = events(response)
             target = next(told)
             assert target["event"] == "endpoint"

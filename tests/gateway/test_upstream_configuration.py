@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.config import Binding, Config, ConfigError, Server, digest, encode, read_config
 from mcpgateway.gateway import Gateway, Settings, start
+from tests.support.waiting import PATIENCE
 
 HONEST = Server(name="honest", addresses=("127.0.0.1:1",))
 GOOD = Config(gateway="g", servers=(HONEST, Server(name="other", addresses=("127.0.0.1:1",))))
@@ -155,7 +156,7 @@ def test_an_address_that_cannot_exist_is_named_in_that_servers_last_error(tmp_pa
         gateway = await start(Settings(config=path))
         gateway.configure(gateway.reading)
         backend = gateway.router.backends["odd"]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while backend.snapshot.state != "Failed":  # noqa: ASYNC110 - the snapshot is a value
                 await asyncio.sleep(0.01)
         failure = backend.snapshot.last_error

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.scripted_bridge import good, result, scripted_bridge
 from tests.support.upstreams import Heard, backend, call, eventually
+from tests.support.waiting import PATIENCE
 
 ODD: dict[str, Any] = {
     "null": None,
@@ -85,7 +86,7 @@ def test_an_answer_that_cannot_be_used_fails_its_call_at_once_with_the_reason(sp
     async def body() -> None:
         async with scripted_bridge(answer) as bridge, backend(bridge.address, isolation="Shared") as upstream:
             await eventually(lambda: upstream.snapshot.state == "Ready")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 with pytest.raises(Exception, match=r"ProtocolError: its answer cannot be used: "):
                     await call(upstream)
             assert upstream.snapshot.state == "Ready"

@@ -206,7 +206,7 @@ def running(program: Path, folder: Path) -> Iterator[World]:
         honest = []
         for era in ("legacy", "modern"):
             port = stack.enter_context(bridge(program, folder, *ECHO, era)).port
-            honest.append(gateway_config.Server(name=f"honest-{era}", addresses=(f"127.0.0.1:{port}",), call_timeout=10.0))
+            honest.append(gateway_config.Server(name=f"honest-{era}", addresses=(f"127.0.0.1:{port}",), call_timeout=60.0))
         ours = stack.enter_context(gateway(folder, configuration(*honest, folder=folder)))
         world = World(ours, folder, tuple(honest), tuple(places), http_port)
         world.remember_honest()

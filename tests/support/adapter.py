@@ -23,7 +23,7 @@ def serve(kubectl: Kubectl) -> None:
     tls = {"apiVersion": "v1", "kind": "Secret", "metadata": _metadata(), "type": "kubernetes.io/tls", "data": data}
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     kubectl.apply(*_rights(), tls, _deployment(), *_registration())
-    eventually("the metrics adapter", lambda: METRIC in kubectl("get", "--raw", _API, check=False), timeout=120)
+    eventually("the metrics adapter", lambda: METRIC in kubectl("get", "--raw", _API, check=False))
 
 
 def remove(kubectl: Kubectl) -> None:

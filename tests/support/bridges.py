@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from .locks import free_port
 from .processes import end
+from .waiting import PATIENCE
 
 MAGIC = b"MCP-BRIDGE/1 "
 _AUTHENTICATION = ("--gateway-keys=", "--token-file=", "--tls-client-ca=")
@@ -54,7 +55,7 @@ class Connection:
     """A client's socket that reads lines."""
 
     def __init__(self, port: int, greeting: dict[str, Any] | bytes | None = None) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.file = self.socket.makefile("rb")
         if greeting is not None:
             self.send(greeting if isinstance(greeting, bytes) else MAGIC + json.dumps(greeting).encode())
@@ -131,13 +132,16 @@ class Bridge:
 
     def children(self) -> list[int]:
         """Pids of its direct children, zombies included."""
-        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+        found: list[int] = []
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+                found += map(int, (thread / "children").read_text().split())
+        return found
 
     def stop(self) -> int:
         """SIGTERM and its exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE)
 
 
 @contextlib.contextmanager
@@ -174,13 +178,13 @@ def bridge(
         if wrapper[:1] == ("unshare",):  # it ignores TERM itself, and ends with what it runs
             for pid in running.children():
                 os.kill(pid, signal.SIGTERM)
-            process.wait(timeout=20)
-        end(process, patience=20)
+            process.wait(timeout=PATIENCE)
+        end(process)
         assert "DATA RACE" not in log.read_text(errors="replace"), log.read_text(errors="replace")
 
 
 def _await_listening(running: Bridge) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             running.get("/healthz")
@@ -191,7 +195,7 @@ def _await_listening(running: Bridge) -> None:
             time.sleep(0.01)
 
 
-def until(what: str, ready: Any, timeout: float = 60.0) -> Any:
+def until(what: str, ready: Any, timeout: float = PATIENCE) -> Any:
     """Wait on a condition, long enough for a busy machine."""
     deadline = time.monotonic() + timeout
     while not (result := ready()):

@@ -24,6 +24,7 @@ from mcpgateway.requests.router import Router
 from mcpgateway.runtime.metrics import Metrics
 
 from .gateways import configuration
+from .waiting import PATIENCE
 
 
 class QuietServer(uvicorn.Server):
@@ -61,7 +62,7 @@ class RunningEdge:
 class RawConnection:
     """A client that sends bytes as they are."""
 
-    def __init__(self, port: int, timeout: float = 30) -> None:
+    def __init__(self, port: int, timeout: float = PATIENCE) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")

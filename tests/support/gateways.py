@@ -22,6 +22,7 @@ from .bridges import until
 from .locks import free_port
 from .paths import ROOT
 from .processes import end
+from .waiting import PATIENCE
 
 TOKEN = "s3cret"
 MODERN = "2026-07-28"
@@ -52,19 +53,27 @@ class Gateway:
     def status(self, after: str = "", wait: float = 0) -> dict[str, Any]:
         parameters = {"after": after, "wait": f"{wait:g}s"}
         answer: dict[str, Any] = httpx2.get(
-            f"http://127.0.0.1:{self.internal}/status", params=parameters, timeout=wait + 10
+            f"http://127.0.0.1:{self.internal}/status", params=parameters, timeout=wait + PATIENCE
         ).json()
         return answer
 
     def server(self, name: str) -> dict[str, Any]:
         return next((row for row in self.status()["servers"] if row["name"] == name), {})
 
-    def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = 60) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
-            observed = self.status()
-            return observed if ready(observed) else None
+    def await_status(self, what: str, ready: Callable[[dict[str, Any]], Any], timeout: float = PATIENCE) -> dict[str, Any]:
+        """Wait for something in `/status`. Returns: the status. A failure says what each server's row is instead."""
+        observed: dict[str, Any] = {}
 
-        observed: dict[str, Any] = until(what, look, timeout)
+        def look() -> bool:
+            nonlocal observed
+            observed = self.status()
+            return bool(ready(observed))
+
+        try:
+            until(what, look, timeout)
+        except AssertionError as error:
+            rows = "\n".join(map(json.dumps, observed.get("servers", ())))
+            raise AssertionError(f"{error}\n{rows}\n{self.log[-4000:]}") from None
         return observed
 
     def await_ready(self, *names: str) -> dict[str, Any]:
@@ -77,7 +86,7 @@ class Gateway:
         return self.await_status(f"servers {names or 'all'} to be ready", ready)
 
     def post(
-        self, body: Any, *, token: str | None = TOKEN, headers: dict[str, str] | None = None, timeout: float = 60
+        self, body: Any, *, token: str | None = TOKEN, headers: dict[str, str] | None = None, timeout: float = PATIENCE
     ) -> httpx2.Response:
         """One POST /mcp."""
         sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **(headers or {})}
@@ -87,7 +96,7 @@ class Gateway:
         return httpx2.post(self.url, content=content, headers=sent, timeout=timeout)
 
     def modern(
-        self, method: str, *, id: int | str = 1, name: str | None = None, timeout: float = 60, **params: Any
+        self, method: str, *, id: int | str = 1, name: str | None = None, timeout: float = PATIENCE, **params: Any
     ) -> httpx2.Response:
         """One request of the modern era."""
         meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
@@ -115,7 +124,7 @@ class Gateway:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=PATIENCE)
 
 
 def configuration(*servers: gateway_config.Server, folder: Path, **more: Any) -> gateway_config.Config:
@@ -173,4 +182,4 @@ def gateway(
         running.started_in = time.perf_counter() - began
         yield running
     finally:
-        end(process, patience=40)
+        end(process)

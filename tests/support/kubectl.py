@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from .waiting import PATIENCE
+
 
 class KubectlError(Exception):
     """kubectl's own words."""
@@ -55,7 +57,7 @@ class Kubectl:
             raise
 
 
-def eventually(what: str, ready: Callable[[], Any], *, timeout: float = 60.0, every: float = 0.2) -> Any:
+def eventually(what: str, ready: Callable[[], Any], *, timeout: float = PATIENCE, every: float = 0.2) -> Any:
     """Wait until `ready` returns something true, and return that."""
     deadline = time.monotonic() + timeout
     last: BaseException | None = None

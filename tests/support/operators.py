@@ -20,6 +20,7 @@ from .kubectl import Kubectl, eventually
 from .locks import free_port
 from .metrics import samples
 from .processes import end
+from .waiting import PATIENCE
 
 IMAGE = "ghcr.io/mcpgateway/gateway:test"
 
@@ -112,7 +113,7 @@ def ready(log: Path) -> bool:
 
 def metrics(log: Path) -> dict[str, float]:
     """What the operator that writes this log has counted."""
-    return samples(httpx2.get(probes(log).replace("/healthz", "/metrics"), timeout=30).text)
+    return samples(httpx2.get(probes(log).replace("/healthz", "/metrics"), timeout=PATIENCE).text)
 
 
 def pid(log: Path) -> int:

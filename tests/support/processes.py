@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .waiting import PATIENCE
+
 
 class Processes:
     """The processes that belong to one folder."""
@@ -75,7 +77,7 @@ class Processes:
         return "\n".join("\n".join([f"== {name}", *text[-lines:]]) for name, text in texts.items())
 
 
-def end(process: subprocess.Popen[bytes], *, patience: float = 30.0) -> None:
+def end(process: subprocess.Popen[bytes], *, patience: float = 60.0) -> None:
     """TERM, wait, KILL: for a process that a test has started itself."""
     process.terminate()
     try:
@@ -86,7 +88,7 @@ def end(process: subprocess.Popen[bytes], *, patience: float = 30.0) -> None:
 
 
 def wait_for(
-    what: str, ready: Callable[[], bool], processes: Processes, *, timeout: float = 90.0, alive: tuple[str, ...] = ()
+    what: str, ready: Callable[[], bool], processes: Processes, *, timeout: float = PATIENCE, alive: tuple[str, ...] = ()
 ) -> None:
     """Wait on a condition; a failure, or the end of a process in `alive`, shows the logs."""
     deadline = time.monotonic() + timeout

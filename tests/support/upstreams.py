@@ -20,6 +20,8 @@ from mcpgateway.upstream.reports import Reports
 from mcpgateway.upstream.snapshot import Caller
 from mcpgateway.upstream.transport import Transport
 
+from .waiting import PATIENCE
+
 ALICE = Caller("session", "alice", "alice-identity")
 
 
@@ -64,7 +66,7 @@ async def backend(address: str = "", *, heard: Heard | None = None, url: str = "
         await made.close()
 
 
-async def eventually(ready: Callable[[], object], seconds: float = 30) -> None:
+async def eventually(ready: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not ready():  # noqa: ASYNC110 - any condition
@@ -75,6 +77,6 @@ async def call(upstream: Backend, caller: Caller = ALICE, *, tool: str = "t") ->
     """A tools/call by a caller."""
     connection = await upstream.connection(caller)
     try:
-        return bytes(await connection.call("tools/call", b'{"name":"%b","arguments":{}}' % tool.encode(), timeout=30))
+        return bytes(await connection.call("tools/call", b'{"name":"%b","arguments":{}}' % tool.encode(), timeout=PATIENCE))
     finally:
         upstream.release(connection)

@@ -9,6 +9,7 @@ from mcpgateway.edge.limits import Limits
 from mcpgateway.runtime.boundaries import Boundaries
 from mcpgateway.runtime.deadlines import Deadlines
 from tests.support.edges import running_edge
+from tests.support.waiting import PATIENCE
 
 
 class Waiting:
@@ -27,7 +28,7 @@ def test_what_is_late_expires_and_what_has_ended_does_not() -> None:
             deadlines.add(first, 0.05)
             deadlines.discard(ended, deadlines.add(ended, 0.05))
             deadlines.add(last, 0.3)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await first.expired.wait()
                 await last.expired.wait()
             assert not ended.expired.is_set()
