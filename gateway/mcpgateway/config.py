@@ -7,7 +7,8 @@ because in Sidecar mode a server's address is a port of that very pod.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
@@ -105,6 +106,13 @@ class _Entries(msgspec.Struct):
     servers: tuple[msgspec.Raw, ...] = ()
 
 
+class Route(_Model, frozen=True):
+    """A host and the prefix of its paths that lead to the gateway from outside."""
+
+    host: str = ""  # empty: any
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/[^/\s]+)*\Z")] = ""  # empty: no prefix
+
+
 class Config(_Model, frozen=True):
     """The hot part."""
 
@@ -114,6 +122,8 @@ class Config(_Model, frozen=True):
     tool_names: ToolNames = ToolNames()
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses
     allowed_origins: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()  # networks, as 10.0.0.0/8, of proxies whose Forwarded fields are believed
     request_bytes: _Bytes = 4 << 20
     session_ttl: _Seconds = 86_400.0  # from a session's beginning
     session_idle_timeout: _Seconds = 1800.0  # from its last use
@@ -153,6 +163,7 @@ def read_config(path: Path) -> Reading:
     members = _decode(path, raw, dict[str, msgspec.Raw])
     members.pop("servers", None)
     config = _decode(path, msgspec.json.encode(members), Config)
+    _check_networks(path, config.trusted_proxies)
     servers: dict[str, Server] = {}
     invalid: dict[str, str] = {}
     for number, entry in enumerate(_decode(path, raw, _Entries).servers):
@@ -166,6 +177,15 @@ def read_config(path: Path) -> Reading:
         else:
             servers[server.name] = server
     return Reading(msgspec.structs.replace(config, servers=tuple(servers.values())), digest(raw), invalid)
+
+
+def _check_networks(path: Path, networks: Iterable[str]) -> None:
+    """Raises: ConfigError."""
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"{path}: trustedProxies: {error}") from error
 
 
 def _name_in(entry: msgspec.Raw, place: str) -> str:

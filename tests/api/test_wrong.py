@@ -191,6 +191,8 @@ IN_THE_SPEC: tuple[dict[str, Any], ...] = (
     {"service": {"annotations": {"endpoints.kubernetes.io/x": "y"}}},
     {"ingress": {"host": "a.example", "annotations": {"nginx.ingress.kubernetes.io/configuration-snippet": "x"}}},
     {"ingress": {"host": "a.example", "path": "/ { } location /x"}},
+    {"ingress": {"host": "a.example", "path": "//b.example"}},
+    {"httpRoute": {"parentRefs": [{"name": "public"}], "path": "/a//b"}},
     {"image": "gateway:1 --privileged"},
     {"auth": {"tokens": [{"name": "a", "secretKeyRef": {"name": "s", "key": "k", "namespace": "kube-system"}}]}},
     {"imagePullSecrets": [{"name": "../s"}]},

@@ -14,6 +14,7 @@ from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge
 from tests.support.browsers import Pages, pages, report
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+from tests.support.waiting import PATIENCE
 
 ALLOWED, OTHER = "app.example.com", "evil.example.com"
 
@@ -59,7 +60,7 @@ def test_a_browser_lets_a_page_of_another_origin_use_nothing(ours: Gateway, page
 
 def preflight(ours: Gateway, origin: str, path: str = "/mcp", **headers: str) -> httpx2.Response:
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST", **headers}
-    return httpx2.request("OPTIONS", ours.url.replace("/mcp", path), headers=asked, timeout=60)
+    return httpx2.request("OPTIONS", ours.url.replace("/mcp", path), headers=asked, timeout=PATIENCE)
 
 
 def cors(answer: httpx2.Response) -> dict[str, str]:
@@ -111,7 +112,7 @@ def test_a_preflight_for_a_host_that_is_not_served_is_refused(ours: Gateway, pag
 
 
 def test_options_that_are_no_preflight_are_answered_as_before(ours: Gateway) -> None:
-    answer = httpx2.request("OPTIONS", ours.url, timeout=60)
+    answer = httpx2.request("OPTIONS", ours.url, timeout=PATIENCE)
     assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, POST")
 
 
@@ -120,7 +121,7 @@ def test_options_that_are_no_preflight_are_answered_as_before(ours: Gateway) -> 
     [("POST", "/mcp", 401), ("GET", "/mcp", 401), ("PUT", "/mcp", 405), ("GET", "/no", 404), ("GET", "/health", 200)],
 )
 def test_a_page_can_read_every_refusal(ours: Gateway, page: Pages, method: str, path: str, status: int) -> None:
-    answer = httpx2.request(method, ours.url.replace("/mcp", path), headers={"Origin": page.origin(ALLOWED)}, timeout=60)
+    answer = httpx2.request(method, ours.url.replace("/mcp", path), headers={"Origin": page.origin(ALLOWED)}, timeout=PATIENCE)
     assert answer.status_code == status
     assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == (page.origin(ALLOWED), "Origin")
 
@@ -139,7 +140,7 @@ def test_an_origin_that_is_withdrawn_loses_its_access_on_open_connections(ours: 
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
     headers = {"Origin": origin, "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"} | ours.session()
     before = (ours.folder / "config.json").read_text()
-    with httpx2.Client(timeout=60) as client:
+    with httpx2.Client(timeout=PATIENCE) as client:
         assert [ask(client) for _ in range(3)] == [(403, None)] * 3
         ours.configure(before.replace(page.origin(ALLOWED), origin))  # type: ignore[arg-type]
         ours.await_status("the edit", lambda _: ask(client) == (200, origin))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,34 +11,15 @@ from typing import NamedTuple
 import pytest
 
 from tests.gateway.test_edge_requests import body_of, request
-from tests.support import tools
 from tests.support.bridges import until
 from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
-from tests.support.locks import free_port
-from tests.support.processes import end
+from tests.support.nginx import nginx
 from tests.support.waiting import PATIENCE
 
-# https://nginx.org/en/docs/http/websocket.html and https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
-CONFIGURATION = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-  upstream gateway {{ server 127.0.0.1:{gateway}; keepalive 4; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location = /admin {{ return 403; }}
-    location / {{
+SERVER = """
+    location = /admin { return 403; }
+    location / {
       proxy_pass http://gateway;
       proxy_http_version 1.1;
       proxy_set_header Host $http_host;
@@ -47,9 +27,7 @@ http {{
       proxy_set_header Connection $connection_upgrade;
       proxy_request_buffering off;
       proxy_buffering off;
-    }}
-  }}
-}}
+    }
 """
 
 
@@ -60,27 +38,9 @@ class Proxied(NamedTuple):
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
-    tools.require("gateway", {"/usr/sbin/nginx": "nginx-light"})
     folder = tmp_path_factory.mktemp("nginx")
-    port = free_port()
-    with running_edge(folder) as edge:
-        (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, gateway=edge.port, port=port))
-        with (folder / "nginx.log").open("wb") as log:
-            nginx = subprocess.Popen(["/usr/sbin/nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=log)
-        try:
-            until("nginx to listen", lambda: connects(port) or nginx.poll() is not None)
-            assert nginx.poll() is None, (folder / "nginx.log").read_text()
-            yield Proxied(edge, port)
-        finally:
-            end(nginx)
-
-
-def connects(port: int) -> bool:
-    try:
-        RawConnection(port).socket.close()
-    except OSError:
-        return False
-    return True
+    with running_edge(folder) as edge, nginx(folder, SERVER, gateway=edge.port) as port:
+        yield Proxied(edge, port)
 
 
 def answered(raw: RawConnection, id: int) -> None:

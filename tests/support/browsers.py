@@ -15,9 +15,9 @@ from typing import Any
 
 from . import tools
 from .processes import end
+from .waiting import PATIENCE
 
 PROGRAM = "/usr/bin/chromium-headless-shell"
-PATIENCE = 120  # seconds for a browser to start and a page to report
 
 
 @dataclass

@@ -243,6 +243,10 @@ def test_an_absent_optional_server_is_mentioned_in_a_true_ready() -> None:
         ({"ingress": {"host": "a.example", "path": "/team/", "tlsSecretName": "t"}}, "https://a.example/team/mcp"),
         ({"httpRoute": {"parentRefs": [{"name": "g"}], "hostnames": ["b.example"]}}, "http://b.example/mcp"),
         (
+            {"httpRoute": {"parentRefs": [{"name": "g"}], "hostnames": ["b.example"], "path": "/team/b/"}},
+            "http://b.example/team/b/mcp",
+        ),
+        (
             {"httpRoute": {"parentRefs": [{"name": "g", "sectionName": "https-b"}], "hostnames": ["b.example"]}},
             "https://b.example/mcp",
         ),

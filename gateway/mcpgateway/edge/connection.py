@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         """A head is complete."""
         edge = self._edge
         head = parse(raw)
-        handler, protected = edge.handler(head)
+        handler, protected = edge.handler(head, self._transport)
         body = body_of(head.body_length, edge.router.config.request_bytes)
         exchange = self._exchange = HttpExchange(self, head, handler)
         # from its second request on a connection is worth it

@@ -92,11 +92,12 @@ class HttpSse:
             del self._clients[id]
             self._end(client)
 
-        exchange.stream(self._events(id, client), on_end=end)
+        path = f"{exchange.head.prefix.decode('latin-1')}/sse/messages?id={id}"
+        exchange.stream(self._events(path, client), on_end=end)
 
-    async def _events(self, id: str, client: _Client) -> AsyncGenerator[bytes, None]:
-        """The POST path, then every message: answers, and after initialize also what the session's servers send unasked."""
-        yield sse_events.named_event("endpoint", f"/sse/messages?id={id}")
+    async def _events(self, path: str, client: _Client) -> AsyncGenerator[bytes, None]:
+        """The POST path as the client reaches it, then every message: answers, and after initialize what servers send unasked."""
+        yield sse_events.named_event("endpoint", path)
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):

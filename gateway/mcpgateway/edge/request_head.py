@@ -43,7 +43,18 @@ class BadRequest(Exception):
 class RequestHead:
     """A request line and its fields."""
 
-    __slots__ = ("body_length", "expect_continue", "fields", "keep_alive", "method", "origin", "path", "query", "version")
+    __slots__ = (
+        "body_length",
+        "expect_continue",
+        "fields",
+        "keep_alive",
+        "method",
+        "origin",
+        "path",
+        "prefix",
+        "query",
+        "version",
+    )
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class RequestHead:
     ) -> None:
         self.method, self.path, self.query, self.version = method, path, query, version
         self.fields = fields  # by lower-case name; one that is repeated is joined by a comma
+        self.prefix = b""  # before the path, outside of the proxies
         self.origin = fields.get(b"origin")  # of a web page, whose browser reads more in a response
         self.keep_alive = keep_alive
         self.body_length = body_length  # bytes, or CHUNKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from ..access.failed_logins import FailedLogins
 from ..requests.router import Router
 from ..runtime.deadlines import Deadlines
-from . import cors, oauth_probes
+from . import cors, oauth_probes, outside
 from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
@@ -40,9 +41,12 @@ class Edge:
         self._date = b""
         self._date_until = 0.0
 
-    def handler(self, head: RequestHead) -> tuple[Handler, bool]:
+    def handler(self, head: RequestHead, transport: asyncio.Transport | None) -> tuple[Handler, bool]:
         """What answers a request, and whether only clients with valid credentials may send its body."""
-        route = self._routes.get(head.path)
+        config, path = self.router.config, head.path
+        if config.routes or config.trusted_proxies:
+            path = outside.resolve(head, transport.get_extra_info("peername") if transport is not None else None, config)
+        route = self._routes.get(path)
         if route is None:
             if not oauth_probes.is_probe(head.path):
                 return _not_found, False

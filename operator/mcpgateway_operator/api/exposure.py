@@ -9,6 +9,14 @@ from pydantic import ConfigDict, Field
 from .network import Cidr
 from .types import ATOMIC, DNS_LABEL, NAME, NO_SPACE, HostName, Model, ObjectName, cel, wanted
 
+PathPrefix = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^/([-A-Za-z0-9._~!$&'()*+,;=:@]+/)*[-A-Za-z0-9._~!$&'()*+,;=:@]*$",
+        json_schema_extra=wanted("a path of plain segments, for example /team-a"),
+    ),
+]
 AnnotationValue = Annotated[str, Field(max_length=4096)]
 
 
@@ -109,4 +117,7 @@ class HTTPRoute(Model):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Host names; empty: those of the listeners.",
+    )
+    path: PathPrefix = Field(
+        "/", description="Path prefix of the requests to the gateway, which serves them with it and without it: PATH/mcp."
     )

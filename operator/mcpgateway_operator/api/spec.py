@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from .auth import Audit, Auth
 from .exposure import HTTPRoute, Ingress, Service
-from .network import Monitoring, NetworkPolicy
+from .network import Cidr, Monitoring, NetworkPolicy
 from .servers import Server
 from .sessions import Limits, Sessions
 from .storage import SHAREABLE
@@ -118,7 +118,14 @@ class Spec(Model):
         (),
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Accepted origins of web pages, for example https://app.example.com.",
+        description="Accepted origins of web pages, for example https://app.example.com, which may read responses (CORS).",
+    )
+    trusted_proxies: tuple[Cidr, ...] = Field(
+        (),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Addresses of proxies whose headers Forwarded, X-Forwarded-Host and X-Forwarded-Prefix are believed, for "
+        "example 10.244.0.0/16; empty: none. The Ingress and the HTTPRoute of this resource need none.",
     )
     tool_names: ToolNames = Field(default_factory=ToolNames, description="Names of the tools.")
     tool_pinning: ToolPinning = Field(

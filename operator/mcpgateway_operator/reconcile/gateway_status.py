@@ -51,7 +51,7 @@ def url(seen: Observation) -> str:
     if spec.http_route is not None and spec.http_route.hostnames:
         parent = spec.http_route.parent_refs[0]
         secure = parent.port == 443 or (parent.section_name or "").startswith("https")
-        return f"{'https' if secure else 'http'}://{spec.http_route.hostnames[0]}/mcp"
+        return f"{'https' if secure else 'http'}://{spec.http_route.hostnames[0]}{spec.http_route.path.rstrip('/')}/mcp"
     if spec.ingress is not None:
         scheme = "https" if spec.ingress.tls_secret_name else "http"
         return f"{scheme}://{spec.ingress.host}{spec.ingress.path.rstrip('/')}/mcp"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mcpgateway import config as gateway_config
 
 from ..api.servers import Server
-from ..api.spec import Spec
 from . import naming
 from .context import Gateway
 from .gateway_config import gateway_auth, hot_config, pin_of, server_config
@@ -57,7 +55,7 @@ def config(gateway: Gateway) -> str:
             gateway=gateway.name,
             servers=[_server(gateway, server) for server in gateway.servers],
             auth=gateway_auth(spec, file=mounted),
-            hosts=(*naming.service_hosts(gateway.name, context.namespace), *_route_hosts(spec), *context.hosts),
+            hosts=(*naming.service_hosts(gateway.name, context.namespace), *context.hosts),
         )
     )
 
@@ -79,10 +77,3 @@ def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
         addresses=() if gateway.sidecar else context.addresses.get(server.name, ()),
         fallback=f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if reachable else "",
     )
-
-
-def _route_hosts(spec: Spec) -> Iterator[str]:
-    """The host names of the Ingress and the route, each once."""
-    hosts = [spec.ingress.host] if spec.ingress else []
-    hosts += spec.http_route.hostnames if spec.http_route else ()
-    yield from dict.fromkeys(hosts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mcpgateway import config as gateway_config
 
@@ -80,19 +80,31 @@ def hot_config(
     hosts: Sequence[str] = (),
 ) -> gateway_config.Config:
     """The configuration that is reloaded without a restart; `hosts` are the gateway's own host names."""
+    routes = tuple(outside_routes(spec))
     return gateway_config.Config(
         gateway=gateway,
         servers=tuple(servers),
         auth=auth,
         tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
-        allowed_hosts=(*hosts, *spec.allowed_hosts),
+        allowed_hosts=tuple(dict.fromkeys((*hosts, *(route.host for route in routes if route.host), *spec.allowed_hosts))),
         allowed_origins=spec.allowed_origins,
+        routes=routes if any(route.path for route in routes) else (),
+        trusted_proxies=spec.trusted_proxies,
         request_bytes=size(spec.limits.request_bytes),
         session_ttl=seconds(spec.sessions.ttl),
         session_idle_timeout=seconds(spec.sessions.idle_timeout),
         max_sessions=spec.limits.max_sessions,
         audit=spec.audit.level,
     )
+
+
+def outside_routes(spec: Spec) -> Iterator[gateway_config.Route]:
+    """Where the Ingress and the HTTPRoute lead to the gateway from outside."""
+    if spec.ingress is not None:
+        yield gateway_config.Route(host=spec.ingress.host, path=spec.ingress.path.rstrip("/"))
+    if spec.http_route is not None:
+        for host in spec.http_route.hostnames or ("",):
+            yield gateway_config.Route(host=host, path=spec.http_route.path.rstrip("/"))
 
 
 def gateway_auth(spec: Spec, *, file: File) -> gateway_config.Auth:

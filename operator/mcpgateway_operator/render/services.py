@@ -54,6 +54,7 @@ class HTTPRouteView(View):
     template: ClassVar[str] = "http-route"
     parent_refs: Sequence[Mapping[str, Any]]
     hostnames: Sequence[str]
+    path: str
     service: str
     port: int
 
@@ -103,6 +104,8 @@ def routes(gateway: Gateway) -> Iterator[dict[str, Any]]:
         )
     if spec.http_route is not None:
         parents = [parent.model_dump(by_alias=True, exclude_none=True) for parent in spec.http_route.parent_refs]
-        yield manifest(HTTPRouteView(meta, parents, spec.http_route.hostnames, gateway.name, spec.service.port))
+        yield manifest(
+            HTTPRouteView(meta, parents, spec.http_route.hostnames, spec.http_route.path, gateway.name, spec.service.port)
+        )
     if spec.monitoring.service_monitor:
         yield manifest(ServiceMonitorView(meta, naming.selector(gateway.name, "gateway")))
