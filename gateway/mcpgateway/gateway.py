@@ -24,7 +24,7 @@ from .access.keyring import KeyRing
 from .catalog.model import Catalog
 from .config import Binding, Config, ConfigError, Reading, read_binding, read_config
 from .edge.connection import connection_class
-from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, server_status
+from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, named_hidden, server_status
 from .edge.limits import DEFAULT_LIMITS, Limits
 from .edge.routes import client_routes
 from .edge.shared import Edge
@@ -195,7 +195,7 @@ class Gateway:
                     *(failed_status(invalid_entry(server, words)) for server, words in self.reading.invalid.items()),
                 ),
                 missing_tokens=self.router.admission.tokens.missing,
-                hidden_tools=catalog.listings["tools"].hidden,
+                hidden_tools=named_hidden(catalog.listings["tools"].hidden),
                 config_error=self.config_error,
             )
         )

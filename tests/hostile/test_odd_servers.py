@@ -56,6 +56,7 @@ EITHER: tuple[Answer, ...] = ("result", "error")
 STDIO: tuple[Transport, ...] = ("bridge",)
 NO_OBJECT = "ProtocolError: .*must be an object"
 HIDDEN = "ItemsHidden: "
+LONG_ERROR = r'{"code":1,"message":"\u202e\u001b[31m' + "x" * 20_000 + '"}'
 SAID: tuple[Any, ...] = (
     {"jsonrpc": "2.0", "method": "notifications/message", "params": None},
     {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"_meta": None, "progressToken": {}}},
@@ -108,6 +109,12 @@ GROUPS: dict[str, list[Habit]] = {
         Habit("instructions-null"),
         *_each("hello-result", "null", "[]", '"x"', echo=False, error=NO_OBJECT),
         Habit("hello-result", "{}", echo=False),
+        Habit(
+            "hello-error",
+            LONG_ERROR,
+            echo=False,
+            error=r"ProtocolError: it refused initialize: <U\+202E><U\+001B>\[31mx{900,1000}…$",
+        ),
         *_each("capabilities", '{"tools":{},"extensions":null}', '{"tools":{},"x":[5]}'),
         *_each("capabilities", "null", '{"tools":null}', '{"extensions":[]}', echo=False),
         *_each("capabilities", "[]", "5", echo=False, error=NO_OBJECT),

@@ -400,6 +400,20 @@ SERVERS = (
         NOISE,
     ),
     Limit(
+        "text of a server in an error or in lastError",
+        "protocol.visible_text:MAX_MESSAGE",
+        characters,
+        "it is cut, and ends with …",
+        "tests/property/test_message_texts.py",
+    ),
+    Limit(
+        "hidden tools that a report names",
+        "edge.internal:MAX_HIDDEN",
+        count,
+        "further ones are not named",
+        "tests/property/test_message_texts.py",
+    ),
+    Limit(
         "URL of a question, http or https",
         "protocol.client_requests:MAX_URL",
         characters,

@@ -155,6 +155,15 @@ def test_a_server_that_cannot_start_for_new_clients_is_not_ready() -> None:
     assert {server["name"]: server["failedStarts"] for server in built(seen)["servers"]} == {"time": 6, "git": 0}
 
 
+def test_what_a_server_says_of_itself_is_cut_to_the_schemas_lengths() -> None:
+    lengths = {"era": 16, "protocolVersion": 32, "isolation": 16, "digest": 80}
+    error = {"reason": "ProtocolError", "message": "m" * 5000}
+    odd = row("git", **dict.fromkeys(lengths, "x" * 5000), lastError=error)
+    (server,) = (found for found in built(with_report(servers=[row("time"), odd]))["servers"] if found["name"] == "git")
+    assert {fact: len(server[fact]) for fact in lengths} == lengths
+    assert len(server["lastError"]["message"]) <= 2048
+
+
 def test_a_failure_to_apply_stalls() -> None:
     seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
     assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw already exists")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -15,9 +15,13 @@ from starlette.routing import Route
 from ..catalog.model import Catalog
 from ..catalog.tool_rules import approved
 from ..protocol.errors import Failure, Reason
+from ..protocol.visible_text import visible
 from ..upstream.backend import Backend
 
 _MAX_WAIT: Final = 300.0  # seconds of a long poll
+_MAX_VERSION: Final = 32  # characters
+MAX_HIDDEN: Final = 100  # tools that are named in a report
+_MAX_NAME: Final = 128  # characters of such a name
 
 
 class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -66,7 +70,7 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         name=backend.server.name,
         state=state,
         era=snapshot.profile.era if snapshot.profile else "",
-        protocol_version=snapshot.profile.version if snapshot.profile else "",
+        protocol_version=visible(snapshot.profile.version)[:_MAX_VERSION] if snapshot.profile else "",
         isolation=snapshot.isolation if snapshot.profile else "",
         tools=catalog.count(backend.server.name),
         prompts=catalog.count(backend.server.name, "prompts"),
@@ -86,6 +90,11 @@ def failed_status(failure: Failure) -> ServerStatus:
 
 def _row(failure: Failure) -> dict[str, str]:
     return {"reason": failure.reason.value, "message": failure.message}
+
+
+def named_hidden(names: Sequence[str]) -> tuple[str, ...]:
+    """The tools of a report that are not offered, up to a bound: a server has as many and as long names as it likes."""
+    return tuple(visible(name[:_MAX_NAME])[:_MAX_NAME] for name in names[:MAX_HIDDEN])
 
 
 class StatusBoard:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .visible_text import visible
+from .visible_text import message_text
 
 
 class Reason(StrEnum):
@@ -57,7 +57,7 @@ class Failure:
     Args:
         server: The server's name.
         reason: The kind of failure.
-        message: The cause in words, for a caller and for `status`.
+        message: The cause in words, for a caller and for `status`. Text of a server in it is made visible and bounded.
         exit: How the process ended, where that is the cause.
     """
 
@@ -65,6 +65,9 @@ class Failure:
     reason: Reason
     message: str
     exit: Exit | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", message_text(self.message))
 
     def __str__(self) -> str:
         return f"server {self.server!r}: {self.reason}: {self.message}"
@@ -95,7 +98,7 @@ def exited(server: str, exit: Exit) -> Failure:
     how = f"killed by {exit.signal}" if exit.signal else f"exit code {exit.code}"
     if exit.oom:
         how += " (out of memory)"
-    last = f": {visible(exit.stderr[-1])}" if exit.stderr else ""
+    last = f": {exit.stderr[-1]}" if exit.stderr else ""
     return Failure(server, Reason.EXITED, f"its process ended, {how}{last}", exit)
 
 

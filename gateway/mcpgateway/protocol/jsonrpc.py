@@ -32,6 +32,7 @@ from .decoder import members_or_none as members_or_none
 from .decoder import one_line as one_line
 from .decoder import text as text
 from .decoder import value as value
+from .visible_text import message_text
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _ID: Final = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+"|-?[0-9]++)')
@@ -131,8 +132,8 @@ def error(id: bytes, raw: Raw | bytes) -> bytes:
 
 
 def failure(id: bytes, code: int, message: str, data: Any = None) -> bytes:
-    """An error response of our own."""
-    body: dict[str, Any] = {"code": code, "message": message}
+    """An error response of our own; what a peer has written in its message is made visible and bounded."""
+    body: dict[str, Any] = {"code": code, "message": message_text(message)}
     if data is not None:
         body["data"] = data
     return error(id, dump(body))

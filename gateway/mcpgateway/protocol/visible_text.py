@@ -17,6 +17,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+MAX_MESSAGE: Final = 1024  # characters of an error's message or a server's lastError
+
 _HIDDEN: Final = re.compile(
     "\\r(?!\\n)|[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\U000e0000-\\U000e007f]"
 )
@@ -45,6 +47,12 @@ _SHORT: Final = {"\\b": 0x08, "\\f": 0x0C, "\\r": 0x0D}
 def visible(text: str) -> str:
     """The same text with hidden characters shown."""
     return _HIDDEN.sub(lambda match: _shown(ord(match[0])), text)
+
+
+def message_text(text: str) -> str:
+    """Text in a message of ours, whoever has written it: hidden characters shown, and at most MAX_MESSAGE characters."""
+    shown = visible(text[: MAX_MESSAGE + 1].encode(errors="replace").decode())
+    return shown if len(shown) <= MAX_MESSAGE else shown[: MAX_MESSAGE - 1] + "…"
 
 
 def visible_json(raw: bytes) -> bytes:

@@ -24,7 +24,7 @@ _STATE_ORDER = (  # the worst first: of several gateway pods the worst report co
     "Ready",
 )
 _COUNTS = ("tools", "prompts", "resources", "processes", "restarts", "failedStarts")
-_FACTS = ("era", "protocolVersion", "isolation", "digest")  # absent before the first report
+_FACTS = {"era": 16, "protocolVersion": 32, "isolation": 16, "digest": 80}  # characters; absent before the first report
 _MAX_MESSAGE = 1024
 
 Row = Mapping[str, Any]
@@ -36,7 +36,7 @@ def server_status(server: Server, seen: Observation, reports: Sequence[Report], 
     state, error = _state(server, row, seen, answering=bool(reports), previous=previous)
     out: dict[str, Any] = {"name": server.name, "state": state}
     out |= {count: row.get(count, 0) for count in _COUNTS}
-    out |= {fact: row[fact] for fact in _FACTS if row.get(fact)}
+    out |= {fact: row[fact][:length] for fact, length in _FACTS.items() if row.get(fact)}
     if "digest" in previous:
         out.setdefault("digest", previous["digest"])  # of a server that is away, so that a change meanwhile is noticed
     if error:

@@ -232,6 +232,11 @@ class HelloResult(_Verbatim):
     method = "initialize"
 
 
+class HelloError(_Verbatim):
+    method = "initialize"
+    member = b"error"
+
+
 class Capabilities(Odd):
     """Offers any JSON as its capabilities."""
 
