@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import queue
-import signal
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,92 +15,17 @@ import pytest
 import yaml
 
 from tests.support.bridges import ECHO, until
+from tests.support.local_runs import descendants, resource, up
 from tests.support.locks import free_port
 from tests.support.paths import ROOT
 from tests.support.remotes import everything
 from tests.support.waiting import PATIENCE
 
 
-class Up:
-    """A running `mcpgw up`."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._out: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, args=(process.stderr, self.lines.append), daemon=True).start()
-        threading.Thread(target=self._read, args=(process.stdout, self._out.put), daemon=True).start()
-
-    @staticmethod
-    def _read(stream: Any, take: Any) -> None:
-        with stream:
-            for line in stream:
-                take(line)
-
-    @property
-    def log(self) -> str:
-        return "".join(self.lines)
-
-    def connected(self, timeout: float = 240) -> dict[str, Any]:
-        """The JSON document that says how to connect."""
-        try:
-            report: dict[str, Any] = json.loads(self._out.get(timeout=timeout))
-        except queue.Empty:
-            raise AssertionError(f"it does not become ready:\n{self.log}") from None
-        return report
-
-    def interrupt(self) -> int:
-        """Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=PATIENCE)
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes below one, by /proc."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-    report: set[int] = set()
-    fresh = {pid}
-    while fresh:
-        fresh = {child for child, parent in parents.items() if parent in fresh} - report
-        report |= fresh
-    return report
-
-
-@contextmanager
-def up(*args: str, state: Path, **env: str) -> Iterator[Up]:
-    command = [str(Path(sys.executable).parent / "mcpgw"), "up", *args, "--output=json"]
-    environment = {**os.environ, "XDG_STATE_HOME": str(state), **env}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
-    running = Up(process)
-    try:
-        yield running
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(timeout=PATIENCE)
-
-
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as report:
         yield report
-
-
-def resource(*names: str, **more: Any) -> dict[str, Any]:
-    servers = [{"name": name, "image": "unused", "command": [*ECHO, "modern"], **more} for name in names]
-    tokens = [{"name": "dev", "secretKeyRef": {"name": "t", "key": "token"}}]
-    return {
-        "apiVersion": "mcpgateway.dev/v1alpha1",
-        "kind": "MCPGateway",
-        "metadata": {"name": "local"},
-        "spec": {"auth": {"tokens": tokens}, "servers": servers},
-    }
 
 
 def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from mcpgateway import config as gateway_config
-from tests.cli.test_up import up
 from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
 from tests.support.bridges import bridge
 from tests.support.gateways import configuration, gateway
+from tests.support.local_runs import up
 from tests.support.locks import free_port
 from tests.support.remotes import FIXTURE
 

@@ -178,6 +178,43 @@ def test_a_missing_reference_is_named_and_heals_and_a_rotated_one_is_taken(lab: 
     )
 
 
+def called(running: Gateway, session: dict[str, str], tool: str, **arguments: Any) -> str:
+    """A tool call in a legacy session: its text."""
+    params = {"name": tool, "arguments": arguments}
+    answer = running.post(
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=session, timeout=120
+    ).json()
+    assert "result" in answer, answer
+    return str(answer["result"]["content"][0]["text"])
+
+
+@pytest.mark.parametrize("change", ["address", "secret"])
+def test_a_session_leaves_a_process_that_is_replaced_when_its_call_is_answered(lab: Lab, change: str) -> None:
+    secret = lab.folder / "refs" / "secrets" / "s" / "key"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("first")
+    flags = (f"--refs={lab.folder / 'refs'}", "--env=KEY=@secrets/s/key")
+    first, second = lab.bridge(*ECHO, "legacy", flags=flags), lab.bridge(*ECHO, "legacy", flags=flags)
+    running = lab.gateway(server("s", first))
+    running.await_ready("s")
+    session = running.session()
+    pid = called(running, session, "s_pid")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        slow = pool.submit(called, running, session, "s_slow", seconds=5)
+        metrics = f"http://127.0.0.1:{running.internal}/metrics"
+        until("the slow call to run", lambda: "mcpgateway_calls_in_flight 1.0" in httpx2.get(metrics).text)
+        if change == "address":
+            running.configure(configuration(server("s", second), folder=lab.folder))
+        else:
+            secret.write_text("second")
+        until("another process", lambda: called(running, session, "s_pid") != pid)
+        assert slow.result(timeout=PATIENCE)
+    if change == "address":
+        until("the first bridge's processes to end", lambda: first.children() == [])
+    else:
+        assert called(running, session, "s_environ", name="KEY") == "second"
+
+
 def test_a_server_that_is_no_mcp_server_is_named(lab: Lab) -> None:
     running = lab.gateway(server("s", lab.bridge("sh", "-c", "exit 3")))
     found = running.await_status("the reason", lambda status: status["servers"][0].get("lastError"))

@@ -194,7 +194,7 @@ class Backend:
         """Stop supervising and close everything; processes end, unless another gateway is to find them."""
         await self._supervisor.stop()
         if forsaken:
-            self._processes.end_all()
+            self._processes.forsake()
         else:
             self._processes.leave_all()
         await self._transport.close()

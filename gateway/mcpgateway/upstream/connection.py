@@ -37,6 +37,7 @@ class Connection(ABC):
         self.closed: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.on_notification: OnNotification = lambda method, params: None
         self.on_request: OnRequest | None = None  # None: we declared no client capabilities, so a server may only ping
+        self.place = ""  # the address of the bridge that it leads to
         self.key = ""  # whose process it is; empty for a process that all callers share
         self.capabilities = b"{}"  # of the client whose process it is, a JSON object
         self.version = ""  # legacy, as agreed
@@ -51,6 +52,7 @@ class Connection(ABC):
         self._latest = 0  # id
         self._skipped = 0  # ids before the first one
         self._retired = False
+        self._forsaken = False  # its process is to end, too
         self._lost = 0  # requests without a reply when it ended
 
     # --- what carries it --------------------------------------------------------------------------------------------------
@@ -177,8 +179,19 @@ class Connection(ABC):
         self._retired = True
         self._close_if_done()
 
+    def forsake(self, *, unused: bool = False) -> None:
+        """End, and its process with it, as soon as nothing is in flight; while `unused`, only after the first request."""
+        self._retired = self._forsaken = True
+        if not unused:
+            self._close_if_done()
+
     def _close_if_done(self) -> None:
-        if self._retired and not self.in_flight:
+        if not self._retired or self.in_flight:
+            return
+        if self._forsaken:
+            self._forsaken = False
+            self.end()
+        else:
             self.close()
 
     def _failed(self, reason: Reason, message: str) -> Failure:

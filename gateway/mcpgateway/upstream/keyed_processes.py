@@ -121,10 +121,16 @@ class KeyedProcesses:
             self._drop(key, held)
             held.opening.add_done_callback(partial(_once_open, how))
 
-    def end_all(self) -> None:
-        """Release all of them."""
-        for key in list(self._held):
-            self.end(key)
+    def forsake(self, *, place: str | None = None) -> None:
+        """Replace the processes, of one place only if that is given. Each ends once its calls in flight have their answers, and
+        the next call of its key opens another; one that is being opened still serves the call that opens it.
+        """
+        for key, held in list(self._held.items()):
+            process = _process(held.opening)
+            if process is None:
+                held.opening.add_done_callback(partial(_once_open, partial(_forsake_unused, place)))
+            elif place in (None, process.connection.place):
+                self._let_go(key, methodcaller("forsake"))
 
     def leave_all(self) -> None:
         """Close the connections to all of them: their bridge holds them for whoever comes next with their keys."""
@@ -156,6 +162,11 @@ def _busy(held: _Held) -> bool:
 def _in_flight(held: _Held) -> int:
     process = _process(held.opening)
     return 0 if process is None else process.connection.in_flight
+
+
+def _forsake_unused(place: str | None, connection: Connection) -> None:
+    if place in (None, connection.place):
+        connection.forsake(unused=True)
 
 
 def _once_open(how: Callable[[Connection], object], task: asyncio.Task[OwnProcess]) -> None:

@@ -36,6 +36,10 @@ class Transport(Protocol):
     """Opens connections to one server. All coroutines raise UpstreamError."""
 
     @property
+    def place(self) -> str:
+        """The place of the present watch, as connections name it."""
+
+    @property
     def moved(self) -> bool:
         """Whether the place of the present watch is not the server's any more."""
 

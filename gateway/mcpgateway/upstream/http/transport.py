@@ -33,6 +33,10 @@ class HttpTransport:
         return False
 
     @property
+    def place(self) -> str:
+        return ""
+
+    @property
     def elsewhere(self) -> bool:
         return False
 
