@@ -55,6 +55,33 @@ class TestCallLimits:
                     assert its < 4
                     held.append((principal, server))
 
+    @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["enter", "leave", "wait", "go on"])), max_size=60))
+    def test_calls_that_wait_for_a_client_count_apart(self, steps: list[tuple[str, str]]) -> None:
+        limits = CallLimits(principal=3, server=4, waiting=2)
+        running, waiting = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+        for principal, step in steps:
+            if step == "enter" and running[principal] < 3 and sum(running.values()) < 4:
+                limits.enter(principal, "s")
+                running[principal] += 1
+            elif step == "enter":
+                with pytest.raises(TooManyCallsError, match="calls in flight"):
+                    limits.enter(principal, "s")
+            elif step == "leave" and running[principal]:
+                limits.leave(principal, "s")
+                running[principal] -= 1
+            elif step == "wait" and running[principal] and waiting[principal] < 2:
+                limits.begin_wait(principal, "s")
+                running[principal] -= 1
+                waiting[principal] += 1
+            elif step == "wait" and running[principal]:
+                with pytest.raises(TooManyCallsError, match="has 2 calls that wait for an answer of its clients") as refused:
+                    limits.begin_wait(principal, "s")
+                assert refused.value.data() == {"reason": "TooManyCalls", "scope": "waiting", "limit": 2}
+            elif step == "go on" and waiting[principal]:
+                limits.end_wait(principal, "s")
+                waiting[principal] -= 1
+                running[principal] += 1
+
     def test_a_principal_cannot_fill_a_server_alone(self) -> None:
         assert call_limits.MAX_PRINCIPAL < call_limits.MAX_SERVER
         limits = CallLimits()

@@ -98,9 +98,9 @@ EDGE = "tests/gateway/test_edge_requests.py"
 BATCHES = "tests/gateway/test_batches.py"
 EDGE_BOUNDS = "tests/gateway/test_edge_bounds.py"
 FAIRNESS = "tests/gateway/test_fairness.py"
+WAITING = "tests/gateway/test_waiting_calls.py"
 STREAMS = "tests/gateway/test_streams.py"
 NOISE = "tests/gateway/test_upstream_noise.py"
-QUESTIONS = "tests/gateway/test_questions.py"
 GIVEN = "tests/gateway/test_given_resources.py::test_what_is_remembered_is_bounded"
 TOO_MANY = "error -32603, `data.reason` TooManyCalls"
 CATALOG = "tests/unit/test_catalog.py"
@@ -251,6 +251,63 @@ CLIENTS = (
         TOO_MANY,
         FAIRNESS,
         metric='`mcpgateway_calls_refused_total{scope="server"}`',
+    ),
+    Limit(
+        "calls of one principal that wait for an answer of its clients; they do not count as in flight",
+        "requests.call_limits:MAX_WAITING",
+        count,
+        "the server's question is refused; error -32603, `data.reason` TooManyCalls",
+        WAITING,
+        metric='`mcpgateway_calls_refused_total{scope="waiting"}`',
+    ),
+    Limit(
+        "calls of all modern clients that wait for an answer",
+        "requests.input_required:MAX_PARKED",
+        count,
+        "the oldest ends, Timeout",
+        WAITING,
+    ),
+    Limit(
+        "time for an answer of a client",
+        "requests.input_required:PATIENCE",
+        time,
+        "the call ends, Timeout",
+        "tests/gateway/test_input_required.py::test_a_parked_call_expires_and_belongs_to_its_principal",
+    ),
+    Limit(
+        "open questions of a legacy server in one call of a modern client",
+        "requests.input_required:MAX_QUESTIONS",
+        count,
+        "the server's question is refused",
+        WAITING,
+    ),
+    Limit(
+        "rounds of one call in which a modern server asks a legacy client",
+        "requests.multi_round_trip:MAX_ROUNDS",
+        count,
+        "the call fails, error -32603",
+        f"{FAIRNESS}::test_a_call_costs_so_many_rounds_and_questions",
+    ),
+    Limit(
+        "questions of one round",
+        "requests.multi_round_trip:MAX_QUESTIONS",
+        count,
+        "the call fails, error -32603",
+        f"{FAIRNESS}::test_a_call_costs_so_many_rounds_and_questions",
+    ),
+    Limit(
+        "open questions to one session",
+        "streams.questions:MAX_SESSION",
+        count,
+        "the server's question is refused",
+        f"{FAIRNESS}::TestOpenQuestions",
+    ),
+    Limit(
+        "open questions to all sessions",
+        "streams.questions:MAX_OPEN",
+        count,
+        "the oldest counts as not answered",
+        f"{FAIRNESS}::TestOpenQuestions",
     ),
     Limit(
         "requests that wait while the gateway starts",

@@ -18,7 +18,7 @@ from ..streams.questions import ActiveCall, OnAnswer, Question
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection, Outcome
 from .active_calls import ActiveCalls
-from .call_limits import CallLimits
+from .call_limits import CallLimits, TooManyCallsError
 from .caller import Request
 from .given_resources import GivenResources
 from .input_required import PATIENCE, InputRequiredStore, ParkedCall
@@ -54,6 +54,7 @@ class Call:
 
     __slots__ = (
         "_asked",
+        "_awaited",
         "_backend",
         "_deadline",
         "_done",
@@ -97,7 +98,8 @@ class Call:
         self._deadline = Deadline(services.deadlines, self, backend.server.call_timeout)
         self._parked: ParkedCall | None = None
         self._rounds: MultiRoundTrip | None = None
-        self._asked = False  # whether a legacy client has been asked for it
+        self._asked = False  # whether a client has been asked for it
+        self._awaited = 0  # for how many of its questions it waits; a parked call counts once
         self._done = False
 
     # --- facts ------------------------------------------------------------------------------------------------------------
@@ -260,33 +262,48 @@ class Call:
         return self._parked is not None and self._parked.waits
 
     def await_client(self) -> None:
-        """The server waits for the caller now: people take longer than servers."""
-        if not self._done:
-            self._asked = True
-            self._deadline.move(self, PATIENCE)
+        """The server waits for the caller now: people take longer than servers. Raises: ProtocolError, if too many calls wait."""
+        if self._done:
+            return
+        if not self._awaited:
+            try:
+                self._services.limits.begin_wait(self._request.caller.principal, self.server)
+            except TooManyCallsError as error:
+                raise ProtocolError(jsonrpc.INTERNAL_ERROR, str(error), data=error.data()) from None
+        self._awaited += 1
+        self._asked = True
+        self._deadline.move(self, PATIENCE)
 
     def go_on(self) -> None:
-        """The caller has answered."""
-        if not self._done:
-            self._deadline.move(self, self._backend.server.call_timeout)
+        """The caller has answered one question, or it is withdrawn; with the last one the server has its time again."""
+        if not self._done and self._awaited:
+            self._awaited -= 1
+            if not self._awaited:
+                self._services.limits.end_wait(self._request.caller.principal, self.server)
+                self._deadline.move(self, self._backend.server.call_timeout)
 
     def ask(self, question: Question) -> bool:
-        """A legacy server asks in the middle of this call: the modern client is told, and comes back. False: it cannot be."""
+        """A legacy server asks in the middle of this call: the modern client is told, and comes back. False: it cannot be.
+
+        Raises: ProtocolError, if too many calls wait.
+        """
         if self._done or not self.modern or self._responder.method not in translation.MULTI_ROUND:
             return False
         if self._parked is None:
             self._parked = ParkedCall(self._services.input_required)
-        if not self._parked.add(question):
+        if self._parked.full:
             return False
+        if not self._parked.waits:
+            self.await_client()
+        self._parked.add(question)
         if not self._parked.waits:
             self._park(self._parked)
         return True
 
     def _park(self, parked: ParkedCall) -> None:
-        """Answer with the open questions, and wait for the retry."""
+        """Answer with the open questions; the call waits for the retry."""
         result = parked.park(self, self._request.binding)
         self._responder.exchange.on_disconnect = None
-        self.await_client()
         self._responder.succeed(result, server=self.server)
 
     def resume(self, answer: Responder, params: dict[str, Raw]) -> None:
@@ -300,20 +317,25 @@ class Call:
         connection = self._transmission.connection
         if connection is not None:
             self._services.calls.enter(self, connection)  # as its newest call
-        self.go_on()
         late = parked.resume(params)
+        if late is None and parked.questions:  # the same ones again
+            self._deadline.move(self, PATIENCE)
+            self._park(parked)
+            return
+        self.go_on()
         if late is not None:
             self._on_reply(*late)
-        elif parked.questions:
-            self._park(parked)
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Neither the server nor, where it is asked, the client has answered in time."""
         if self._finish():
+            connection = self._transmission.connection
             self._transmission.cancel("timed out")
             message = f"no answer within {self._deadline.seconds:g} s"
+            if connection is not None and connection.throttled:
+                message += ": it sends more notifications than it may, and so it is read more slowly"
             self._responder.unavailable(Failure(self.server, Reason.TIMEOUT, message))
 
     def cancel(self) -> None:
@@ -329,6 +351,8 @@ class Call:
         self._done = True
         services = self._services
         self._deadline.cancel(self)
+        if self._awaited:
+            services.limits.end_wait(self._request.caller.principal, self.server)
         services.limits.leave(self._request.caller.principal, self.server)
         if not self.modern:
             services.calls.remove(self, self._responder.id)

@@ -27,8 +27,8 @@ from ..upstream.connection import Outcome
 from .responder import Responder
 
 PATIENCE: Final = 600.0  # seconds that a call is kept for a person's answer
-_MAX_PARKED: Final = 10_000  # calls of all clients; then the oldest ends
-_MAX_QUESTIONS: Final = 20  # open ones of one call
+MAX_PARKED: Final = 10_000  # calls of all clients; then the oldest ends
+MAX_QUESTIONS: Final = 20  # open ones of one call
 _PURPOSE: Final = b"mcp-request-state"
 
 
@@ -68,7 +68,7 @@ class InputRequiredStore:
         """Keep a call. Returns: what it is kept as, and the `requestState` by which its client finds it."""
         id = secrets.token_urlsafe(12)
         self._parked[id] = _Parked(call, binding)
-        if len(self._parked) > _MAX_PARKED:
+        if len(self._parked) > MAX_PARKED:
             self._parked.popitem(last=False)[1].call.expire()
         state = _State(id, int(time.time() + PATIENCE), binding)
         return id, self._ring.sign(jsonrpc.dump(state), _PURPOSE)
@@ -104,13 +104,15 @@ class ParkedCall:
         """Whether its client has been answered, and is expected back."""
         return bool(self._id)
 
-    def add(self, question: Question) -> bool:
-        """One more question of the server. False: it has too many."""
-        if len(self.questions) >= _MAX_QUESTIONS:
-            return False
+    @property
+    def full(self) -> bool:
+        """Whether the server has asked as much as it may."""
+        return len(self.questions) >= MAX_QUESTIONS
+
+    def add(self, question: Question) -> None:
+        """One more question of the server."""
         self._count += 1
         self.questions[f"{question.method.partition('/')[0]}-{self._count}"] = question
-        return True
 
     def park(self, call: Waiting, binding: str) -> bytes:
         """Keep a call. Returns: the result by which its client learns the questions."""

@@ -51,13 +51,13 @@ class ActiveCall(Protocol):
         """Send the caller a message before the answer. False: it does not take one."""
 
     def ask(self, question: Question) -> bool:
-        """Ask a modern caller. False: it cannot be asked now."""
+        """Ask a modern caller. False: it cannot be asked now. Raises: ProtocolError, if too many calls wait."""
 
     def await_client(self) -> None:
-        """The server waits for the caller now."""
+        """The server waits for the caller to answer one more question. Raises: ProtocolError, if too many calls wait."""
 
     def go_on(self) -> None:
-        """The caller has answered."""
+        """One of the questions needs no answer any more."""
 
 
 class CallIndex(Protocol):
@@ -126,9 +126,7 @@ class OpenQuestions:
         connection: Connection | None = None,
         id: bytes = b"",
     ) -> None:
-        """A session has been asked. `on_answer` gets its response."""
-        if call is not None:
-            call.await_client()
+        """A session has been asked, for a call that waits. `on_answer` gets its response."""
         self._open[key, ours] = _Open(on_answer, call, connection, id)
         self._ids.setdefault(key, set()).add(ours)
         if len(self._open) > MAX_OPEN:
@@ -139,11 +137,8 @@ class OpenQuestions:
         if envelope.id is UNSET:
             return
         asked = self._remove(key, bytes(envelope.id))
-        if asked is None:
-            return
-        if asked.call is not None:
-            asked.call.go_on()
-        asked.on_answer(envelope)
+        if asked is not None:
+            asked.on_answer(envelope)
 
     def withdrawn(self, connection: Connection, id: bytes) -> tuple[str, bytes] | None:
         """A server does not wait any more. Returns: the session that was asked, and the id that it was asked under."""
@@ -181,4 +176,6 @@ class OpenQuestions:
             ids.discard(ours)
             if not ids:
                 del self._ids[key]
+            if asked.call is not None:
+                asked.call.go_on()
         return asked

@@ -7,7 +7,8 @@ is taken, and the GET streams of the sessions that use it if there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from msgspec import UNSET, Raw, UnsetType
@@ -18,7 +19,7 @@ from ..protocol.visible_text import visible_json
 from ..upstream.connection import Connection
 from .log_levels import LogLevels, level_of
 from .process_users import ProcessUsers
-from .questions import ActiveCall, CallIndex, OnAnswer, OpenQuestions, question
+from .questions import MAX_SESSION, ActiveCall, CallIndex, OnAnswer, OpenQuestions, question
 from .session_streams import SessionStreams
 
 OnListChanged = Callable[[Connection, str], None]  # takes the connection to a process, and the capability that has changed
@@ -64,13 +65,16 @@ class ServerMessages:
                 raise _unreachable(method)
             return
         ours = self._questions.new_id(connection.server)
-        message = jsonrpc.request(ours, method, body)
-        if call is not None and not self._questions.full(call.key) and call.notify(message):
-            key = call.key
-        else:
-            key = self._post_question(connection, method, message)
+        with _waiting(call):
+            key = self._send_question(connection, call, method, jsonrpc.request(ours, method, body))
         on_answer = partial(_pass_on, connection, id)
         self._questions.add(key, ours, on_answer, call=call, connection=connection, id=id)
+
+    def _send_question(self, connection: Connection, call: ActiveCall | None, method: str, message: bytes) -> str:
+        """Send a question to its caller, or else to a GET stream. Returns: the session. Raises: ProtocolError."""
+        if call is not None and not self._questions.full(call.key) and call.notify(message):
+            return call.key
+        return self._post_question(connection, method, message)
 
     def _post_question(self, connection: Connection, method: str, message: bytes) -> str:
         """Send a question to the GET stream of one session that uses a process. Returns: the session. Raises: ProtocolError."""
@@ -83,8 +87,11 @@ class ServerMessages:
         """Ask a call's own client what its server wants to know. Raises: ProtocolError if it cannot be asked."""
         checked = client_requests.checked(method, params, server=call.server, capabilities=call.capabilities)
         ours = self._questions.new_id(call.server)
-        if not call.notify(jsonrpc.request(ours, method, checked if checked is not UNSET else None)):
-            raise _unreachable(method)
+        if self._questions.full(call.key):
+            raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"{method}: its client has {MAX_SESSION} questions to answer already")
+        with _waiting(call):
+            if not call.notify(jsonrpc.request(ours, method, checked if checked is not UNSET else None)):
+                raise _unreachable(method)
         self._questions.add(call.key, ours, on_answer, call=call)
 
     # --- notifications ----------------------------------------------------------------------------------------------------
@@ -141,6 +148,19 @@ class ServerMessages:
         """Send to the GET streams of all sessions that use a process."""
         for key in (connection.key, *self._users.of(connection.key)):
             self._streams.post(key, message)
+
+
+@contextmanager
+def _waiting(call: ActiveCall | None) -> Iterator[None]:
+    """Around the sending of a question: the call waits for its client, unless the question cannot be sent."""
+    if call is not None:
+        call.await_client()
+    try:
+        yield
+    except ProtocolError:
+        if call is not None:
+            call.go_on()
+        raise
 
 
 def _unreachable(method: str) -> ProtocolError:
