@@ -8,12 +8,17 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcpgateway.config import Server
+from mcpgateway.gateway import Settings, start
 from mcpgateway.upstream.own_process import RELIST_INTERVAL
 from mcpgateway.upstream.pacing import NOTIFICATIONS_BURST, NOTIFICATIONS_RATE, TURN_MESSAGES, NotificationPace
+from tests.gateway.test_session_end import Client
+from tests.support.gateways import configuration, write_config
 from tests.support.scripted_bridge import good, scripted_bridge
 from tests.support.upstreams import Heard, backend, call, eventually
 
@@ -188,5 +193,28 @@ def test_a_compressed_stream_is_bounded_after_decompression_and_others_are_serve
             assert "ProtocolError" in str(bomb.exception())
             assert answered
             assert heard.internal == []
+
+    asyncio.run(body())
+
+
+def test_a_call_that_a_storm_of_notifications_delays_too_long_says_so(tmp_path: Path) -> None:
+    def answer(message: dict[str, Any]) -> bytes | None:
+        return NOTE * 20_000 if message.get("method") == "tools/call" else None
+
+    async def body() -> None:
+        async with scripted_bridge(answer) as bridge:
+            server = Server(name="s", addresses=(bridge.address,), isolation="Shared", call_timeout=2.0)
+            write_config(tmp_path, configuration(server, folder=tmp_path))
+            gateway = await start(Settings(config=tmp_path / "config.json"))
+            gateway.configure(gateway.reading)
+            await eventually(lambda: gateway.router.startup.over)
+            client = Client(gateway)
+            await client.open()
+            call = client.begin("tools/call", name="s_t", arguments={})
+            await eventually(call.answered.is_set)
+            error = json.loads(call.answer)["error"]
+            assert error["data"]["reason"] == "Timeout"
+            assert "it sends more notifications than it may" in error["message"]
+            await gateway._close()
 
     asyncio.run(body())

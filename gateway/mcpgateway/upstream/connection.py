@@ -136,6 +136,11 @@ class Connection(ABC):
         """How many requests wait for a reply."""
         return len(self._pending) - len(self._standing)
 
+    @property
+    def throttled(self) -> bool:
+        """Whether it is read more slowly, because the server has sent more notifications than the pace allows."""
+        return self._pace.spent
+
     def set_level(self, params: bytes) -> None:
         """Tell a legacy server from which level on it is to log, unless it knows."""
         if params != self._level:

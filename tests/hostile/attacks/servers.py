@@ -68,7 +68,14 @@ def _called(world: World, lines: Lines, *, uri: str = "", **more: Any) -> str:
         answer = world.client.ask("resources/read", {"uri": uri}, "legacy")
     else:
         answer = world.client.ask("tools/call", {"name": f"{name}_t", "arguments": {}})
-    return "result" if "result" in answer else f"error {answer['error']['code']}"
+    return "result" if "result" in answer else _named(answer["error"])
+
+
+def _named(error: Mapping[str, Any]) -> str:
+    """An error with its reason, where it is one of the gateway's: `error -32603 Timeout`."""
+    data = error.get("data")
+    reason = data.get("reason", "") if isinstance(data, dict) else ""
+    return f"error {error['code']} {reason}".strip()
 
 
 _DONE = _answer(scripted.results("modern")["tools/call"])
