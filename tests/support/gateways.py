@@ -93,7 +93,7 @@ class Gateway:
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         content = body if isinstance(body, bytes) else json.dumps(body)
-        return httpx2.post(self.url, content=content, headers=sent, timeout=timeout)
+        return _as_soon_as_any(httpx2.post(self.url, content=content, headers=sent, timeout=timeout))
 
     def modern(
         self, method: str, *, id: int | str = 1, name: str | None = None, timeout: float = PATIENCE, **params: Any
@@ -125,6 +125,14 @@ class Gateway:
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(timeout=PATIENCE)
+
+
+def _as_soon_as_any(response: httpx2.Response) -> httpx2.Response:
+    """The response as it would have been on a faster machine: after some seconds of silence the gateway makes it a stream."""
+    data = [line for line in response.text.splitlines() if line.startswith("data: ")]
+    if not response.text.startswith(": keep-alive") or len(data) != 1:
+        return response
+    return httpx2.Response(200, headers={"content-type": "application/json"}, text=data[0].removeprefix("data: "))
 
 
 def configuration(*servers: gateway_config.Server, folder: Path, **more: Any) -> gateway_config.Config:

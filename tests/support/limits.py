@@ -124,6 +124,13 @@ CLIENTS = (
         f"{CATALOG}::test_long_lists_come_in_pages_that_make_the_whole",
     ),
     Limit(
+        "silence of a response, before a client that asks for streams gets one (at most twice that)",
+        "edge.limits:Limits.silence",
+        time,
+        "an event stream begins, with a comment every 15 s",
+        "tests/gateway/test_long_calls.py::test_a_long_call_of_a_client_that_asks_for_streams_by_name_gets_one",
+    ),
+    Limit(
         "messages of a batch (2025-03-26)",
         "protocol.batches:MAX_BATCH",
         count,

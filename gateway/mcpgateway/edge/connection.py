@@ -102,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         connections: set[Any] = self._server.connections  # typed for uvicorn's own classes
         connections.add(self)
+        self._edge.silence.watch(connections)
         self._wake(min(self._edge.limits.head_deadline, self._edge.limits.idle_timeout))
         address = peer_address(transport.get_extra_info("peername"))
         reason = self._edge.guard.admit(address)
@@ -154,6 +155,14 @@ class Connection(asyncio.Protocol):
             self._drained.set()
         if self._ahead:
             self._continue_soon()
+
+    def end_silence(self) -> None:
+        """Some time has passed: let a response begin that was already awaited the last time."""
+        exchange = self._exchange
+        if exchange is not None and self._phase is Phase.ANSWERING:
+            if exchange.awaited:
+                exchange.end_silence()
+            exchange.awaited = True
 
     # --- called by uvicorn ------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class HttpExchange:
     body = b""
     done = False  # the response is complete, or has nowhere to go
     streaming = False  # the response is a stream of events, and has begun
+    awaited = False  # it was unanswered at a look through all connections
     incomplete = False  # refused before all of its body was read
 
     def __init__(self, connection: Connection, head: RequestHead, handler: Handler) -> None:
@@ -121,6 +122,12 @@ class HttpExchange:
             self._keep_open()
         self._write_event(message, event)
         return True
+
+    def end_silence(self) -> None:
+        """The response is long in coming: begin it as a stream, for a client that asks for streams by name."""
+        if not self.done and not self.streaming and b"text/event-stream" in self.headers.get(b"accept", b"").lower():
+            self.begin_stream()
+            self._comment()
 
     def begin_stream(self) -> None:
         """Send the head of a stream of events. Without chunks, in HTTP/1.0, it ends with its connection."""

@@ -27,6 +27,7 @@ class Limits:
     write_grace: float = 10.0  # in which a client reads something of a response, and at least
     write_rate: int = 4 << 10  # so many bytes a second
     idle_timeout: float = 75.0  # between two requests
+    silence: float = 5.0  # after which, and before twice that, an unanswered request gets a stream if its client takes one
     failed_login_delay: float = 1.0  # that a refusal of wrong credentials waits, for an address that has sent many
     linger: float = 2.0  # in which a client that was refused can read why
     connections: int = 32_768

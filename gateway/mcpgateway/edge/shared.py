@@ -15,6 +15,7 @@ from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
 from .request_head import RequestHead
+from .silence import Silence
 
 
 class Route:
@@ -36,6 +37,7 @@ class Edge:
         self.metrics = router.metrics
         self.guard = Guard(limits, on_refused=lambda reason: self.metrics.connections_refused.labels(reason).inc())
         self.deadlines = Deadlines(router.boundaries)  # of all connections: a timer each would be a tenth of an idle one's cost
+        self.silence = Silence(limits.silence, router.boundaries)
         self.failed_logins = FailedLogins(delay=limits.failed_login_delay)
         self._routes = routes
         self._date = b""

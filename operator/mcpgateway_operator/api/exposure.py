@@ -68,12 +68,8 @@ class Ingress(Model):
 
     host: HostName = Field(description="Host name for clients.")
     class_name: ObjectName | None = Field(None, description="IngressClass; absent: the cluster's default.")
-    path: str = Field(
-        "/",
-        max_length=256,
-        pattern=r"^/[^\s{}]*$",
-        json_schema_extra=wanted("a path such as /mcp, without spaces and braces"),
-        description="Path prefix of the requests to the gateway.",
+    path: PathPrefix = Field(
+        "/", description="Path prefix of the requests to the gateway, which serves them with it and without it: PATH/mcp."
     )
     tls_secret_name: ObjectName | None = Field(
         None, description="Secret with the certificate of the host; absent: HTTP without TLS."

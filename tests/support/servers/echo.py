@@ -55,7 +55,7 @@ def ask(method: str, params: dict[str, Any]) -> str:
 
 
 def await_cancellation(id: Any) -> None:
-    """Serve nobody until the client cancels this call."""
+    """Serve no other request until the client cancels this call."""
     waiting = []
     for line in sys.stdin:
         message = json.loads(line)
