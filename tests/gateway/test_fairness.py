@@ -25,9 +25,10 @@ from mcpgateway.runtime.boundaries import Boundaries
 from mcpgateway.runtime.deadlines import Deadlines
 from mcpgateway.runtime.metrics import Metrics
 from mcpgateway.streams import questions, session_streams
-from mcpgateway.streams.questions import OpenQuestions, Question
+from mcpgateway.streams.questions import OpenQuestions
 from mcpgateway.streams.replay import Replay
 from mcpgateway.streams.session_streams import SessionStreams
+from mcpgateway.upstream.active_call import Question
 from tests.gateway.test_session_end import Posted
 from tests.support.waiting import PATIENCE
 

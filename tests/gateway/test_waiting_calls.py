@@ -18,7 +18,7 @@ from mcpgateway.protocol import request_meta
 from mcpgateway.requests import input_required, router
 from mcpgateway.requests.call_limits import CallLimits
 from mcpgateway.requests.input_required import InputRequiredStore, ParkedCall
-from mcpgateway.streams.questions import Question
+from mcpgateway.upstream.active_call import Question
 from tests.gateway.test_session_end import CAPABILITIES, Client, Posted, condition
 from tests.support.gateways import MODERN, configuration, write_config
 from tests.support.scripted_bridge import result, scripted_bridge

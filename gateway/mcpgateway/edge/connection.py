@@ -40,6 +40,10 @@ class Phase(enum.Enum):
     CLOSING = enum.auto()  # the last response is being written, and what arrives is dropped
 
 
+# Names of the module, since to look one up in an enumeration's class costs as much as a call.
+_HEAD, _BODY, _ANSWERING, _IDLE, _CLOSING = Phase
+
+
 class Connection(asyncio.Protocol):
     """Reads requests, one after the other: the next one is not parsed before the response to the last one is complete.
 
@@ -54,7 +58,6 @@ class Connection(asyncio.Protocol):
         "_body",
         "_continuing",
         "_drained",
-        "_edge",
         "_exchange",
         "_handler",
         "_phase",
@@ -69,15 +72,16 @@ class Connection(asyncio.Protocol):
         "_wake_at",
         "_wake_bucket",
         "_writable",
+        "edge",
         "loop",
     )
 
     def __init__(self, edge: Edge, server: ServerState) -> None:
-        self._edge, self._server = edge, server
+        self.edge, self._server = edge, server
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._address: str | None = None  # None: not counted by the guard
-        self._phase = Phase.HEAD
+        self._phase = _HEAD
         self._since = self.loop.time()  # when the phase began
         self._ahead = bytearray()  # received, and not yet part of a request
         self._blank = 0  # bytes of empty lines since the last request
@@ -102,10 +106,10 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         connections: set[Any] = self._server.connections  # typed for uvicorn's own classes
         connections.add(self)
-        self._edge.silence.watch(connections)
-        self._wake(min(self._edge.limits.head_deadline, self._edge.limits.idle_timeout))
+        self.edge.silence.watch(connections)
+        self._wake(min(self.edge.limits.head_deadline, self.edge.limits.idle_timeout))
         address = peer_address(transport.get_extra_info("peername"))
-        reason = self._edge.guard.admit(address)
+        reason = self.edge.guard.admit(address)
         if reason:
             self._refuse(503, reason, retry_after=True)
         else:
@@ -114,10 +118,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whomever."""
         self._server.connections.discard(cast("Any", self))
-        self._edge.deadlines.discard(self, self._wake_bucket)
+        self.edge.deadlines.discard(self, self._wake_bucket)
         if self._address is not None:
-            self._edge.guard.release(self._address)
-        self._phase = Phase.CLOSING
+            self.edge.guard.release(self._address)
+        self._phase = _CLOSING
         self._ahead.clear()
         self._body = self._repeatable = None
         exchange, self._exchange = self._exchange, None
@@ -129,7 +133,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of any number of requests, cut anywhere."""
         try:
-            if self._repeatable is None or self._phase is not Phase.IDLE or not self._repeat(data):
+            if self._repeatable is None or self._phase is not _IDLE or not self._repeat(data):
                 self._receive(data)
         except BadRequest as error:
             self._refuse(error.status, error.message)
@@ -144,12 +148,12 @@ class Connection(asyncio.Protocol):
         """The client reads more slowly than it is answered."""
         self._writable = False
         self._measure()
-        self._wake(self._edge.limits.write_grace)
+        self._wake(self.edge.limits.write_grace)
 
     def resume_writing(self) -> None:
         """The client has read."""
         self._writable = True
-        if self._phase is Phase.IDLE:
+        if self._phase is _IDLE:
             self._since = self.loop.time()
         if self._drained is not None:
             self._drained.set()
@@ -159,7 +163,7 @@ class Connection(asyncio.Protocol):
     def end_silence(self) -> None:
         """Some time has passed: let a response begin that was already awaited the last time."""
         exchange = self._exchange
-        if exchange is not None and self._phase is Phase.ANSWERING:
+        if exchange is not None and self._phase is _ANSWERING:
             if exchange.awaited:
                 exchange.end_silence()
             exchange.awaited = True
@@ -170,7 +174,7 @@ class Connection(asyncio.Protocol):
         """The server stops: what has been begun is finished."""
         if self._exchange is not None:
             self._exchange.keep_alive = False
-        elif self._phase is not Phase.CLOSING:
+        elif self._phase is not _CLOSING:
             self._close()
 
     # --- reading ----------------------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ class Connection(asyncio.Protocol):
             return False
         start, end = span
         size = len(data)
-        if size > end or end - start > self._edge.router.config.request_bytes:
+        if size > end or end - start > self.edge.router.config.request_bytes:
             return False
         exchange = HttpExchange(self, repeatable.head, handler)
         self._exchange = exchange
@@ -200,7 +204,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _receive(self, data: bytes) -> None:
-        if self._phase is Phase.CLOSING:
+        if self._phase is _CLOSING:
             self._blank += len(data)
             if self._blank > MAX_LINGER:
                 self._abort()
@@ -222,7 +226,7 @@ class Connection(asyncio.Protocol):
         if self._ahead and self._writable and not self._continuing:
             if self._body is not None:
                 self._read_body(self._body)
-            elif self._phase is not Phase.ANSWERING:
+            elif self._phase is not _ANSWERING:
                 self._read_head()
 
     def _continue_soon(self) -> None:
@@ -232,12 +236,12 @@ class Connection(asyncio.Protocol):
 
     def _continue(self) -> None:
         self._continuing = False
-        if self._phase is not Phase.CLOSING:
+        if self._phase is not _CLOSING:
             self.data_received(b"")
 
     def _regulate(self) -> None:
         """Reading pauses while there is more than can be used now, and goes on after that."""
-        blocked = self._phase is Phase.ANSWERING or not self._writable or self._continuing
+        blocked = self._phase is _ANSWERING or not self._writable or self._continuing
         pause = blocked and len(self._ahead) > MAX_AHEAD
         if pause is not self._read_paused and self._transport is not None and not self._transport.is_closing():
             self._read_paused = pause
@@ -252,9 +256,9 @@ class Connection(asyncio.Protocol):
             self._skip_empty_lines()
         if not ahead or ahead == b"\r":
             return
-        if self._phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
-            self._wake(self._edge.limits.head_deadline)
+        if self._phase is _IDLE:
+            self._enter(_HEAD)
+            self._wake(self.edge.limits.head_deadline)
         end = ahead.find(HEAD_END)
         size = end + len(HEAD_END)
         if size > MAX_HEAD or (end < 0 and len(ahead) > MAX_HEAD):
@@ -279,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, raw: bytes) -> None:
         """A head is complete."""
-        edge = self._edge
+        edge = self.edge
         head = parse(raw)
         handler, protected = edge.handler(head, self._transport)
         body = body_of(head.body_length, edge.router.config.request_bytes)
@@ -302,19 +306,19 @@ class Connection(asyncio.Protocol):
             return
         if protected:
             try:
-                self._edge.router.admission.admit(exchange.headers)
+                self.edge.router.admission.admit(exchange.headers)
             except Denied as denied:
                 exchange.keep_alive, exchange.incomplete = False, True
-                self._phase, self._body = Phase.ANSWERING, None
-                exchange.reply(denied.status, self._edge.router.admission.refusal(denied), JSON + denied.headers)
+                self._phase, self._body = _ANSWERING, None
+                exchange.reply(denied.status, self.edge.router.admission.refusal(denied), JSON + denied.headers)
                 return
         if exchange.head.expect_continue and not body.content:
             self.write(response.CONTINUE)
 
     def _begin_body(self, body: Body) -> None:
         self._body = body
-        self._enter(Phase.BODY)
-        self._wake(self._edge.limits.body_grace)
+        self._enter(_BODY)
+        self._wake(self.edge.limits.body_grace)
 
     def _read_body(self, body: Body) -> None:
         """Move what belongs to the body out of the received bytes."""
@@ -335,7 +339,7 @@ class Connection(asyncio.Protocol):
     # --- answering --------------------------------------------------------------------------------------------------------
 
     def _answer(self, exchange: HttpExchange) -> None:
-        self._phase = Phase.ANSWERING
+        self._phase = _ANSWERING
         try:
             exchange.handler(exchange)
         except Exception as error:
@@ -347,7 +351,7 @@ class Connection(asyncio.Protocol):
         """The response is complete: the next request may begin."""
         self._server.total_requests += 1
         self._exchange = None
-        if self._phase is Phase.CLOSING:
+        if self._phase is _CLOSING:
             return
         if not exchange.keep_alive:
             if exchange.incomplete or self._ahead or self._read_paused:
@@ -355,7 +359,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
             return
-        self._phase, self._since = Phase.IDLE, self.loop.time()
+        self._phase, self._since = _IDLE, self.loop.time()
         if self._ahead:
             self._continue_soon()
 
@@ -374,7 +378,7 @@ class Connection(asyncio.Protocol):
 
     async def drained(self) -> None:
         """Wait until the client has read most of what was sent."""
-        while not self._writable and self._phase is not Phase.CLOSING:
+        while not self._writable and self._phase is not _CLOSING:
             if self._drained is None:
                 self._drained = asyncio.Event()
             self._drained.clear()
@@ -389,20 +393,20 @@ class Connection(asyncio.Protocol):
 
     def date(self) -> bytes:
         """The field Date."""
-        return self._edge.date(self.loop.time())
+        return self.edge.date(self.loop.time())
 
     def cross_origin(self, headers: RequestHeaders) -> Headers:
         """What the response to a web page's request has in addition."""
-        return cors.fields(headers, self._edge.router.admission)
+        return cors.fields(headers, self.edge.router.admission)
 
     def failed_login(self) -> float:
         """The credentials were wrong. Returns: seconds to wait with the response."""
-        self._edge.metrics.auth_failures.inc()
-        return self._edge.failed_logins.record(self._address or "", self.loop.time())
+        self.edge.metrics.auth_failures.inc()
+        return self.edge.failed_logins.record(self._address or "", self.loop.time())
 
     def caught(self, boundary: str, error: Exception) -> None:
         """Report an exception that was caught at a boundary."""
-        self._edge.router.boundaries.report(boundary, error, address=self._address or "")
+        self.edge.router.boundaries.report(boundary, error, address=self._address or "")
 
     # --- deadlines --------------------------------------------------------------------------------------------------------
 
@@ -413,21 +417,21 @@ class Connection(asyncio.Protocol):
         """See to it that `expire` is called that soon."""
         at = self.loop.time() + seconds
         if not self._wake_bucket or at < self._wake_at:
-            deadlines = self._edge.deadlines
+            deadlines = self.edge.deadlines
             if self._wake_bucket:
                 deadlines.discard(self, self._wake_bucket)
             self._wake_at, self._wake_bucket = at, deadlines.add(self, seconds)
 
     def _due(self) -> float:
         """When the current phase must be over, in seconds of the loop's clock."""
-        limits = self._edge.limits
-        if self._phase is Phase.CLOSING or not self._writable:
+        limits = self.edge.limits
+        if self._phase is _CLOSING or not self._writable:
             return self._stuck_since + (limits.write_grace if self.unread else limits.linger)
-        if self._phase is Phase.HEAD:
+        if self._phase is _HEAD:
             return self._since + limits.head_deadline
-        if self._phase is Phase.BODY and self._body is not None:
+        if self._phase is _BODY and self._body is not None:
             return self._since + limits.body_grace + len(self._body.content) / limits.body_rate
-        if self._phase is Phase.IDLE:
+        if self._phase is _IDLE:
             return self._since + limits.idle_timeout
         return self.loop.time() + limits.idle_timeout
 
@@ -437,25 +441,25 @@ class Connection(asyncio.Protocol):
         now = self.loop.time()
         due = self._due()
         if due <= now and self._reads(now):
-            due = now + self._edge.limits.write_grace
+            due = now + self.edge.limits.write_grace
         if now < due:
-            self._wake(min(due - now, self._edge.limits.idle_timeout))
-        elif self._phase is Phase.CLOSING or not self._writable:
-            self._edge.metrics.connections_cut.labels("response").inc()
+            self._wake(min(due - now, self.edge.limits.idle_timeout))
+        elif self._phase is _CLOSING or not self._writable:
+            self.edge.metrics.connections_cut.labels("response").inc()
             self._abort()
-        elif self._phase is Phase.IDLE:
+        elif self._phase is _IDLE:
             self._close()
         else:
-            self._edge.metrics.connections_cut.labels("head" if self._phase is Phase.HEAD else "body").inc()
+            self.edge.metrics.connections_cut.labels("head" if self._phase is _HEAD else "body").inc()
             self._refuse(408, "the request did not arrive in time")
 
     def _reads(self, now: float) -> bool:
         """Whether the client has read enough of what was unread; then that is measured from now on."""
-        if self._writable and self._phase is not Phase.CLOSING:
+        if self._writable and self._phase is not _CLOSING:
             return False
         unread = self.unread
         read = self._stuck_bytes + self._added - unread
-        if not unread or read < self._edge.limits.write_rate * (now - self._stuck_since):
+        if not unread or read < self.edge.limits.write_rate * (now - self._stuck_since):
             return False
         self._measure()
         return True
@@ -471,7 +475,7 @@ class Connection(asyncio.Protocol):
         self._body = None
         if exchange is not None and exchange.streaming:
             self._abort()  # the client sees a stream without its end
-        elif self._phase is not Phase.CLOSING:
+        elif self._phase is not _CLOSING:
             body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
             headers = [*JSON, (b"retry-after", b"5")] if retry_after else JSON
             self.write(response.head(status, headers, self.date(), length=len(body), close=True) + body)
@@ -496,15 +500,15 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _end(self) -> None:
-        self._enter(Phase.CLOSING)
+        self._enter(_CLOSING)
         self._ahead.clear()
         self._blank = 0
         self._measure()
-        limits = self._edge.limits
+        limits = self.edge.limits
         self._wake(limits.write_grace if self.unread else limits.linger)
 
     def _abort(self) -> None:
-        self._phase = Phase.CLOSING
+        self._phase = _CLOSING
         if self._transport is not None:
             self._transport.abort()
 

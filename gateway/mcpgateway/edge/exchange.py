@@ -81,16 +81,16 @@ class HttpExchange:
         if self.done:
             return
         connection = self._connection
-        date = connection.date()
         if self.head.origin is not None:
             headers = headers + connection.cross_origin(self.headers)
-        if status == 200 and headers is JSON and self.keep_alive:
-            head = response.json_head(len(body), date)
+        size = len(body)
+        if status == 200 and headers is JSON and self.keep_alive:  # of a POST
+            head = connection.edge.json_head(size, connection.loop.time())
         else:
-            head = response.head(status, headers, date, length=len(body), close=not self.keep_alive)
-        if self.head.method == b"HEAD":
-            body = b""
-        if len(body) < response.JOINED:
+            head = response.head(status, headers, connection.date(), length=size, close=not self.keep_alive)
+            if self.head.method == b"HEAD":
+                body = b""
+        if size < response.JOINED:
             connection.write(head + body)
         else:
             connection.write(head)

@@ -12,13 +12,12 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CLOSE: Final = b"connection: close\r\n"
-_JSON: Final = _STATUS_LINES[200] + b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _STREAM: Final = b"content-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n"
 
 
-def json_head(length: int, date: bytes) -> bytes:
-    """The head of the most frequent response: 200 with a JSON body of a length, on a connection that stays open."""
-    return _JSON % (date, length)
+def json_head(date: bytes) -> bytes:
+    """The head of the most frequent response, 200 with a JSON body on a connection that stays open; `%d` is its length."""
+    return _STATUS_LINES[200] + date + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
 def head(status: int, headers: Headers, date: bytes, *, length: int, close: bool) -> bytes:

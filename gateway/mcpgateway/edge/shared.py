@@ -10,7 +10,7 @@ from typing import Final
 from ..access.failed_logins import FailedLogins
 from ..requests.router import Router
 from ..runtime.deadlines import Deadlines
-from . import cors, oauth_probes, outside
+from . import cors, oauth_probes, outside, response
 from .exchange import Handler, HttpExchange
 from .guard import Guard
 from .limits import Limits
@@ -40,7 +40,7 @@ class Edge:
         self.silence = Silence(limits.silence, router.boundaries)
         self.failed_logins = FailedLogins(delay=limits.failed_login_delay)
         self._routes = routes
-        self._date = b""
+        self._date = self._json_head = b""
         self._date_until = 0.0
 
     def handler(self, head: RequestHead, transport: asyncio.Transport | None) -> tuple[Handler, bool]:
@@ -63,9 +63,19 @@ class Edge:
     def date(self, now: float) -> bytes:
         """The field Date, which changes once a second. `now` in seconds of the loop's clock."""
         if now >= self._date_until:
-            self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
-            self._date_until = now + 1.0
+            self._renew(now)
         return self._date
+
+    def json_head(self, length: int, now: float) -> bytes:
+        """The head of the most frequent response: 200 with a JSON body of a length, on a connection that stays open."""
+        if now >= self._date_until:
+            self._renew(now)
+        return self._json_head % length
+
+    def _renew(self, now: float) -> None:
+        self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+        self._json_head = response.json_head(self._date)
+        self._date_until = now + 1.0
 
 
 _OAUTH: Final = Route(dict.fromkeys((b"GET", b"POST"), oauth_probes.answer), protected=False)

@@ -124,6 +124,7 @@ _members = Decoder(dict[str, Raw])
 _parse_members = _members.parse
 _items = Decoder(list[Raw])
 _text = Decoder(str)
+_parse_text = _text.parse
 _texts = Decoder(list[str])
 _value: Decoder[Any] = Decoder(object)
 _encode = msgspec.json.Encoder().encode
@@ -141,10 +142,15 @@ def members(raw: Raw | bytes | UnsetType, *, what: str = "params must be an obje
 
 def members_or_none(raw: Raw | bytes | UnsetType) -> dict[str, Raw] | None:
     """The members of an object, each still raw; absent means empty, and None that it is no object."""
-    try:
-        return members(raw)
-    except ProtocolError:
-        return None
+    if raw is UNSET:
+        return {}
+    try:  # as above
+        return _parse_members(raw)
+    except PARSE_FAILURES as error:
+        try:
+            return _members.recover(raw, error)
+        except ProtocolError:
+            return None
 
 
 def each_item(raw: Raw | bytes) -> Iterator[Raw]:
@@ -162,8 +168,8 @@ def text(raw: Raw | bytes | UnsetType) -> str | None:
     if raw is UNSET:
         return None
     try:
-        return _text.decode(raw)
-    except ProtocolError:
+        return _parse_text(raw)
+    except PARSE_FAILURES:  # also for an unpaired surrogate, which a str cannot hold
         return None
 
 

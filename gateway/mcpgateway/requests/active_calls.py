@@ -1,14 +1,12 @@
-"""The calls in flight, looked up in constant time."""
+"""The requests of legacy sessions that are in flight, looked up by their ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 from ..protocol import jsonrpc
 from ..protocol.jsonrpc import ProtocolError
-from ..streams.questions import ActiveCall
-from ..upstream.connection import Connection
+from ..upstream.active_call import ActiveCall
 
 
 class CancellableCall(ActiveCall, Protocol):
@@ -22,11 +20,10 @@ class CancellableCall(ActiveCall, Protocol):
 
 
 class ActiveCalls:
-    """Calls of legacy sessions by session and id; all calls by the connection that they are on."""
+    """Calls by session and id. A session's part stays until the session is forgotten: its next call needs it again."""
 
     def __init__(self) -> None:
         self._by_session: dict[str, dict[bytes, CancellableCall]] = {}
-        self._by_connection: dict[Connection, dict[CancellableCall, None]] = {}  # the newest last
 
     def add(self, call: CancellableCall, id: bytes) -> None:
         """A session has sent a request under this id."""
@@ -40,8 +37,6 @@ class ActiveCalls:
         calls = self._by_session.get(call.key)
         if calls is not None and calls.get(id) is call:
             del calls[id]
-            if not calls:
-                del self._by_session[call.key]
 
     def find(self, key: str, id: bytes) -> CancellableCall | None:
         """The call of a session's request."""
@@ -49,37 +44,13 @@ class ActiveCalls:
 
     def sessions(self) -> set[str]:
         """The sessions that have calls in flight."""
-        return set(self._by_session)
+        return {key for key, calls in self._by_session.items() if calls}
 
     def forget(self, key: str) -> None:
         """A session is over: its calls end."""
-        for call in list(self._by_session.get(key, {}).values()):
+        for call in self._by_session.pop(key, {}).values():
             call.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, "the session has ended"))
 
     def holds(self, key: str) -> bool:
-        """Whether a call of a session is in flight."""
+        """Whether something is kept for a session."""
         return key in self._by_session
-
-    def enter(self, call: CancellableCall, connection: Connection) -> None:
-        """A call goes out on a connection, of which it is the newest now."""
-        calls = self._by_connection.get(connection)
-        if calls is None:
-            calls = self._by_connection[connection] = {}
-        calls.pop(call, None)
-        calls[call] = None
-
-    def leave(self, call: CancellableCall, connection: Connection) -> None:
-        """A call is not on this connection any more."""
-        calls = self._by_connection.get(connection)
-        if calls is not None and call in calls:
-            del calls[call]
-            if not calls:
-                del self._by_connection[connection]
-
-    def on(self, connection: Connection) -> Iterator[CancellableCall]:
-        """All calls on a connection, the newest first."""
-        return reversed(self._by_connection.get(connection, {}))
-
-    def latest(self, connection: Connection) -> CancellableCall | None:
-        """The newest call on a connection."""
-        return next(self.on(connection), None)

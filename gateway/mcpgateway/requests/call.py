@@ -12,9 +12,11 @@ from ..catalog.model import Item
 from ..protocol import client_requests, given_uris, jsonrpc, request_meta, translation
 from ..protocol.errors import Failure, Reason
 from ..protocol.jsonrpc import ProtocolError
+from ..protocol.versions import Era
 from ..runtime.boundaries import Boundaries
-from ..runtime.deadlines import Deadline, Deadlines
-from ..streams.questions import ActiveCall, OnAnswer, Question
+from ..runtime.deadlines import Deadlines
+from ..streams.questions import OnAnswer
+from ..upstream.active_call import ActiveCall, Question
 from ..upstream.backend import Backend
 from ..upstream.connection import Connection, Outcome
 from .active_calls import ActiveCalls
@@ -58,9 +60,11 @@ class Call:
         "_backend",
         "_deadline",
         "_done",
+        "_era",
         "_item",
         "_params",
         "_parked",
+        "_patience",
         "_request",
         "_responder",
         "_rounds",
@@ -68,6 +72,8 @@ class Call:
         "_services",
         "_task_name",
         "_transmission",
+        "capabilities",
+        "key",
         "level",
         "modern",
         "server",
@@ -87,32 +93,25 @@ class Call:
 
         Raises: TooManyCallsError.
         """
+        caller = request.caller
         self.server = backend.server.name
+        services.limits.enter(caller.principal, self.server)
         self.modern = request.answer.era == "modern"  # its client, also the one that comes back
-        services.limits.enter(request.caller.principal, self.server)
+        self.key = caller.key
+        self.capabilities = caller.capabilities
         self.level = -1  # index of the log level that the caller wants, where it says so with each request
         self._request, self._responder, self._backend, self._params = request, request.answer, backend, params
         self._sent = params  # in the server's era, once it is sent
         self._services, self._item, self._task_name = services, item, task_name
-        self._transmission = Transmission(backend, request.caller, item, services.boundaries)
-        self._deadline = Deadline(services.deadlines, self, backend.server.call_timeout)
+        self._era: Era = "legacy"  # the server's, once it is sent
+        self._transmission = Transmission(backend, caller, item, services.boundaries)
+        self._patience = backend.server.call_timeout  # seconds for the present turn: the server's, or the client's
+        self._deadline = services.deadlines.add(self, self._patience)
         self._parked: ParkedCall | None = None
         self._rounds: MultiRoundTrip | None = None
         self._asked = False  # whether a client has been asked for it
         self._awaited = 0  # for how many of its questions it waits; a parked call counts once
         self._done = False
-
-    # --- facts ------------------------------------------------------------------------------------------------------------
-
-    @property
-    def key(self) -> str:
-        """The session that it belongs to, or the identity without one."""
-        return self._request.caller.key
-
-    @property
-    def capabilities(self) -> bytes:
-        """What its client has declared, a JSON object."""
-        return self._request.caller.capabilities
 
     # --- to the server ----------------------------------------------------------------------------------------------------
 
@@ -130,15 +129,16 @@ class Call:
 
     def _send(self, connection: Connection) -> None:
         if self._done:  # while it waited for the connection
-            self._transmission.end()
+            self._backend.release(connection)
             return
-        self._services.calls.enter(self, connection)
+        connection.calls[self] = None
+        self._era = era = self._backend.era
         level = self._wanted_level(connection)
         params = self._params
-        if self._backend.era != self._responder.era:
+        if era != self._responder.era:
             params = translation.to_server(
                 params,
-                upstream=self._backend.era,
+                upstream=era,
                 gateway=self._services.gateway,
                 capabilities=self.capabilities,
                 level=level,
@@ -155,10 +155,10 @@ class Call:
             level = request_meta.log_level(self._request.meta)
             if level is not None:
                 self.level = request_meta.LOG_LEVELS.index(level)
-                if self._backend.era == "legacy" and connection.key and "logging" in self._backend.capabilities:
+                if self._era == "legacy" and connection.key and "logging" in self._backend.capabilities:
                     connection.set_level(jsonrpc.dump({"level": level}))
             return None
-        body = self._services.level(self.key) if self._backend.era == "modern" else None
+        body = self._services.level(self.key) if self._era == "modern" else None
         if body is None:
             return None
         raw = jsonrpc.members(body)["level"]
@@ -170,12 +170,13 @@ class Call:
         connection = self._transmission.connection
         if connection is None or self._done:
             return
-        id = connection.reserve()
+        id = self._transmission.id = connection.reserve()
         on_progress = None
         if self._request.meta.progress is not UNSET and request_meta.progress_token(self._request.meta) is not None:
             params = request_meta.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
-        self._transmission.send(self._responder.method, params, self._on_reply, on_progress, id)
+        method, body = self._responder.method, jsonrpc.dump(params)
+        connection.send(method, body, self._on_reply, id=id, on_progress=on_progress, item=self._item)
 
     # --- from the server --------------------------------------------------------------------------------------------------
 
@@ -191,59 +192,51 @@ class Call:
             self.notify(jsonrpc.notification("notifications/progress", jsonrpc.dump(fields)))
 
     def _on_reply(self, outcome: Outcome, value: Raw | Failure) -> None:
-        """The server's reply, or the loss of its connection. One that cannot be passed on is answered with an error at once."""
-        if self._done:
-            return
-        try:
-            self._take(outcome, value)
-        except ProtocolError as error:
-            self.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, f"its reply cannot be passed on: {error.message}"))
-        except Exception as error:
-            self._services.boundaries.report("reply", error, server=self.server, method=self._responder.method)
-            self.give_up(ProtocolError(jsonrpc.INTERNAL_ERROR, "its reply cannot be passed on"))
+        """The server's reply, or the loss of its connection. Raises: ProtocolError for one that cannot be passed on.
 
-    def _take(self, outcome: Outcome, value: Raw | Failure) -> None:
-        if self._parked is not None and self._parked.keep(outcome, value):
+        Then the connection reports a failure in its place (`Connection.send`).
+        """
+        if self._done or (self._parked is not None and self._parked.keep(outcome, value)):
             return
         if isinstance(value, Failure):
             connection = self._transmission.connection
             if connection is not None:
-                self._services.calls.leave(self, connection)
+                connection.calls.pop(self, None)
             if not self._transmission.connect_again(value, self._send, self._on_unavailable):
                 self._on_unavailable(value)
-        elif not (outcome == "result" and self._needs_input(value)):
-            self._conclude(outcome, bytes(value))
+        elif outcome == "result":
+            self._on_result(bytes(value))
+        elif self._finish():
+            self._responder.relay_error(bytes(value), server=self.server)
 
-    def _needs_input(self, value: Raw) -> bool:
+    def _on_result(self, value: bytes) -> None:
+        if self._era == "modern" and b"input_required" in value:
+            if self.modern:
+                value = client_requests.checked_result(value, server=self.server, capabilities=self.capabilities)
+            elif self._asks_client(value):
+                return
+        result = self._for_client(value)
+        if self._finish():
+            self._responder.succeed(result, server=self.server)
+
+    def _asks_client(self, value: bytes) -> bool:
         """Whether a modern server's result is a question to a legacy client, which then is asked."""
-        if self.modern or self._backend.era == "legacy" or b"input_required" not in bytes(value):
-            return False
         if self._rounds is None:
             self._rounds = MultiRoundTrip(self, self._sent, self._services.ask)
-        return self._rounds.begin(value)
-
-    def _conclude(self, outcome: Outcome, value: bytes) -> None:
-        if outcome == "result":
-            result = self._for_client(value)
-            if self._finish():
-                self._responder.succeed(result, server=self.server)
-        elif self._finish():
-            self._responder.relay_error(value, server=self.server)
+        return self._rounds.begin(Raw(value))
 
     def _for_client(self, value: bytes) -> bytes:
         """A result in the client's era, with the names that the client knows. Raises: ProtocolError."""
-        responder = self._responder
-        cacheable = responder.method in translation.CACHEABLE
-        if self.modern and b"input_required" in value and self._backend.era == "modern":
-            value = client_requests.checked_result(value, server=self.server, capabilities=self.capabilities)
-        result = translation.to_client(value, client=responder.era, upstream=self._backend.era, cacheable=cacheable)
+        if self.modern:
+            cacheable = self._responder.method in translation.CACHEABLE
+            value = translation.to_client(value, client="modern", upstream=self._era, cacheable=cacheable)
         if given_uris.MARK in value and (self._item is not None or self._task_name):
             self._services.given.note(self.key, self.server, value)
         if self._task_name:
-            return with_task_id(result, self._task_name)
+            return with_task_id(value, self._task_name)
         if self._item is not None:
-            return self._services.tasks.renamed(result, self.server, principal=self._request.caller.principal)
-        return result
+            return self._services.tasks.renamed(value, self.server, principal=self._request.caller.principal)
+        return value
 
     def _on_unavailable(self, failure: Failure) -> None:
         if self._finish():
@@ -272,7 +265,7 @@ class Call:
                 raise ProtocolError(jsonrpc.INTERNAL_ERROR, str(error), data=error.data()) from None
         self._awaited += 1
         self._asked = True
-        self._deadline.move(self, PATIENCE)
+        self._wait(PATIENCE)
 
     def go_on(self) -> None:
         """The caller has answered one question, or it is withdrawn; with the last one the server has its time again."""
@@ -280,7 +273,13 @@ class Call:
             self._awaited -= 1
             if not self._awaited:
                 self._services.limits.end_wait(self._request.caller.principal, self.server)
-                self._deadline.move(self, self._backend.server.call_timeout)
+                self._wait(self._backend.server.call_timeout)
+
+    def _wait(self, seconds: float) -> None:
+        """The turn passes from the server to the client, or back."""
+        deadlines = self._services.deadlines
+        deadlines.discard(self, self._deadline)
+        self._patience, self._deadline = seconds, deadlines.add(self, seconds)
 
     def ask(self, question: Question) -> bool:
         """A legacy server asks in the middle of this call: the modern client is told, and comes back. False: it cannot be.
@@ -315,16 +314,17 @@ class Call:
         self._responder = answer
         self._attach()
         connection = self._transmission.connection
-        if connection is not None:
-            self._services.calls.enter(self, connection)  # as its newest call
+        if connection is not None and self in connection.calls:
+            del connection.calls[self]
+            connection.calls[self] = None  # as its newest call
         late = parked.resume(params)
         if late is None and parked.questions:  # the same ones again
-            self._deadline.move(self, PATIENCE)
+            self._wait(PATIENCE)
             self._park(parked)
             return
         self.go_on()
-        if late is not None:
-            self._on_reply(*late)
+        if late is not None and connection is not None:
+            connection.deliver(self._on_reply, *late)
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Call:
         if self._finish():
             connection = self._transmission.connection
             self._transmission.cancel("timed out")
-            message = f"no answer within {self._deadline.seconds:g} s"
+            message = f"no answer within {self._patience:g} s"
             if connection is not None and connection.throttled:
                 message += ": it sends more notifications than it may, and so it is read more slowly"
             self._responder.unavailable(Failure(self.server, Reason.TIMEOUT, message))
@@ -350,7 +350,7 @@ class Call:
             return False
         self._done = True
         services = self._services
-        self._deadline.cancel(self)
+        services.deadlines.discard(self, self._deadline)
         if self._awaited:
             services.limits.end_wait(self._request.caller.principal, self.server)
         services.limits.leave(self._request.caller.principal, self.server)
@@ -358,8 +358,8 @@ class Call:
             services.calls.remove(self, self._responder.id)
         connection = self._transmission.connection
         if connection is not None:
-            services.calls.leave(self, connection)
-            self._transmission.end()
+            connection.calls.pop(self, None)
+            self._backend.release(connection)
         if self._parked is not None:
             self._parked.end()
         if self._asked:

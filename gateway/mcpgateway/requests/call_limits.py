@@ -6,6 +6,7 @@ its server. When the client has answered it is in flight again, whatever the bou
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -43,47 +44,39 @@ class CallLimits:
     ) -> None:
         self._principal, self._server, self._waiting = principal, server, waiting
         self._on_refused = on_refused
-        self._principals: dict[str, int] = {}
-        self._servers: dict[str, int] = {}
-        self._waits: dict[str, int] = {}  # by principal
+        # What is configured bounds the names, so they may stay at 0.
+        self._principals: defaultdict[str, int] = defaultdict(int)
+        self._servers: defaultdict[str, int] = defaultdict(int)
+        self._waits: defaultdict[str, int] = defaultdict(int)  # by principal
 
     def enter(self, principal: str, server: str) -> None:
         """A call begins. Raises: TooManyCallsError."""
-        mine = self._principals.get(principal, 0)
-        its = self._servers.get(server, 0)
+        principals, servers = self._principals, self._servers
+        mine, its = principals[principal], servers[server]
         if mine >= self._principal:
             self._on_refused("principal")
             raise TooManyCallsError("principal", principal, self._principal)
         if its >= self._server:
             self._on_refused("server")
             raise TooManyCallsError("server", server, self._server)
-        self._principals[principal] = mine + 1
-        self._servers[server] = its + 1
+        principals[principal] = mine + 1
+        servers[server] = its + 1
 
     def leave(self, principal: str, server: str) -> None:
         """A call is over."""
-        _less(self._principals, principal)
-        _less(self._servers, server)
+        self._principals[principal] -= 1
+        self._servers[server] -= 1
 
     def begin_wait(self, principal: str, server: str) -> None:
         """A call in flight waits for its client from now on. Raises: TooManyCallsError."""
-        waits = self._waits.get(principal, 0)
-        if waits >= self._waiting:
+        if self._waits[principal] >= self._waiting:
             self._on_refused("waiting")
             raise TooManyCallsError("waiting", principal, self._waiting)
-        self._waits[principal] = waits + 1
+        self._waits[principal] += 1
         self.leave(principal, server)
 
     def end_wait(self, principal: str, server: str) -> None:
         """A call that has waited for its client is in flight again."""
-        _less(self._waits, principal)
-        self._principals[principal] = self._principals.get(principal, 0) + 1
-        self._servers[server] = self._servers.get(server, 0) + 1
-
-
-def _less(counts: dict[str, int], key: str) -> None:
-    count = counts[key]
-    if count == 1:
-        del counts[key]
-    else:
-        counts[key] = count - 1
+        self._waits[principal] -= 1
+        self._principals[principal] += 1
+        self._servers[server] += 1

@@ -22,7 +22,7 @@ from ..protocol import jsonrpc
 from ..protocol.decoder import Decoder
 from ..protocol.errors import Failure
 from ..protocol.jsonrpc import ProtocolError
-from ..streams.questions import Question
+from ..upstream.active_call import Question
 from ..upstream.connection import Outcome
 from .responder import Responder
 

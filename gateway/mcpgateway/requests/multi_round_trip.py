@@ -13,7 +13,8 @@ from msgspec import UNSET, Raw
 
 from ..protocol import jsonrpc, translation
 from ..protocol.jsonrpc import Envelope, ProtocolError
-from ..streams.questions import ActiveCall, OnAnswer
+from ..streams.questions import OnAnswer
+from ..upstream.active_call import ActiveCall
 
 MAX_ROUNDS: Final = 10  # of one call
 MAX_QUESTIONS: Final = 20  # of one round

@@ -32,6 +32,6 @@ class Relay:
                 parked = self._services.input_required.take(jsonrpc.text(state) or "", request.binding)
                 parked.resume(answer, request.params)
                 return
-        if backend.snapshot.isolation == "Principal" and answer.era == "legacy":
+        if answer.era == "legacy" and backend.snapshot.isolation == "Principal":
             self._users.add(request.caller.key, request.caller.identity)
         Call(request, backend, params, services=self._services, item=item, task_name=task_name).start()

@@ -68,7 +68,6 @@ class Router:
         calls, questions, users = ActiveCalls(), OpenQuestions(), ProcessUsers()
         self._levels = LogLevels()
         self.server_messages = ServerMessages(
-            calls=calls,
             streams=self.streams,
             questions=questions,
             levels=self._levels,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
 
 from ..catalog.model import Item
 from ..protocol import jsonrpc
@@ -16,7 +15,7 @@ from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.jsonrpc import ProtocolError
 from ..runtime.boundaries import Boundaries
 from ..upstream.backend import Backend
-from ..upstream.connection import Connection, OnProgress, OnReply
+from ..upstream.connection import Connection
 from ..upstream.snapshot import Caller
 
 _LOST_IN_FLIGHT: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE, Reason.DRAINING})
@@ -28,14 +27,14 @@ OnUnavailable = Callable[[Failure], None]
 class Transmission:
     """Waits for a connection, is sent over it, and is sent once more over another one if that does no harm."""
 
-    __slots__ = ("_backend", "_boundaries", "_caller", "_id", "_item", "_resent", "_task", "connection")
+    __slots__ = ("_backend", "_boundaries", "_caller", "_item", "_resent", "_task", "connection", "id")
 
     def __init__(self, backend: Backend, caller: Caller, item: Item | None, boundaries: Boundaries) -> None:
         """`item` is the listed tool, prompt or resource that is asked for."""
         self.connection: Connection | None = None
         self._backend, self._caller, self._item = backend, caller, item
         self._boundaries = boundaries
-        self._id = 0  # none yet
+        self.id = 0  # under which it has been sent over this connection; none yet
         self._resent = False
         self._task: asyncio.Task[None] | None = None
 
@@ -74,25 +73,13 @@ class Transmission:
             return not self._resent
         return failure.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
 
-    def send(self, method: str, params: dict[str, Raw], on_reply: OnReply, on_progress: OnProgress | None, id: int) -> None:
-        """Send the request under an id that its connection has reserved; in a further round once more, with other params."""
-        connection = self.connection
-        if connection is not None:
-            self._id = id
-            connection.send(method, jsonrpc.dump(params), on_reply, id=id, on_progress=on_progress, item=self._item)
-
     def cancel(self, reason: str) -> None:
         """Stop waiting for a connection, or tell the server that no reply is wanted any more."""
         if self._task is not None:
             self._task.cancel()
-        if self.connection is not None and self._id:
-            self.connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
-            self.connection.forget(self._id)
-
-    def end(self) -> None:
-        """The request is over: its connection is free."""
-        if self.connection is not None:
-            self._backend.release(self.connection)
+        if self.connection is not None and self.id:
+            self.connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self.id, "reason": reason}))
+            self.connection.forget(self.id)
 
 
 class _Annotations(msgspec.Struct, rename="camel"):

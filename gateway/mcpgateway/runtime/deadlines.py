@@ -53,24 +53,3 @@ class Deadlines:
                 except Exception as error:
                     self._boundaries.report("deadline", error)
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick) if self._buckets else None
-
-
-class Deadline:
-    """The deadline of something that waits; it is moved when the turn passes from the server to the client, or back."""
-
-    __slots__ = ("_bucket", "_deadlines", "seconds")
-
-    def __init__(self, deadlines: Deadlines, waiting: Waiting, seconds: float) -> None:
-        self._deadlines = deadlines
-        self.seconds = seconds  # that it has, from the last move on
-        self._bucket = deadlines.add(waiting, seconds)
-
-    def move(self, waiting: Waiting, seconds: float) -> None:
-        """Give it so many seconds from now."""
-        self._deadlines.discard(waiting, self._bucket)
-        self.seconds = seconds
-        self._bucket = self._deadlines.add(waiting, seconds)
-
-    def cancel(self, waiting: Waiting) -> None:
-        """It has ended in time."""
-        self._deadlines.discard(waiting, self._bucket)

@@ -16,10 +16,11 @@ from msgspec import UNSET, Raw, UnsetType
 from ..protocol import client_requests, jsonrpc
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..protocol.visible_text import visible_json
+from ..upstream.active_call import ActiveCall
 from ..upstream.connection import Connection
 from .log_levels import LogLevels, level_of
 from .process_users import ProcessUsers
-from .questions import MAX_SESSION, ActiveCall, CallIndex, OnAnswer, OpenQuestions, question
+from .questions import MAX_SESSION, OnAnswer, OpenQuestions, question
 from .session_streams import SessionStreams
 
 OnListChanged = Callable[[Connection, str], None]  # takes the connection to a process, and the capability that has changed
@@ -31,14 +32,13 @@ class ServerMessages:
     def __init__(
         self,
         *,
-        calls: CallIndex,
         streams: SessionStreams,
         questions: OpenQuestions,
         levels: LogLevels,
         users: ProcessUsers,
         on_list_changed: OnListChanged,
     ) -> None:
-        self._calls, self._streams, self._questions = calls, streams, questions
+        self._streams, self._questions = streams, questions
         self._levels, self._users = levels, users
         self._on_list_changed = on_list_changed
 
@@ -56,7 +56,7 @@ class ServerMessages:
             connection.refuse(id, error.code, error.message)
 
     def _ask(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
-        call = self._calls.latest(connection)
+        call = _newest_call(connection)
         capabilities = connection.capabilities if call is None else call.capabilities
         checked = client_requests.checked(method, params, server=connection.server, capabilities=capabilities)
         body = None if checked is UNSET else bytes(checked)
@@ -117,11 +117,10 @@ class ServerMessages:
         if params is UNSET:
             return
         message = jsonrpc.notification("notifications/message", visible_json(bytes(params)))
-        calls = list(self._calls.on(connection))
-        if connection.key and not any(call.modern for call in calls):  # a legacy server keeps to the level itself
+        if connection.key and not any(call.modern for call in connection.calls):  # a legacy server keeps to the level itself
             self._deliver(connection, message)
             return
-        wanting = [call for call in calls if call.level >= 0]
+        wanting = [call for call in reversed(connection.calls) if call.level >= 0]
         if wanting and len({call.key for call in wanting}) == 1 and level_of(params) >= wanting[0].level:
             wanting[0].notify(message)
 
@@ -140,7 +139,7 @@ class ServerMessages:
 
     def _deliver(self, connection: Connection, message: bytes) -> None:
         """Send to the newest call on a connection, or else to the sessions that use its process."""
-        call = self._calls.latest(connection)
+        call = _newest_call(connection)
         if call is None or not call.notify(message):
             self._broadcast(connection, message)
 
@@ -148,6 +147,10 @@ class ServerMessages:
         """Send to the GET streams of all sessions that use a process."""
         for key in (connection.key, *self._users.of(connection.key)):
             self._streams.post(key, message)
+
+
+def _newest_call(connection: Connection) -> ActiveCall | None:
+    return next(reversed(connection.calls), None)
 
 
 @contextmanager

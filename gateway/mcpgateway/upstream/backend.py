@@ -115,7 +115,7 @@ class Backend:
 
     def release(self, connection: Connection) -> None:
         """A call is over: its process ends if it was its own."""
-        if self.snapshot.isolation == "Call" and connection.key:
+        if connection.key and self.snapshot.isolation == "Call":
             self._processes.end(connection.key)
 
     def _key(self, caller: Caller) -> str:

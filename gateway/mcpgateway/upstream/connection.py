@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..catalog.model import Item
 from ..protocol import jsonrpc
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
+from .active_call import ActiveCall
 from .pacing import NotificationPace
 from .reports import Reports
 
@@ -44,6 +45,7 @@ class Connection(ABC):
         self.resumed = False  # an earlier connection has used this very process
         self.introduced = False  # an earlier connection has shaken hands with this very process
         self.reports = Reports()
+        self.calls: dict[ActiveCall, None] = {}  # that are on it, the newest last
         self._pace = NotificationPace()
         self._level = b""
         self._pending: dict[bytes, OnReply] = {}
@@ -105,6 +107,7 @@ class Connection(ABC):
     ) -> int:
         """Send one request; `on_reply` is called exactly once, unless the id is forgotten. Returns the id.
 
+        If it raises, as for a reply that cannot be translated, it is called once more, with that as the loss.
         `on_progress` gets the params of each progress notification whose token is the id. A `standing` request stays open as
         long as the connection, and does not count as in flight. `item` is the listed tool that is called.
         """
@@ -225,7 +228,9 @@ class Connection(ABC):
             self.reports.internal_error("message", error)
 
     def _on_undecodable(self, line: bytes, error: jsonrpc.ProtocolError) -> None:
-        """A call whose answer cannot be used fails at once, where the answer's id can be seen."""
+        """A call whose answer cannot be used fails at once, where the answer's id can be seen. A blank line says nothing."""
+        if line.isspace():
+            return
         key = None if b'"method"' in line else jsonrpc.salvage_id(line, self._pending)
         if key is not None and (b'"result"' in line or b'"error"' in line):  # not a log line that repeats our request
             self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
@@ -264,10 +269,11 @@ class Connection(ABC):
         if on_reply is None:
             self.reports.invalid()
         else:
-            self._reply(on_reply, outcome, value)
-        self._close_if_done()
+            self.deliver(on_reply, outcome, value)
+        if self._retired:
+            self._close_if_done()
 
-    def _reply(self, on_reply: OnReply, outcome: Outcome, value: Raw | Failure) -> None:
+    def deliver(self, on_reply: OnReply, outcome: Outcome, value: Raw | Failure) -> None:
         """Pass a reply on. One that cannot be translated fails its call: no caller waits for a reply that has come."""
         try:
             on_reply(outcome, value)
@@ -329,7 +335,7 @@ class Connection(ABC):
         pending, self._pending = self._pending, {}
         self._lost = len(pending)
         for on_reply in pending.values():
-            self._reply(on_reply, "lost", error)
+            self.deliver(on_reply, "lost", error)
         self.close()
 
 

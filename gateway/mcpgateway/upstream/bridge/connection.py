@@ -182,8 +182,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         if line.startswith(MAGIC):
             self._on_control_line(line[len(MAGIC) :])
         elif line:
-            if not line.isspace():
-                self._on_message(line)
+            self._on_message(line)
             if self._consumed is not None:
                 self._consumed.add(len(line))
 
