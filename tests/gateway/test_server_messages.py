@@ -198,8 +198,8 @@ def test_what_a_client_has_not_declared_is_refused_to_the_server(
     assert reason in refused["message"]
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("legacy", "its reply cannot be passed on"), ("modern", "has not declared")])
-def test_a_modern_servers_question_that_the_client_cannot_be_asked_ends_its_call(world: World, mode: str, expected: str) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "modern"])
+def test_a_modern_servers_question_that_the_client_cannot_be_asked_ends_its_call(world: World, mode: str) -> None:
     arguments = {"method": "sampling/createMessage", "params": PROMPT}
     if mode == "modern":
         error = world.gateway.call("new_ask", **arguments)["error"]
@@ -209,7 +209,7 @@ def test_a_modern_servers_question_that_the_client_cannot_be_asked_ends_its_call
         params = {"name": "new_ask", "arguments": arguments}
         raw.headers["Accept"] = "application/json, text/event-stream"
         error = raw.post(id=1, method="tools/call", params=params).json()["error"]
-    assert expected in error["message"]
+    assert "has not declared" in error["message"]
     assert "the client has not declared the capability sampling" in error["message"]
 
 
