@@ -14,8 +14,10 @@ from tests.support import ingress
 from tests.support.cluster import Cluster
 from tests.support.kubectl import eventually
 
-INGRESS = {"ingress": {"host": "ingress.example.com", "className": ingress.CLASS, "path": "/"}}
-ROUTE = {"httpRoute": {"hostnames": ["route.example.com"], "parentRefs": [{**ingress.PARENT, "sectionName": "http"}]}}
+INGRESS = {"ingress": {"host": "ingress.example.com", "className": ingress.CLASS, "path": "/team-a/"}}
+PARENTS = [{**ingress.PARENT, "sectionName": "http"}]
+ROUTE = {"httpRoute": {"hostnames": ["route.example.com"], "parentRefs": PARENTS, "path": "/team-b"}}
+PREFIXES = {"ingress.example.com": "/team-a", "route.example.com": "/team-b"}
 INITIALIZE: dict[str, Any] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 
 
@@ -34,7 +36,7 @@ def entrance(cluster: Cluster) -> Iterator[str]:
 def ask(client: Client, entrance: str, host: str, method: str, session: str = "", **params: Any) -> dict[str, Any]:
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     more = {"Host": host, **({"Mcp-Session-Id": session} if session else {})}
-    return client.do("post", url=f"{entrance}/mcp", token=TOKEN, body=body, more=more, patience=30)
+    return client.do("post", url=f"{entrance}{PREFIXES.get(host, '')}/mcp", token=TOKEN, body=body, more=more, patience=30)
 
 
 @pytest.mark.parametrize("spec", [INGRESS, ROUTE], ids=["Ingress", "HTTPRoute"])
@@ -44,7 +46,7 @@ def test_a_client_from_outside_is_served(space: Space, new_client: Any, entrance
     name = host.partition(".")[0]
     space.apply(resource(name, TIME, **spec))
     await_ready(space, name)
-    assert space.get("mcpgateway", name)["status"]["url"] == f"http://{host}/mcp"
+    assert space.get("mcpgateway", name)["status"]["url"] == f"http://{host}{PREFIXES[host]}/mcp"
     client = new_client()
 
     def opened() -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from tests.gateway.test_edge_requests import body_of, request
 from tests.support.bridges import until
 from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
-from tests.support.nginx import nginx
+from tests.support.proxies import nginx
 from tests.support.waiting import PATIENCE
 
 SERVER = """

@@ -18,7 +18,7 @@ from mcpgateway.streams.replay import KEEP_ALIVE
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
-from tests.support.nginx import nginx
+from tests.support.proxies import haproxy, nginx
 from tests.support.waiting import PATIENCE
 
 STREAMS, ONLY_JSON, ANY = "application/json, text/event-stream", "application/json", "*/*"
@@ -123,11 +123,14 @@ async def test_sdk_clients_read_the_answer_of_a_long_call(ours: Gateway, mode: A
         assert json.loads(result.content[0].text) == {"seconds": SILENT}  # type: ignore[union-attr]
 
 
-def test_a_proxy_that_gives_up_on_silence_passes_a_long_call(ours: Gateway, tmp_path: Path) -> None:
+def test_proxies_that_give_up_on_silence_pass_a_long_call(ours: Gateway, tmp_path: Path) -> None:
     assert 2 * DEFAULT_LIMITS.silence < IDLE < LONG
     assert KEEP_ALIVE < IDLE
-    with nginx(tmp_path / "nginx", SERVER, gateway=ours.port) as port:
-        urls = [f"http://127.0.0.1:{port}/{upstream}/mcp" for upstream in ("eleven", "ten")]
+    with (
+        nginx(tmp_path / "nginx", SERVER, gateway=ours.port) as port,
+        haproxy(tmp_path / "haproxy", backend=f"  timeout server {IDLE}s", gateway=ours.port) as other,
+    ):
+        urls = [*(f"http://127.0.0.1:{port}/{upstream}/mcp" for upstream in ("eleven", "ten")), f"http://127.0.0.1:{other}/mcp"]
         found = at_once(Asked(url, accept, seconds=LONG) for url in urls for accept in (STREAMS, ONLY_JSON))
     for asked, response in found.items():
         if asked.accept == STREAMS:

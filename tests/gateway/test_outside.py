@@ -24,7 +24,7 @@ from tests.support.bridges import bridge
 from tests.support.certificates import self_signed
 from tests.support.edges import RawConnection, running_edge
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
-from tests.support.nginx import nginx
+from tests.support.proxies import haproxy, nginx
 from tests.support.waiting import PATIENCE
 
 CLIENTS = Path(__file__).with_name("clients")
@@ -47,6 +47,13 @@ SERVER = f"""
       {PASS}
     }}}}
 """
+FRONTEND = """
+  http-request set-header Host mcp.example.net if { path_beg /silent/ }
+  http-request set-header X-Forwarded-Host %[req.hdr(host)] if { path_beg /told/ }
+  http-request set-header Host internal.example.com if { path_beg /told/ }
+  http-request set-header X-Forwarded-Prefix /told if { path_beg /told/ }
+  http-request replace-path /(?:silent|told)(/.*) \\1 if { path_beg /silent/ /told/ }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,36 +69,39 @@ def ours(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield ours
 
 
-@pytest.fixture(scope="module")
-def tls(ours: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """The port of a proxy with TLS, and its certificate."""
-    folder = tmp_path_factory.mktemp("nginx")
+@pytest.fixture(scope="module", params=["nginx", "haproxy"])
+def tls(ours: Gateway, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a proxy with TLS."""
+    folder = tmp_path_factory.mktemp(request.param)
     certificate, key = self_signed("localhost")
     (folder / "tls.crt").write_bytes(certificate)
     (folder / "tls.key").write_bytes(key)
-    with nginx(folder, SERVER.format(folder=folder), gateway=ours.port, listen=" ssl") as port:
-        yield port, folder / "tls.crt"
+    (folder / "tls.pem").write_bytes(certificate + key)
+    if request.param == "nginx":
+        running = nginx(folder, SERVER.format(folder=folder), gateway=ours.port, listen=" ssl")
+    else:
+        running = haproxy(folder, frontend=FRONTEND, gateway=ours.port, listen=f" ssl crt {folder}/tls.pem")
+    with running as port:
+        yield port
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/sse"])
 @pytest.mark.parametrize("prefix", ["/team-a", "/silent", "/told"])
-def test_a_client_reaches_a_gateway_below_a_prefix_and_behind_tls(
-    tls: tuple[int, Path], tmp_path: Path, prefix: str, path: str
-) -> None:
+def test_a_client_reaches_a_gateway_below_a_prefix_and_behind_tls(tls: int, tmp_path: Path, prefix: str, path: str) -> None:
     (tmp_path / "node_modules").symlink_to(npm.modules())
     for script in ("typescript1.mjs", "look.mjs"):
         (tmp_path / script).write_text((CLIENTS / script).read_text())
-    command = [str(npm.node()), "typescript1.mjs", f"https://localhost:{tls[0]}{prefix}{path}", TOKEN]
+    command = [str(npm.node()), "typescript1.mjs", f"https://localhost:{tls}{prefix}{path}", TOKEN]
     environment = dict(os.environ) | {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["resource"] == "grüße"
 
 
-def test_a_page_of_the_outside_host_may_use_a_gateway_whose_proxy_tells_its_host(tls: tuple[int, Path]) -> None:
-    headers = {"Origin": f"https://localhost:{tls[0]}", "Authorization": f"Bearer {TOKEN}"}
+def test_a_page_of_the_outside_host_may_use_a_gateway_whose_proxy_tells_its_host(tls: int) -> None:
+    headers = {"Origin": f"https://localhost:{tls}", "Authorization": f"Bearer {TOKEN}"}
     for prefix, status in (("/told", 400), ("/silent", 403)):  # 400: admitted, without a session
-        asked = httpx2.get(f"https://localhost:{tls[0]}{prefix}/mcp", headers=headers, verify=False, timeout=PATIENCE)
+        asked = httpx2.get(f"https://localhost:{tls}{prefix}/mcp", headers=headers, verify=False, timeout=PATIENCE)
         assert asked.status_code == status
 
 
