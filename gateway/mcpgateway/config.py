@@ -93,6 +93,7 @@ class Server(_Model, frozen=True):
     call_timeout: _Seconds = 60.0
     pool: _Count = 1  # processes of a shared server
     max_processes: _Count = 16  # of a server that is not shared
+    stateless: bool = False  # whether it keeps nothing between calls: then a process is replaced without telling its client
     idle_timeout: _Seconds = 1800.0  # that a process of one session or principal is kept without use
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed

@@ -109,7 +109,7 @@ def test_good_edits_lose_no_call(stack: ExitStack, tmp_path: Path) -> None:
         made = resource("modern", "legacy", "stays", *names)
         for server in made["spec"]["servers"][:2]:
             server["env"] = [{"name": "VALUE", "value": value}]
-        made["spec"]["servers"][1]["command"] = [*ECHO, "legacy"]
+        made["spec"]["servers"][1] |= {"command": [*ECHO, "legacy"], "stateless": True}  # else a session is told of its loss
         return made
 
     running, file = started(stack, tmp_path, wanted("1"))

@@ -195,7 +195,7 @@ def test_a_session_leaves_a_process_that_is_replaced_when_its_call_is_answered(l
     secret.write_text("first")
     flags = (f"--refs={lab.folder / 'refs'}", "--env=KEY=@secrets/s/key")
     first, second = lab.bridge(*ECHO, "legacy", flags=flags), lab.bridge(*ECHO, "legacy", flags=flags)
-    running = lab.gateway(server("s", first))
+    running = lab.gateway(server("s", first, stateless=True))
     running.await_ready("s")
     session = running.session()
     pid = called(running, session, "s_pid")
@@ -204,7 +204,7 @@ def test_a_session_leaves_a_process_that_is_replaced_when_its_call_is_answered(l
         metrics = f"http://127.0.0.1:{running.internal}/metrics"
         until("the slow call to run", lambda: "mcpgateway_calls_in_flight 1.0" in httpx2.get(metrics).text)
         if change == "address":
-            running.configure(configuration(server("s", second), folder=lab.folder))
+            running.configure(configuration(server("s", second, stateless=True), folder=lab.folder))
         else:
             secret.write_text("second")
         until("another process", lambda: called(running, session, "s_pid") != pid)

@@ -100,16 +100,15 @@ def test_a_call_cancelled_at_any_await_leaves_the_pool_consistent(isolation: str
 
 def test_a_caller_cancelled_in_the_queue_for_processes_gives_its_turn_to_the_next() -> None:
     async def body() -> None:
-        async with scripted_bridge() as bridge, backend(bridge.address, isolation="Session", max_processes=1) as upstream:
+        async with scripted_bridge() as bridge, backend(bridge.address, isolation="Call", max_processes=1) as upstream:
             await eventually(lambda: upstream.snapshot.state == "Ready")
-            assert b"done" in await call(upstream, ALICE)
+            taken = await upstream.connection(ALICE)
             waiting = [asyncio.create_task(call(upstream, Caller(f"w{n}", "w", "w"))) for n in range(3)]
             await eventually(lambda: len(upstream._processes._waiting) == 3)
-            upstream.end_session(ALICE.key)
+            upstream.release(taken)
             waiting[0].cancel()  # in the very moment in which its turn comes
             await eventually(lambda: waiting[1].done())
             assert b"done" in waiting[1].result()
-            upstream.end_session("w1")
             await eventually(lambda: waiting[2].done())
             assert b"done" in waiting[2].result()
 

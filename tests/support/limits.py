@@ -349,6 +349,13 @@ CLIENTS = (
 )
 SERVERS = (
     Limit(
+        "callers with lost state that have not been told yet, of one server",
+        "upstream.lost_state:MAX_LOSSES",
+        count,
+        "the first one is forgotten",
+        "tests/gateway/test_own_processes.py::test_losses_are_bounded",
+    ),
+    Limit(
         "line, event or response body, after decompression",
         "protocol.limits:MAX_MESSAGE",
         size,

@@ -32,6 +32,7 @@ class Heard:
     notifications: list[str] = field(default_factory=list)
     invalid: int = 0
     internal: list[str] = field(default_factory=list)
+    listening: set[str] = field(default_factory=set)  # the keys whose clients read a stream
     on_notification: Callable[[str], object] = lambda method: None
 
     def asks(self, connection: Connection, method: str, id: bytes, params: Raw | UnsetType) -> None:
@@ -40,6 +41,9 @@ class Heard:
     def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         self.notifications.append(method)
         self.on_notification(method)
+
+    def listens(self, key: str) -> bool:
+        return key in self.listening
 
     def level(self, key: str) -> bytes | None:
         return None

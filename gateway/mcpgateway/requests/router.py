@@ -69,6 +69,7 @@ class Router:
         self._levels = LogLevels()
         self.server_messages = ServerMessages(
             streams=self.streams,
+            listeners=self.listeners,
             questions=questions,
             levels=self._levels,
             users=users,

@@ -50,6 +50,8 @@ class Transmission:
     def connect_again(self, failure: Failure, on_connected: OnConnected, on_unavailable: OnUnavailable) -> bool:
         """Take another connection after a loss. False: the request may not be sent again."""
         if not self._may_resend(failure):
+            if self.connection is not None:
+                self.connection.loss_told = True
             return False
         self._resent = True
         self.connection = None

@@ -98,6 +98,10 @@ class Listeners:
             end()
             raise ProtocolError(jsonrpc.INVALID_REQUEST, "the header Accept must list text/event-stream")
 
+    def is_open(self, key: str) -> bool:
+        """Whether a client of a key has a stream open."""
+        return any(listener.key == key for listener in self._open)
+
     def changed(self, capabilities: Iterable[str], *, key: str = "") -> None:
         """Notify the streams that have asked for it that lists have changed: those of all clients, or those of one key."""
         for name in capabilities:

@@ -18,6 +18,7 @@ from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..protocol.visible_text import visible_json
 from ..upstream.active_call import ActiveCall
 from ..upstream.connection import Connection
+from .listen import Listeners
 from .log_levels import LogLevels, level_of
 from .process_users import ProcessUsers
 from .questions import MAX_SESSION, OnAnswer, OpenQuestions, question
@@ -33,14 +34,20 @@ class ServerMessages:
         self,
         *,
         streams: SessionStreams,
+        listeners: Listeners,
         questions: OpenQuestions,
         levels: LogLevels,
         users: ProcessUsers,
         on_list_changed: OnListChanged,
     ) -> None:
         self._streams, self._questions = streams, questions
+        self._listeners = listeners
         self._levels, self._users = levels, users
         self._on_list_changed = on_list_changed
+
+    def listens(self, key: str) -> bool:
+        """Whether a client of the key's process reads a stream now."""
+        return self._listeners.is_open(key) or any(self._streams.is_read(session) for session in (key, *self._users.of(key)))
 
     def level(self, key: str) -> bytes | None:
         """The params of a session's last logging/setLevel."""

@@ -44,6 +44,10 @@ class SessionStreams:
         """The sessions whose clients read a stream now."""
         return {key for key, streams in self._streams.items() if any(stream.attached for stream in streams)}
 
+    def is_read(self, key: str) -> bool:
+        """Whether the client of a session reads a stream now."""
+        return any(stream.attached for stream in self._streams.get(key, ()))
+
     def post(self, key: str, message: bytes, *, keep: bool = True) -> bool:
         """Send a message to one stream of a session. Returns: whether a client reads it now.
 

@@ -37,7 +37,13 @@ class Backend:
     ) -> None:
         self.server = server
         self._transport, self._gateway, self._peer, self._reports = transport, gateway, peer, reports
-        self._processes = KeyedProcesses(server.name, limit=server.max_processes, idle_timeout=server.idle_timeout)
+        self._processes = KeyedProcesses(
+            server.name,
+            limit=server.max_processes,
+            idle_timeout=server.idle_timeout,
+            stateless=_may_be_replaced(server),
+            listens=peer.listens,
+        )
         self._supervisor = Supervisor(
             server, transport, self._processes, gateway=gateway, peer=peer, reports=reports, on_change=on_change
         )
@@ -92,13 +98,17 @@ class Backend:
         if isolation == "Shared":
             return self._pool.pick()
         process = self._processes.find(self._key(caller))
-        return None if process is None else process.connection
+        return None if process is None or process.loss is not None else process.connection
 
     async def connection(self, caller: Caller) -> Connection:
-        """A connection for a caller, waiting while the server restarts. Raises: UpstreamError."""
+        """A connection for a caller, waiting while the server restarts. Raises: UpstreamError, also to tell it of a loss."""
         discovered = await self._supervisor.await_usable()
         if discovered.isolation != "Shared":
-            return (await self._own(discovered, caller)).connection
+            process = await self._own(discovered, caller)
+            loss, process.loss = process.loss, None
+            if loss is not None:
+                raise UpstreamError(loss)
+            return process.connection
         shared = self._pool.pick()
         if shared is None:
             raise UpstreamError(self._supervisor.absence)
@@ -107,7 +117,8 @@ class Backend:
     async def _own(self, discovered: Discovered, caller: Caller) -> OwnProcess:
         key = self._key(caller)
         try:
-            return await self._processes.get(key, partial(self._open, key, discovered, caller))
+            opened = partial(self._open, key, discovered, caller)
+            return await self._processes.get(key, opened, lasting=discovered.isolation != "Call")
         except asyncio.CancelledError:
             if discovered.isolation == "Call":  # no other caller will come for it
                 self._processes.end(key)
@@ -188,13 +199,19 @@ class Backend:
         self.server = server
         self._transport.update(server, addresses)
         self._processes.limit, self._processes.idle_timeout = server.max_processes, server.idle_timeout
+        self._processes.stateless = _may_be_replaced(server)
         self._supervisor.update(server)
 
     async def close(self, *, forsaken: bool = True) -> None:
         """Stop supervising and close everything; processes end, unless another gateway is to find them."""
         await self._supervisor.stop()
         if forsaken:
-            self._processes.forsake()
+            self._processes.forsake("its server was removed or replaced")
         else:
             self._processes.leave_all()
         await self._transport.close()
+
+
+def _may_be_replaced(server: Server) -> bool:
+    """Whether a caller needs no word of a lost process. The sessions at a remote server are that server's own matter."""
+    return server.stateless or bool(server.url)

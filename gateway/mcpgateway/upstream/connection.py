@@ -55,6 +55,7 @@ class Connection(ABC):
         self._skipped = 0  # ids before the first one
         self._retired = False
         self._forsaken = False  # its process is to end, too
+        self.loss_told = False  # a caller has been told that it has ended
         self._lost = 0  # requests without a reply when it ended
 
     # --- what carries it --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Raw, UnsetType
 
 from ..catalog.model import KINDS, Offer
-from ..protocol.errors import UpstreamError
+from ..protocol.errors import Failure, UpstreamError
 from . import discovery
 from .connection import Connection, closed_on_failure
 from .discovery import Profile
@@ -28,6 +28,8 @@ class OwnProcess:
         self.connection = connection
         self.subscription = Subscription(gateway=gateway)
         self.offer: Offer | None = None
+        self.loss: Failure | None = None  # of an earlier process, which the caller is to be told
+        self._introduction = connection.answered  # requests before the first one of a caller
         self._profile, self._gateway = profile, gateway
         self._peer, self._reports = peer, reports
         self._changed: dict[str, Raw | UnsetType] = {}  # the latest list_changed of each kind that is not passed on yet
@@ -40,6 +42,11 @@ class OwnProcess:
     def closed(self) -> bool:
         """Whether its connection has ended."""
         return self.connection.closed.done()
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it has answered something to a caller, and so may keep something for it."""
+        return self.connection.resumed or self.connection.answered > self._introduction
 
     def _on_notification(self, method: str, params: Raw | UnsetType) -> None:
         if method in LIST_CHANGED:

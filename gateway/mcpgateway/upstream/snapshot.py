@@ -154,5 +154,8 @@ class Peer(Protocol):
     def says(self, connection: Connection, method: str, params: Raw | UnsetType) -> None:
         """A server tells something."""
 
+    def listens(self, key: str) -> bool:
+        """Whether a client of the key's process reads a stream now."""
+
     def level(self, key: str) -> bytes | None:
         """The params of the session's last logging/setLevel."""

@@ -15,7 +15,7 @@ from typing import Final
 from ..protocol.errors import Failure, Reason
 
 # Failures of an attempt that say nothing of the server's command.
-INCONCLUSIVE: Final = frozenset({Reason.OVERLOADED, Reason.DRAINING, Reason.TAKEN_OVER, Reason.SESSION_LOST})
+INCONCLUSIVE: Final = frozenset({Reason.OVERLOADED, Reason.MEMORY_SHORT, Reason.DRAINING, Reason.TAKEN_OVER, Reason.SESSION_LOST})
 _BACKOFF: Final = (0.5, 5.0)  # seconds between two attempts: first and longest
 
 Attempt = Callable[[], Awaitable["Failure | None"]]

@@ -297,17 +297,18 @@ class Supervisor:
             if self._retry.is_set():
                 self._retry.clear()
                 if self._transport.moved:
-                    self._processes.forsake(place=self._transport.place)
+                    self._processes.forsake("its server has moved", place=self._transport.place)
                     return Failure(self._server.name, Reason.MOVED, "it has another address now")
 
     def _on_news(self, control: Control, references: str) -> Failure | None:
         """What the bridge says of itself. Returns: why the life ends, if it does."""
         if control.draining and self._transport.elsewhere:
-            self._processes.forsake(place=self._transport.place)
+            self._processes.forsake("its bridge is shutting down", place=self._transport.place)
             return draining(self._server.name)
         if control.references != references:
-            self._processes.forsake()
-            return Failure(self._server.name, Reason.REFERENCES_CHANGED, "a Secret or ConfigMap that it uses has changed")
+            words = "a Secret or ConfigMap that it uses has changed"
+            self._processes.forsake(words)
+            return Failure(self._server.name, Reason.REFERENCES_CHANGED, words)
         self._note(self.snapshot.running(control.processes))
         return None
 

@@ -142,8 +142,14 @@ class Server(Model):
         16,
         ge=1,
         le=1000,
-        description="Largest number of processes of a server that is not Shared; further sessions and calls wait for one. "
+        description="Largest number of processes of a server that is not Shared. A further session takes the place of the one "
+        "that was not used for the longest time, unless all wait for an answer or read a stream; a further call waits. "
         "A remote server limits its sessions itself.",
+    )
+    stateless: bool = Field(
+        False,
+        description="Whether the server keeps nothing between calls: a process that has ended is then replaced without an error. "
+        "Otherwise the next request of its client is answered with the error StateLost, once.",
     )
     idle_timeout: Duration = Field("30m", description="How long an idle process of a session or an identity is kept.")
     call_timeout: Duration | None = Field(None, description="Longest duration of a call; absent: limits.callTimeout.")

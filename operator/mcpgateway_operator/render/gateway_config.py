@@ -38,6 +38,7 @@ def server_config(
         call_timeout=seconds(server.call_timeout or limits.call_timeout),
         pool=server.pool,
         max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
+        stateless=server.stateless,
         idle_timeout=seconds(server.idle_timeout),
         pin=pin,
         tools=gateway_config.ToolRules(
