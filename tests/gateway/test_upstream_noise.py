@@ -12,15 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from mcpgateway.config import Server
 from mcpgateway.gateway import Settings, start
+from mcpgateway.protocol.jsonrpc import ProtocolError
+from mcpgateway.protocol.limits import MAX_NOTIFICATION
+from mcpgateway.streams.listen import Listeners
+from mcpgateway.streams.log_levels import LogLevels
+from mcpgateway.streams.process_users import ProcessUsers
+from mcpgateway.streams.questions import OpenQuestions
+from mcpgateway.streams.replay import Replay
+from mcpgateway.streams.server_messages import MAX_HIDDEN, ServerMessages
+from mcpgateway.streams.session_streams import SessionStreams
 from mcpgateway.upstream.own_process import RELIST_INTERVAL
 from mcpgateway.upstream.pacing import NOTIFICATIONS_BURST, NOTIFICATIONS_RATE, TURN_MESSAGES, NotificationPace
 from tests.gateway.test_session_end import Client
 from tests.support.gateways import configuration, write_config
 from tests.support.scripted_bridge import good, scripted_bridge
-from tests.support.upstreams import Heard, backend, call, eventually
+from tests.support.upstreams import ALICE, Heard, backend, call, eventually
 
 FLOOD = 4000
 NOTE = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}\n'
@@ -86,6 +96,50 @@ def test_one_turn_of_the_loop_handles_a_bounded_number_of_a_servers_messages(lin
             assert len(heard.notifications) + heard.invalid == 900
         if line == NOTE:
             assert max(handled.values()) <= TURN_MESSAGES
+
+    asyncio.run(body())
+
+
+def test_a_notification_is_bounded_and_a_larger_one_is_dropped_and_counted() -> None:
+    start, end = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"', b'"}}'
+    largest = start + b"x" * (MAX_NOTIFICATION - len(start) - len(end)) + end
+
+    def answer(message: dict[str, Any]) -> bytes | None:
+        told = largest + b"\n" + largest.replace(b"x", b"xx", 1) + b"\n"
+        return told + good(message) if message.get("method") == "tools/call" else None
+
+    async def body() -> None:
+        heard = Heard()
+        async with scripted_bridge(answer) as bridge, backend(bridge.address, heard=heard) as upstream:
+            await eventually(lambda: upstream.snapshot.state == "Ready")
+            assert b"done" in await call(upstream)
+            assert heard.notifications == ["notifications/message"]
+            assert heard.invalid == 1
+
+    asyncio.run(body())
+
+
+def test_a_log_message_has_so_many_hidden_characters() -> None:
+    messages = ServerMessages(
+        streams=SessionStreams(Replay()),
+        listeners=Listeners(),
+        questions=OpenQuestions(),
+        levels=LogLevels(),
+        users=ProcessUsers(),
+        on_list_changed=lambda connection, kind: None,
+    )
+
+    async def body() -> None:
+        async with scripted_bridge() as bridge, backend(bridge.address) as upstream:
+            await eventually(lambda: upstream.snapshot.state == "Ready")
+            connection = await upstream.connection(ALICE)
+            for count in (MAX_HIDDEN, MAX_HIDDEN + 1):
+                params = Raw(b'{"level":"info","data":"' + b"\\u202e" * count + b'"}')
+                if count > MAX_HIDDEN:
+                    with pytest.raises(ProtocolError, match="over 1000 control or invisible characters"):
+                        messages.says(connection, "notifications/message", params)
+                else:
+                    messages.says(connection, "notifications/message", params)
 
     asyncio.run(body())
 

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mcpgateway.catalog import repair
 from mcpgateway.catalog.model import KINDS
-from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol import given_uris, jsonrpc
 from tests.support import limits
 from tests.support.limits import Limit
 from tests.support.paths import ROOT
@@ -103,3 +103,9 @@ def test_an_item_at_the_bound_of_levels_is_offered_and_one_beyond_is_hidden() ->
         else:
             with pytest.raises(repair.UnusableItemError, match=f"over {repair.MAX_NESTING} levels"):
                 repair.check_size(item)
+
+
+def test_a_result_with_more_values_than_the_bound_is_not_searched_for_uris() -> None:
+    link = b'{"content":[{"type":"resource_link","uri":"a://b"}],"x":[1' + b",1" * (given_uris.MAX_VALUES - 2) + b"]}"
+    assert list(given_uris.given_uris(link)) == ["a://b"]
+    assert list(given_uris.given_uris(link.replace(b"[1,", b"[1,1,"))) == []

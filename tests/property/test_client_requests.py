@@ -134,3 +134,23 @@ def test_a_modern_servers_questions_are_checked_in_its_result(value: Any) -> Non
 def test_a_result_that_asks_nothing_passes_as_it_is() -> None:
     for raw in (b'{"content": [ ]}', b'{"resultType":"complete","text":"input_required"}', b'{"resultType": "input_required"}'):
         assert checked_result(raw, server="files", capabilities=b"{}") == raw
+
+
+def test_an_elicitation_is_bounded() -> None:
+    def asking(size: int) -> Raw:
+        return Raw(b'{"message":"' + b"m" * (size - len(b'{"message":""}')) + b'"}')
+
+    capabilities = encoded(ALL)
+    assert checked("elicitation/create", asking(client_requests.MAX_ELICITATION), server="s", capabilities=capabilities)
+    with pytest.raises(jsonrpc.ProtocolError, match="an elicitation may have 256 KiB"):
+        checked("elicitation/create", asking(client_requests.MAX_ELICITATION + 1), server="s", capabilities=capabilities)
+
+
+def test_a_result_that_asks_is_bounded() -> None:
+    def asking(size: int) -> bytes:
+        start = b'{"resultType":"input_required","inputRequests":{},"x":"'
+        return start + b"x" * (size - len(start) - 2) + b'"}'
+
+    assert checked_result(asking(client_requests.MAX_QUESTIONS_BYTES), server="s", capabilities=b"{}")
+    with pytest.raises(jsonrpc.ProtocolError, match="a result that asks has over 1 MiB"):
+        checked_result(asking(client_requests.MAX_QUESTIONS_BYTES + 1), server="s", capabilities=b"{}")

@@ -159,3 +159,7 @@ def test_surrogates_are_searched_up_to_the_bound() -> None:
     assert jsonrpc.decode(message(decoder.MAX_SURROGATES)).id == Raw(b"1")
     with pytest.raises(jsonrpc.ProtocolError, match="surrogate"):
         jsonrpc.decode(message(decoder.MAX_SURROGATES + 1))
+    for unit, count in ((b"x", decoder.MAX_SEARCHED - len(message(1))), (b"\\\\", decoder.MAX_BACKSLASHES)):
+        assert jsonrpc.decode(message(1).replace(b"\\u", unit * count + b"\\u")).id == Raw(b"1")
+        with pytest.raises(jsonrpc.ProtocolError, match="not valid JSON"):
+            jsonrpc.decode(message(1).replace(b"\\u", unit * (count + 1) + b"\\u"))

@@ -98,6 +98,9 @@ EDGE = "tests/gateway/test_edge_requests.py"
 BATCHES = "tests/gateway/test_batches.py"
 EDGE_BOUNDS = "tests/gateway/test_edge_bounds.py"
 FAIRNESS = "tests/gateway/test_fairness.py"
+INVALID = "it is dropped"
+COUNTED = "`mcpgateway_upstream_invalid_messages_total`"
+SURROGATES = "tests/property/test_decoder.py::test_surrogates_are_searched_up_to_the_bound"
 WAITING = "tests/gateway/test_waiting_calls.py"
 STREAMS = "tests/gateway/test_streams.py"
 NOISE = "tests/gateway/test_upstream_noise.py"
@@ -483,6 +486,50 @@ SERVERS = (
         count,
         "further ones are not named",
         "tests/property/test_message_texts.py",
+    ),
+    Limit("notification", "protocol.limits:MAX_NOTIFICATION", size, INVALID, NOISE, metric=COUNTED),
+    Limit("hidden characters of a log message", "streams.server_messages:MAX_HIDDEN", count, INVALID, NOISE, metric=COUNTED),
+    Limit(
+        "params of an elicitation",
+        "protocol.client_requests:MAX_ELICITATION",
+        size,
+        "-32602 to the server",
+        "tests/property/test_client_requests.py",
+    ),
+    Limit(
+        "result that asks the client something",
+        "protocol.client_requests:MAX_QUESTIONS_BYTES",
+        size,
+        "the call fails, error -32603",
+        "tests/property/test_client_requests.py",
+    ),
+    Limit(
+        "message that is searched for unpaired surrogates",
+        "protocol.decoder:MAX_SEARCHED",
+        size,
+        "one that has any fails by itself, ProtocolError",
+        SURROGATES,
+    ),
+    Limit(
+        "surrogates of such a message",
+        "protocol.decoder:MAX_SURROGATES",
+        count,
+        "one that has an unpaired one fails by itself, ProtocolError",
+        SURROGATES,
+    ),
+    Limit(
+        "escaped backslashes of such a message",
+        "protocol.decoder:MAX_BACKSLASHES",
+        count,
+        "one that has an unpaired surrogate fails by itself, ProtocolError",
+        SURROGATES,
+    ),
+    Limit(
+        "values of a result that is searched for the resources that it gives",
+        "protocol.given_uris:MAX_VALUES",
+        count,
+        "they are not noted",
+        "tests/hostile/test_limits.py::test_a_result_with_more_values_than_the_bound_is_not_searched_for_uris",
     ),
     Limit(
         "URL of a question, http or https",

@@ -107,6 +107,7 @@ class Intake:
         except UnusableItemError as error:
             self._hide(kind, raw, str(error))
             return
+        yield  # the digest of a tool decodes it
         body = bytes(right)
         self._bytes += len(body)
         mirrors = kind.name == "tools" and mcp_headers.KEYWORD in body

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from . import jsonrpc
+from .decoder import Decoder
 from .jsonrpc import ProtocolError
 from .visible_text import visible
 
@@ -24,6 +26,21 @@ CAPABILITY: Final[Mapping[str, str]] = {
 }
 _SCHEMES: Final = frozenset({"http", "https"})
 MAX_URL: Final = 2048  # characters
+MAX_ELICITATION: Final = 256 << 10  # bytes of its params
+MAX_QUESTIONS_BYTES: Final = 1 << 20  # of a result that asks
+
+
+class _Sampling(msgspec.Struct, rename="camel"):
+    tools: Raw | UnsetType = UNSET
+    tool_choice: Raw | UnsetType = UNSET
+
+
+class _Result(msgspec.Struct, rename="camel"):
+    result_type: Raw | UnsetType = UNSET
+
+
+_sampling = Decoder(_Sampling)
+_result = Decoder(_Result)
 
 
 def checked(method: str, params: Raw | bytes | UnsetType, *, server: str, capabilities: bytes) -> Raw | UnsetType:
@@ -34,27 +51,36 @@ def checked(method: str, params: Raw | bytes | UnsetType, *, server: str, capabi
     Raises: ProtocolError, for the server: -32601 for what the client has not declared, -32602 for params that it may not be sent.
     """
     declared = _declared(method, capabilities)
-    if params is UNSET:
-        fields: dict[str, Raw] = {}
-    else:
-        fields = jsonrpc.members(params)
+    body = b"{}" if params is UNSET else bytes(params)
     if method == "elicitation/create":
-        return _elicitation(fields, server=server, declared=declared)
-    if method == "sampling/createMessage" and fields.keys() & {"tools", "toolChoice"} and "tools" not in declared:
+        if len(body) > MAX_ELICITATION:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"params of an elicitation may have {MAX_ELICITATION >> 10} KiB")
+        return _elicitation(jsonrpc.members(body), server=server, declared=declared)
+    asked = _sampling.decode(body, what="params must be an object")
+    if method == "sampling/createMessage" and (asked.tools, asked.tool_choice) != (UNSET, UNSET) and "tools" not in declared:
         raise _undeclared("sampling/createMessage with tools", "sampling.tools")
-    return UNSET if params is UNSET else Raw(bytes(params))
+    return UNSET if params is UNSET else Raw(body)
 
 
 def checked_result(raw: bytes, *, server: str, capabilities: bytes) -> bytes:
     """A modern server's result for a modern client: if it asks something, checked as `checked` does. Raises: ProtocolError."""
     if b"input_required" not in raw:
         return raw
-    fields = jsonrpc.members(raw)
-    if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
+    if not is_input_required(raw):
         return raw
+    fields = jsonrpc.members(raw)
     requests = jsonrpc.members(fields.get("inputRequests", UNSET))
     checked_requests = {key: _checked_request(request, server, capabilities) for key, request in requests.items()}
     return jsonrpc.dump({**fields, "inputRequests": checked_requests}) if requests else raw
+
+
+def is_input_required(result: Raw | bytes) -> bool:
+    """Whether a modern server's result asks the client something. Raises: ProtocolError, if it is no object, or too large."""
+    if jsonrpc.text(_result.decode(result, what="the result must be an object").result_type) != "input_required":
+        return False
+    if len(bytes(result)) > MAX_QUESTIONS_BYTES:
+        raise ProtocolError(jsonrpc.INVALID_PARAMS, f"a result that asks has over {MAX_QUESTIONS_BYTES >> 20} MiB")
+    return True
 
 
 def _checked_request(raw: Raw, server: str, capabilities: bytes) -> dict[str, Raw]:

@@ -28,7 +28,10 @@ _UNPAIRED: Final = re.compile(  # the first two bytes of each
     rb"\\u(?=[dD][89a-fA-F])(?:(?=.[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)(?=.[c-fC-F][0-9a-fA-F]{2}))"
 )
-MAX_SURROGATES: Final = 50_000  # escapes of surrogates, paired or not, in a text that is searched for unpaired ones
+# A text that is searched for unpaired surrogates has at most so many bytes, escapes of surrogates, and escaped backslashes.
+MAX_SEARCHED: Final = 1 << 20
+MAX_SURROGATES: Final = 20_000
+MAX_BACKSLASHES: Final = 50_000
 
 
 class Decoder(Generic[T]):
@@ -71,8 +74,10 @@ class StandIn:
 
     @classmethod
     def of(cls, body: bytes) -> StandIn | None:
-        """None where it would not help: there is no surrogate in the text, or too many, or all stand-ins occur in it."""
-        if not 0 < body.count(b"\\ud") + body.count(b"\\uD") <= MAX_SURROGATES:
+        """None where it would not help: there is no surrogate in the text, or a bound is passed, or all stand-ins occur in it."""
+        if len(body) > MAX_SEARCHED or not 0 < body.count(b"\\ud") + body.count(b"\\uD") <= MAX_SURROGATES:
+            return None
+        if body.count(b"\\\\") > MAX_BACKSLASHES:
             return None
         lower = body.lower()
         free = (mark for mark in _STAND_INS if _escape(mark) not in lower and mark.encode() not in body)

@@ -16,11 +16,14 @@ from .jsonrpc import ProtocolError
 
 MARK: Final = b'"resource'  # is in every result that gives a URI: `"resource_link"`, `"resource"`
 MAX_URIS: Final = 1000  # of one result; further ones are not noted
+MAX_VALUES: Final = 250_000  # of a result that is searched, counted by its commas
 _EMPTY: Final = Raw(b"[]")
 
 
 def given_uris(result: bytes) -> Iterator[str]:
     """The URIs of links and embedded resources in a result of tools/call, prompts/get or tasks/get, if they are well formed."""
+    if result.count(b",") > MAX_VALUES:
+        return iter(())
     fields = members_or_none(result) or {}
     if "result" in fields:  # of a task
         fields = members_or_none(fields["result"]) or {}

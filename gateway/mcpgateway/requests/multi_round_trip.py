@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from msgspec import UNSET, Raw
 
 from ..protocol import jsonrpc, translation
+from ..protocol.client_requests import is_input_required
 from ..protocol.jsonrpc import Envelope, ProtocolError
 from ..streams.questions import OnAnswer
 from ..upstream.active_call import ActiveCall
@@ -47,9 +48,9 @@ class MultiRoundTrip:
 
     def begin(self, value: Raw) -> bool:
         """Ask all questions of a result at once. False: it asks none. Raises: ProtocolError."""
-        fields = jsonrpc.members(value)
-        if jsonrpc.text(fields.get("resultType", UNSET)) != "input_required":
+        if not is_input_required(value):
             return False
+        fields = jsonrpc.members(value)
         self._count += 1
         if self._count > MAX_ROUNDS:
             raise ProtocolError(jsonrpc.INTERNAL_ERROR, f"the server asked more than {MAX_ROUNDS} times")

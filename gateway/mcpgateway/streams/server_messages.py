@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 from msgspec import UNSET, Raw, UnsetType
 
 from ..protocol import client_requests, jsonrpc
 from ..protocol.jsonrpc import Envelope, ProtocolError
-from ..protocol.visible_text import visible_json
+from ..protocol.visible_text import hidden_count, visible_json
 from ..upstream.active_call import ActiveCall
 from ..upstream.connection import Connection
 from .listen import Listeners
@@ -23,6 +24,8 @@ from .log_levels import LogLevels, level_of
 from .process_users import ProcessUsers
 from .questions import MAX_SESSION, OnAnswer, OpenQuestions, question
 from .session_streams import SessionStreams
+
+MAX_HIDDEN: Final = 1000  # control or invisible characters of one log message
 
 OnListChanged = Callable[[Connection, str], None]  # takes the connection to a process, and the capability that has changed
 
@@ -123,6 +126,8 @@ class ServerMessages:
         """
         if params is UNSET:
             return
+        if hidden_count(bytes(params)) > MAX_HIDDEN:
+            raise ProtocolError(jsonrpc.INVALID_PARAMS, f"a log message has over {MAX_HIDDEN} control or invisible characters")
         message = jsonrpc.notification("notifications/message", visible_json(bytes(params)))
         if connection.key and not any(call.modern for call in connection.calls):  # a legacy server keeps to the level itself
             self._deliver(connection, message)

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..catalog.model import Item
 from ..protocol import jsonrpc
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
+from ..protocol.limits import MAX_NOTIFICATION
 from .active_call import ActiveCall
 from .pacing import NotificationPace
 from .reports import Reports
@@ -219,7 +220,9 @@ class Connection(ABC):
             self._on_response(message)
             return
         try:
-            if message.id is UNSET:
+            if message.id is UNSET and len(line) > MAX_NOTIFICATION:
+                self.reports.invalid()
+            elif message.id is UNSET:
                 self._on_notification(message.method, message.params)
             else:
                 self._on_request(message.method, bytes(message.id), message.params)
