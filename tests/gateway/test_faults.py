@@ -182,7 +182,7 @@ def called(running: Gateway, session: dict[str, str], tool: str, **arguments: An
     """A tool call in a legacy session: its text."""
     params = {"name": tool, "arguments": arguments}
     answer = running.post(
-        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=session, timeout=120
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=session, timeout=PATIENCE
     ).json()
     assert "result" in answer, answer
     return str(answer["result"]["content"][0]["text"])

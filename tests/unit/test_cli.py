@@ -112,6 +112,8 @@ SECRET = "ghp_" + "a1" * 18
         (changed(replicas="3"), "spec.replicas is '3': want a whole number: remove the quotes"),
         (changed(paused="yes"), "spec.paused is 'yes': write true, without quotes"),
         (changed(mcpServers={}), "spec.mcpServers is not a field: "),
+        ("[" * 100_000, "not valid YAML: line 1: it is nested more than 100 levels deep"),
+        ("a: &a [*a]", "not valid YAML: line 1: *a is inside of &a: a document cannot contain itself"),
         ({**GOOD, "spec": None}, "spec is missing: add it, with auth and servers"),
         ({**GOOD, "servers": []}, "servers is not a field of MCPGateway: put it under spec, or remove it"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "not valid YAML: line 4: the key 'c' occurs a second time: leave one of them"),

@@ -74,6 +74,22 @@ def validate(files: Files, output: Output = "text") -> None:
     _guarded(run)
 
 
+@app.command("import")
+def import_command(
+    files: Annotated[
+        list[Path], typer.Argument(help="Configurations of clients, catalogs, server.json, Compose files; - is stdin.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the MCPGateway.")] = "imported",
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A new file for the resource; absent: stdout.")] = None,
+    offline: Annotated[bool, typer.Option(help="Do not look up the newest versions of packages.")] = False,
+    output: Output = "text",
+) -> None:
+    """Convert MCP configurations into one MCPGateway and a Secret to fill in, and report what became of each server."""
+    from .import_command import import_files
+
+    _guarded(lambda: import_files(files, name=name, output=file, offline=offline, as_json=output == "json"))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

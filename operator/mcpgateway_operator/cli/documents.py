@@ -14,9 +14,10 @@ from ..api.group import API_VERSION, KIND
 from ..api.pitfalls import pitfalls
 from ..api.spec import Spec
 from ..api.validation import parse_spec, spec_errors
+from ..api.yaml_documents import InvalidYamlError, load
+from ..importing.resource import FILL_IN
 from ..render import naming
 from .bad_input import BadInputError, all_of
-from .yaml_documents import load
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _INSTALL = "install.mcpgateway.dev/"
@@ -46,7 +47,7 @@ def read(files: Iterable[Path], *, images: bool = True) -> Documents:
     documents, errors = Documents(), []
     for file in files:
         try:
-            for number, document in enumerate(load(file), start=1):
+            for number, document in enumerate(_load(file), start=1):
                 if document is not None:
                     errors += [f"{file} (document {number}): {error}" for error in _add(documents, document, images=images)]
         except BadInputError as error:
@@ -56,6 +57,15 @@ def read(files: Iterable[Path], *, images: bool = True) -> Documents:
     if errors:
         raise all_of([BadInputError(*errors)])
     return documents
+
+
+def _load(file: Path) -> list[Any]:
+    try:
+        return load(file.read_bytes())
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
+    except InvalidYamlError as error:
+        raise BadInputError(f"{file}: not valid YAML: {error}") from None
 
 
 def _add(documents: Documents, document: Any, *, images: bool) -> Iterator[str | FieldError]:
@@ -129,5 +139,6 @@ def _add_data(documents: Documents, document: Mapping[str, Any]) -> Iterator[str
             values[key] = base64.b64decode(text, validate=True) if secret else text.encode()
         except ValueError:  # binascii.Error, or characters outside of ASCII
             yield FieldError(("data", key), " is not base64: use stringData for plain text")
-    values |= {key: text.encode() for key, text in (document.get("stringData") or {}).items()} if secret else {}
+    given = (document.get("stringData") or {}).items() if secret else ()
+    values |= {key: text.encode() for key, text in given if text != FILL_IN}  # of `mcpgw import`: not given yet
     documents.data["secrets" if secret else "configmaps", str(name)] = values

@@ -62,32 +62,36 @@ async def _pypi(package: str, say: Say) -> Path:
         if not (folder / ".complete").exists():
             say(f"installing {package} from PyPI")
             shutil.rmtree(folder, ignore_errors=True)
-            await _run([sys.executable, "-m", "venv", str(folder)], package)
+            await run([sys.executable, "-m", "venv", str(folder)], package)
             uv = shutil.which("uv")
             python = str(folder / "bin" / "python")
             installer = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
-            await _run([*installer, package], package)
+            await run([*installer, package], package)
             (folder / ".complete").touch()
     return folder / "bin"
 
 
 async def _npm(package: str, say: Say) -> list[Path]:
-    extra: list[Path] = []
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        extra = [await _node(say)]
-        npm = str(extra[0] / "npm")
+    npm, path = await npm_program(say)
     folder = CACHE / "npm" / package.replace("/", "+")
     async with _installing[folder]:
         if not (folder / ".complete").exists():
             say(f"installing {package} from npm")
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            path = os.pathsep.join([*map(str, extra), user_path()])
             quiet = ["--loglevel=error", "--no-progress", "--no-audit", "--no-fund"]
-            await _run([npm, "install", *quiet, "--prefix", str(folder), package], package, PATH=path)
+            await run([npm, "install", *quiet, "--prefix", str(folder), package], package, PATH=path)
             (folder / ".complete").touch()
-    return [folder / "node_modules" / ".bin", *extra]
+    return [folder / "node_modules" / ".bin", Path(npm).parent]
+
+
+async def npm_program(say: Say) -> tuple[str, str]:
+    """npm, and a PATH with its Node; a missing one is installed. Raises: BadInputError."""
+    npm = shutil.which("npm")
+    if npm is not None and shutil.which("node") is not None:
+        return npm, user_path()
+    home = await _node(say)
+    return str(home / "npm"), os.pathsep.join([str(home), user_path()])
 
 
 async def _node(say: Say) -> Path:
@@ -104,19 +108,21 @@ async def _node(say: Say) -> Path:
     return home / "bin"
 
 
-async def _run(command: list[str], what: str, **env: str) -> None:
+async def run(command: list[str], what: str, *, stdin: str = "", **env: str) -> str:
+    """Run a client of a registry. Returns: its output. Raises: BadInputError, with the cause of a failure."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MCPGW_SECRET_")}
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**inherited, **env},
     )
     try:
-        output, _ = await process.communicate()
+        output, _ = await process.communicate(stdin.encode())
     except asyncio.CancelledError:
         process.kill()
         raise
     if process.returncode != 0:
         raise BadInputError(f"{what} could not be installed: {cause(output.decode(errors='replace'), code=process.returncode)}")
+    return output.decode(errors="replace")

@@ -1,0 +1,72 @@
+"""`mcpgw import`: configurations of clients and catalogs → one MCPGateway, and a report of what became of each server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..importing.importer import Imported, Source, import_sources
+from ..importing.model import Outcome, Package, UnreadableError
+from .bad_input import BadInputError
+from .versions import Versions
+
+_HEADINGS: tuple[tuple[Outcome, str], ...] = (
+    ("changed", "changed"),
+    ("dropped", "dropped"),
+    ("step", "to do by hand"),
+    ("refused", "not converted"),
+)
+
+
+def import_files(files: Sequence[Path], *, name: str, output: Path | None, offline: bool, as_json: bool) -> None:
+    """Convert; the resource goes to a new file or to stdout, the report to stderr. Raises: BadInputError."""
+    if output is not None and output.exists():
+        raise BadInputError(f"{output} exists: choose another name with --file, or remove it")
+    try:
+        sources = [Source(str(file), _text(file)) for file in files]
+        imported = asyncio.run(import_sources(sources, name=name, resolve=_unknown if offline else Versions().resolved))
+    except UnreadableError as error:
+        raise BadInputError(str(error)) from None
+    if output is not None and imported.text:
+        output.write_text(imported.text)
+    if as_json:
+        sys.stdout.write(json.dumps(_document(imported, written=output)) + "\n")
+    else:
+        sys.stdout.write("" if output else imported.text)
+        sys.stderr.writelines(f"{line}\n" for line in report_lines(imported))
+    if not imported.servers:
+        raise BadInputError("no server could be converted")
+
+
+async def _unknown(package: Package) -> Package:
+    return package
+
+
+def _text(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text()
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise BadInputError(f"{file}: is not UTF-8 text") from None
+
+
+def report_lines(imported: Imported) -> Iterator[str]:
+    """The report, as people read it."""
+    refused = len({note.server for note in imported.report.of("refused")})
+    yield f"{imported.servers} servers converted, {refused} not"
+    for outcome, heading in _HEADINGS:
+        notes = imported.report.of(outcome)
+        if notes:
+            yield f"\n{heading}:"
+            yield from (f"  {note.server}: {note.text}" for note in notes)
+
+
+def _document(imported: Imported, *, written: Path | None) -> dict[str, object]:
+    notes: dict[str, object] = {
+        outcome: [{"server": note.server, "text": note.text} for note in imported.report.of(outcome)] for outcome, _ in _HEADINGS
+    }
+    return {"servers": imported.servers, "file": str(written) if written else None, "resource": imported.text, **notes}

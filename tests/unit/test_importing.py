@@ -1,0 +1,185 @@
+"""`mcpgw import`: what becomes of each form of source."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from mcpgateway_operator.cli import app
+from mcpgateway_operator.cli.documents import read
+from mcpgateway_operator.importing.importer import Imported, Source, import_sources
+from mcpgateway_operator.importing.model import Package, UnreadableError
+from tests.support.paths import ROOT
+
+CASES = sorted((ROOT / "tests" / "cases" / "import").iterdir())
+SECRET = "ghp_" + "a1" * 18
+
+
+async def pinned(package: Package) -> Package:
+    return dataclasses.replace(package, version=package.version or "1.2.3")
+
+
+def imported(*texts: str) -> Imported:
+    sources = [Source(f"source-{number}", text) for number, text in enumerate(texts, start=1)]
+    return asyncio.run(import_sources(sources, name="imported", resolve=pinned))
+
+
+def converted(fields: dict[str, Any], **document: Any) -> tuple[dict[str, Any], dict[str, str], Imported]:
+    """The only server of a configuration, with the values to fill in."""
+    result = imported(json.dumps({"mcpServers": {"a": fields}, **document}))
+    resource, *secrets = yaml.safe_load_all(result.text)
+    (server,) = resource["spec"]["servers"]
+    install = resource["metadata"].get("annotations", {}).get("install.mcpgateway.dev/a")
+    return {**server, **({"install": install} if install else {})}, secrets[0]["stringData"] if secrets else {}, result
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_every_given_case_becomes_a_valid_resource_or_is_refused_by_name(tmp_path: Path, case: Path) -> None:
+    result = imported(case.read_text())
+    refused = result.report.of("refused")
+    assert result.servers or refused
+    if result.servers:
+        file = tmp_path / "out.yaml"
+        file.write_text(result.text)
+        assert len(read([file]).gateways[0].spec.servers) == result.servers
+
+
+def test_nearly_all_servers_of_the_given_cases_are_converted() -> None:
+    results = [imported(case.read_text()) for case in CASES]
+    servers = sum(result.servers for result in results)
+    refused = sum(len(result.report.of("refused")) for result in results)
+    assert servers / (servers + refused) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        (
+            {"command": "npx", "args": ["-y", "@s/pkg@1.0.0", "--flag", "x"]},
+            {"install": "npm:@s/pkg@1.0.0", "args": ["--flag", "x"]},
+        ),
+        ({"command": "npx", "args": ["@s/pkg@latest"]}, {"install": "npm:@s/pkg@1.2.3", "command": ["pkg"]}),
+        ({"command": "C:\\nodejs\\npx.cmd", "args": ["-y", "pkg"]}, {"install": "npm:pkg@1.2.3"}),
+        ({"command": "cmd", "args": ["/c", "npx", "-y", "pkg", "serve"]}, {"install": "npm:pkg@1.2.3", "args": ["serve"]}),
+        ({"command": "npx -y pkg"}, {"install": "npm:pkg@1.2.3"}),
+        (
+            {"command": "npx", "args": ["-p", "pkg@2.0.0", "tool", "run"]},
+            {"install": "npm:pkg@2.0.0", "command": ["tool"], "args": ["run"]},
+        ),
+        ({"command": ["pnpm", "dlx", "pkg"]}, {"install": "npm:pkg@1.2.3"}),
+        ({"command": "uvx", "args": ["pkg@1.0", "-v"]}, {"install": "pypi:pkg==1.0", "command": ["pkg"], "args": ["-v"]}),
+        ({"command": "uvx", "args": ["--from", "pkg==1.0", "tool"]}, {"install": "pypi:pkg==1.0", "command": ["tool"]}),
+        ({"command": "uv", "args": ["tool", "run", "pkg"]}, {"install": "pypi:pkg==1.2.3", "command": ["pkg"]}),
+        ({"command": "env", "args": ["A=b", "npx", "pkg"]}, {"install": "npm:pkg@1.2.3", "env": [{"name": "A", "value": "b"}]}),
+        ({"command": "npx", "args": ["mcp-remote", "https://x.example/mcp"]}, {"url": "https://x.example/mcp"}),
+        ({"type": "http", "url": "https://x.example/mcp"}, {"url": "https://x.example/mcp"}),
+        ({"serverUrl": "https://x.example/mcp"}, {"url": "https://x.example/mcp"}),
+        ({"url": "https://u:p@x.example/mcp?api_key=k&v=1"}, {"url": "https://x.example/mcp?v=1"}),
+        (
+            {
+                "command": "docker",
+                "args": ["run", "-i", "--rm", "--entrypoint", "/bin/s", "-eA=b", "-v", "/x:/data:ro", "i:1", "-t"],
+            },
+            {"image": "i:1", "command": ["/bin/s"], "args": ["-t"], "env": [{"name": "A", "value": "b"}]},
+        ),
+        (
+            {"command": "bash", "args": ["-c", "cd /srv && exec node x.js"]},
+            {"command": ["bash"], "args": ["-c", "cd /srv && exec node x.js"]},
+        ),
+        ({"command": "node", "args": ["x.js"], "cwd": "/srv"}, {"command": ["sh", "-c", 'cd "$0" && exec "$@"', "/srv"]}),
+        (
+            {"command": "npx", "args": ["pkg", "/Users/me/notes"]},
+            {"args": ["/data"], "storage": [{"mountPath": "/data", "size": "1Gi"}]},
+        ),
+        ({"command": "npx", "args": ["pkg"], "disabled": True}, {"state": "Disabled"}),
+        ({"url": "https://x.example", "timeout": 60000}, {"callTimeout": "60s"}),
+    ],
+)
+def test_a_server_is_converted(fields: dict[str, Any], wanted: dict[str, Any]) -> None:
+    server, _, _ = converted(fields)
+    assert {name: server.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"command": "npx", "args": ["pkg"], "env": {"TOKEN": SECRET}},
+        {"command": "npx", "args": ["pkg"], "env": {"ANYTHING": SECRET}},
+        {"command": "npx", "args": ["pkg", "--token", SECRET]},
+        {"command": "npx", "args": ["pkg", f"--api-key={SECRET}"]},
+        {"command": "npx", "args": ["mcp-remote", "https://x.example", "--header", f"Authorization: Bearer {SECRET}"]},
+        {"command": "docker", "args": ["run", "-e", f"X={SECRET}", "i:1"]},
+        {"url": "https://x.example", "headers": {"X-Api-Key": SECRET}},
+        {"url": f"https://x.example/mcp?token={SECRET}"},
+        {"url": f"https://user:{SECRET}@x.example/mcp"},
+    ],
+)
+def test_secrets_of_the_source_reach_neither_the_resource_nor_the_report(fields: dict[str, Any]) -> None:
+    _, _, result = converted(fields)
+    assert SECRET not in result.text
+    assert not [note for note in result.report.notes if SECRET in note.text]
+
+
+def test_values_that_the_client_would_ask_for_are_to_be_filled_in() -> None:
+    inputs = [{"id": "key", "description": "The key", "password": True}]
+    fields = {"command": "npx", "args": ["pkg"], "env": {"K": "${input:key}", "LEVEL": "${LEVEL:-info}", "Z": "<your value>"}}
+    server, secrets, _ = converted(fields, inputs=inputs)
+    references = {entry["name"]: entry.get("value", entry.get("valueFrom", {}).get("secretKeyRef")) for entry in server["env"]}
+    assert references == {
+        "K": {"name": "imported-secrets", "key": "a-k"},
+        "LEVEL": "info",
+        "Z": {"name": "imported-secrets", "key": "a-z"},
+    }
+    assert secrets == {"a-k": "FILL-IN", "a-z": "FILL-IN"}
+
+
+def test_names_become_labels_and_stay_unique() -> None:
+    servers = {name: {"url": "https://x.example"} for name in ("My Server", "my_server", "gateway", "ü", "x" * 60)}
+    result = imported(json.dumps({"mcpServers": servers}))
+    spec = next(yaml.safe_load_all(result.text))["spec"]
+    assert [server["name"] for server in spec["servers"]] == ["my-server", "my-server-2", "gateway-server", "u", "x" * 40]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no MCP servers in it: want a client's configuration"),
+        ("{}", "has no MCP servers in it"),
+        ("[1, 2]", "has no MCP servers in it"),
+        ("a: [", "is neither JSON, TOML nor YAML"),
+        ("[" * 100_000, "neither JSON, TOML nor YAML"),
+        ('{"a":' * 200 + "1" + "}" * 200, "is nested more than 64 levels deep"),
+    ],
+)
+def test_a_source_of_no_form_is_refused_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        imported(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_writes_a_new_file_and_reports(tmp_path: Path) -> None:
+    source, out = tmp_path / "mcp.json", tmp_path / "gateway.yaml"
+    source.write_text('{"mcpServers": {"far": {"url": "https://x.example/mcp"}, "ext": {"settings": {}}}}')
+    done = CliRunner().invoke(app, ["import", str(source), "--offline", "--file", str(out)])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "1 servers converted, 1 not" in done.stderr
+    assert CliRunner().invoke(app, ["validate", str(out)]).stdout == "valid: imported\n"
+    again = CliRunner().invoke(app, ["import", str(source), "--offline", "--file", str(out)])
+    assert (again.exit_code, again.stderr) == (1, f"mcpgw: {out} exists: choose another name with --file, or remove it\n")
+    report = json.loads(CliRunner().invoke(app, ["import", str(source), "--offline", "-o", "json"]).stdout)
+    assert report["servers"] == 1
+    assert [note["server"] for note in report["refused"]] == ["ext"]
+
+
+def test_a_value_that_is_not_filled_in_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "out.yaml"
+    file.write_text(imported('{"mcpServers": {"a": {"url": "https://x.example", "headers": {"X-Key": "k"}}}}').text)
+    assert read([file]).data["secrets", "imported-secrets"] == {}
