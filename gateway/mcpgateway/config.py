@@ -95,6 +95,7 @@ class Server(_Model, frozen=True):
     max_processes: _Count = 16  # of a server that is not shared
     stateless: bool = False  # whether it keeps nothing between calls: then a process is replaced without telling its client
     idle_timeout: _Seconds = 1800.0  # that a process of one session or principal is kept without use
+    hang_timeout: _Seconds = 30.0  # without an answer, until a shared process that has nothing to do is restarted
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
 
@@ -129,6 +130,7 @@ class Config(_Model, frozen=True):
     session_ttl: _Seconds = 86_400.0  # from a session's beginning
     session_idle_timeout: _Seconds = 1800.0  # from its last use
     max_sessions: _Count = 10_000  # in use at once
+    startup_timeout: _Seconds = 10.0  # for which requests wait, after the start, for servers that have not answered yet
     audit: Literal["None", "Metadata"] = "None"
 
 

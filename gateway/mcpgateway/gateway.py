@@ -30,7 +30,6 @@ from .edge.routes import client_routes
 from .edge.shared import Edge
 from .protocol.errors import internal, invalid_entry
 from .requests.router import Router
-from .requests.startup_gate import PATIENCE
 from .runtime.memory_guard import INTERVAL, MemoryGuard, cgroup_reading
 from .runtime.metrics import Metrics
 from .upstream.backend import Backend
@@ -225,7 +224,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         self.configure(self.reading)
-        loop.call_later(PATIENCE, self.router.startup.end)
+        loop.call_later(self.config.startup_timeout, self.router.startup.end)
         async with asyncio.TaskGroup() as group:
             periodic = [
                 group.create_task(self._watch_files()),

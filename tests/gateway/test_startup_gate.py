@@ -62,7 +62,9 @@ def test_introductions_and_lists_are_of_all_servers(legacy: Bridge, tmp_path: Pa
     }
     with contextlib.ExitStack() as stack:
         with stopped(legacy):
-            running = stack.enter_context(gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path)))
+            running = stack.enter_context(
+                gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE))
+            )
             pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
             opened = pool.submit(ask, running, "initialize", {}, **introduction)
             discovered = pool.submit(running.modern, "server/discover")
@@ -76,7 +78,7 @@ def test_introductions_and_lists_are_of_all_servers(legacy: Bridge, tmp_path: Pa
 
 
 def test_a_session_goes_on_at_a_gateway_that_does_not_know_its_server_yet(legacy: Bridge, tmp_path: Path) -> None:
-    config = configuration(server("s", legacy), folder=tmp_path)
+    config = configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE)
     with gateway(tmp_path, config) as first:
         headers = first.session()
         assert "result" in ask(first, "tools/call", headers, name="s_count", arguments={}).json()
@@ -107,7 +109,7 @@ def test_a_server_that_is_not_there_keeps_absent_from_the_others(modern: Bridge,
 
 
 def test_what_is_cancelled_meanwhile_is_not_begun(legacy: Bridge, tmp_path: Path) -> None:
-    config = configuration(server("s", legacy), folder=tmp_path)
+    config = configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE)
     with gateway(tmp_path, config) as first:
         headers = first.session()
         pid = ask(first, "tools/call", headers, name="s_pid", arguments={}).json()["result"]["content"][0]["text"]
@@ -131,7 +133,9 @@ def test_what_is_cancelled_meanwhile_is_not_begun(legacy: Bridge, tmp_path: Path
 def test_whose_client_goes_meanwhile_is_not_begun(modern: Bridge, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         with stopped(modern):
-            running = stack.enter_context(gateway(tmp_path, configuration(server("s", modern), folder=tmp_path)))
+            running = stack.enter_context(
+                gateway(tmp_path, configuration(server("s", modern), folder=tmp_path, startup_timeout=PATIENCE))
+            )
             body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": _stamped(name="s_kill")}).encode()
             head = (
                 f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
@@ -148,7 +152,9 @@ def test_whose_client_goes_meanwhile_is_not_begun(modern: Bridge, tmp_path: Path
 def test_the_old_transport_waits_too(legacy: Bridge, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         with stopped(legacy):
-            running = stack.enter_context(gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path)))
+            running = stack.enter_context(
+                gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE))
+            )
             base = running.url.removesuffix("/mcp")
             bearer = {"Authorization": f"Bearer {TOKEN}"}
             stream = stack.enter_context(httpx2.stream("GET", f"{base}/sse", headers=bearer, timeout=PATIENCE))
@@ -164,7 +170,9 @@ def test_the_old_transport_waits_too(legacy: Bridge, tmp_path: Path) -> None:
 def test_a_gateway_that_ends_in_these_moments_answers_what_it_has_let_in(legacy: Bridge, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         with stopped(legacy):
-            running = stack.enter_context(gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path)))
+            running = stack.enter_context(
+                gateway(tmp_path, configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE))
+            )
             pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
             called = pool.submit(running.call, "s_pid")
             until("it to be there", lambda: _connections(running.port) == 1)

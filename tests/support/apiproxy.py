@@ -16,7 +16,9 @@ from aiohttp import web
 
 from .controlplane import ControlPlane
 from .locks import free_port
+from .waiting import PATIENCE
 
+_TURNS = 10  # of the loop, in which an aborted transport, with TLS in two layers, closes its socket
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -86,12 +88,13 @@ class ApiProxy:
         started = threading.Event()
         thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         thread.start()
-        started.wait(10)
+        assert started.wait(PATIENCE)
         try:
             yield self
         finally:
+            self.speaking.set()  # a watch that waits for it has a thread of its own
             self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(10)
+            thread.join()
 
     def _run(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
@@ -113,10 +116,15 @@ class ApiProxy:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
     async def _stop(self) -> None:
-        for task in self._open:
+        tasks = list(self._open)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._runner.cleanup()
         await self._session.close()
+        await self._loop.shutdown_default_executor()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         request = self._noted(incoming)

@@ -14,7 +14,6 @@ from ..protocol import jsonrpc
 from ..runtime.boundaries import Boundaries
 from .responder import Responder
 
-PATIENCE: Final = 10.0  # seconds for which a server that is away keeps others waiting
 MAX_HELD: Final = 10_000  # requests; a further one is refused
 
 

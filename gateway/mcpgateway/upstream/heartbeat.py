@@ -17,14 +17,19 @@ from .connection import Connection, Outcome
 
 INTERVAL = 3.0  # seconds between an answer and the next question
 DEADLINE = 3.0
-PATIENCE = 30.0  # seconds until a server that has nothing to do is taken for hung
 
 
 async def watch_answers(
-    connection: Connection, profile: discovery.Profile, *, gateway: str, on_change: Callable[[bool], None]
+    connection: Connection,
+    profile: discovery.Profile,
+    *,
+    gateway: str,
+    hang_timeout: float,
+    on_change: Callable[[bool], None],
 ) -> Failure:
     """Go on while the connection lasts; `on_change` is called when answers stay away, and when they come again.
 
+    A server that has nothing to do is taken for hung after `hang_timeout` seconds more.
     Returns: how it ended; Unresponsive, if the server is to be restarted.
     """
     while True:
@@ -32,9 +37,9 @@ async def watch_answers(
         answer = _ask(connection, profile, gateway)
         if not await _settled(answer, DEADLINE):
             on_change(False)
-            while not await _settled(answer, PATIENCE):
+            while not await _settled(answer, hang_timeout):
                 if not connection.in_flight:
-                    return Failure(connection.server, Reason.UNRESPONSIVE, f"it has not answered for {PATIENCE:g} s")
+                    return Failure(connection.server, Reason.UNRESPONSIVE, f"it has not answered for {hang_timeout:g} s")
             if answer.result() != "lost":
                 on_change(True)
         if answer.result() == "lost":

@@ -199,7 +199,15 @@ class Supervisor:
         """What is done beside the calls of a shared connection; each ends with the reason for which the life ends."""
         works = [self._keep_lists(connection, profile)]
         if not self._server.url:  # a remote server's operators restart it
-            works.append(heartbeat.watch_answers(connection, profile, gateway=self._gateway, on_change=self._on_heartbeat))
+            works.append(
+                heartbeat.watch_answers(
+                    connection,
+                    profile,
+                    gateway=self._gateway,
+                    hang_timeout=self._server.hang_timeout,
+                    on_change=self._on_heartbeat,
+                )
+            )
         return self._beside(works, stack)
 
     def _beside(
