@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import structlog
 import uvicorn
@@ -251,7 +251,7 @@ class Gateway:
         log.info("gateway stopped")
 
     def _server(
-        self, address: tuple[str, int], app: Callable[..., Any], *, http: type[asyncio.Protocol] | Literal["httptools"]
+        self, address: tuple[str, int], app: Callable[..., Any], *, http: type[asyncio.BufferedProtocol] | Literal["httptools"]
     ) -> _Server:
         host, port = address
         return _Server(
@@ -269,7 +269,7 @@ class Gateway:
                 timeout_keep_alive=75,
                 backlog=1024,
                 timeout_graceful_shutdown=_DRAIN_TIMEOUT,
-                http=http,
+                http=cast("Any", http),  # typed for asyncio.Protocol alone; the server only passes it to the loop
                 interface="asgi3",
                 proxy_headers=False,
             )

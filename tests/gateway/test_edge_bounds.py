@@ -15,14 +15,14 @@ import pytest
 from mcpgateway.access.failed_logins import FREE, FailedLogins
 from mcpgateway.edge.connection import Connection
 from mcpgateway.edge.guard import peer_address
-from mcpgateway.edge.limits import MAX_AHEAD, Limits
+from mcpgateway.edge.limits import MAX_AHEAD, MAX_READ, Limits
 from tests.gateway.test_edge_requests import HEALTH, META, request
 from tests.support.bridges import until
 from tests.support.edges import RawConnection, RunningEdge, running_edge
 from tests.support.gateways import TOKEN
 from tests.support.waiting import PATIENCE
 
-RECEIVE = 256 << 10  # bytes that uvloop reads at once
+RECEIVE = MAX_READ  # bytes that are read at once
 HIGH_WATER = 64 << 10  # bytes that a transport takes before it pauses its protocol
 
 

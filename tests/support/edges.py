@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import uvicorn
 import uvloop
@@ -117,7 +118,7 @@ def running_edge(folder: Path, limits: Limits | None = None, config: Config | No
         box.server = QuietServer(
             uvicorn.Config(
                 str,
-                http=connection_class(box.edge),
+                http=cast("Any", connection_class(box.edge)),  # typed for asyncio.Protocol alone
                 interface="asgi3",
                 lifespan="off",
                 loop="none",

@@ -181,6 +181,13 @@ CLIENTS = (
     ),
     Limit("time between two requests", "edge.limits:Limits.idle_timeout", time, CLOSED, f"{EDGE_BOUNDS}::TestSenders"),
     Limit(
+        "bytes read of a connection at once",
+        "edge.limits:MAX_READ",
+        size,
+        "the rest waits for the next turn",
+        f"{EDGE_BOUNDS}::TestReaders",
+    ),
+    Limit(
         "pipelined bytes while a request is answered",
         "edge.limits:MAX_AHEAD",
         size,

@@ -9,7 +9,8 @@ MAX_TARGET: Final = 8 << 10  # bytes of a request target (RFC 9112 section 3: at
 MAX_HEAD: Final = 64 << 10  # bytes of a request line and its fields, and again of trailers and chunk extensions
 MAX_FIELDS: Final = 128  # field lines of one request
 MAX_BLANK: Final = 1 << 10  # bytes of empty lines between two requests
-MAX_AHEAD: Final = 64 << 10  # bytes that are read while an earlier request is being answered; then reading pauses
+MAX_READ: Final = 32 << 10  # bytes that are read of a connection at once
+MAX_AHEAD: Final = 16 << 10  # bytes that are read while an earlier request is being answered; then reading pauses
 MAX_UNREAD_EVENTS: Final = 1 << 20  # bytes of a response stream that its client leaves unread; then events are dropped
 MAX_LINGER: Final = 8 << 20  # bytes that are read and dropped after a refusal, so that the client can read the response
 
