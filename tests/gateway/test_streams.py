@@ -213,6 +213,29 @@ class TestSse:
         until("its process to end", lambda: len(world.legacy.children()) < before)
         assert post(asked).status_code == 404
 
+    def test_whatever_is_wrong_with_a_request_is_answered_on_the_stream(self, world: World) -> None:
+        """A POST that fails ends the connection of some clients, which try methods of other versions first."""
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+        probe = {"jsonrpc": "2.0", "id": "a", "method": "server/discover", "params": {"_meta": meta}}
+        opened = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
+        with httpx2.stream("GET", self.url(world), headers=AUTHORIZED, timeout=PATIENCE) as response:
+            told = events(response)
+            url = self.url(world).removesuffix("/sse") + next(told)["data"]
+
+            def answer(body: Any) -> Any:
+                headers = {"Content-Type": "application/json", **AUTHORIZED}
+                assert httpx2.post(url, json=body, headers=headers, timeout=PATIENCE).status_code == 202
+                return json.loads(next(told)["data"])
+
+            for body in (probe, {"jsonrpc": "2.0", "id": "b", "method": "tools/list"}):
+                error = answer(body)
+                assert (error["id"], error["error"]["code"]) == (body["id"], -32600)
+                assert error["error"]["message"] == "this stream has no session yet: send initialize first"
+            assert "result" in answer(opened)
+            for id, params in (("c", 7), ("d", {"cursor": 7}), ("e", {"_meta": meta})):
+                error = answer({"jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params})
+                assert (error["id"], error["error"]["code"]) == (id, -32020 if id == "e" else -32602)
+
     def test_it_is_guarded_like_the_other_transport(self, world: World) -> None:
         assert httpx2.get(self.url(world)).status_code == 401
         assert httpx2.get(self.url(world), headers={**AUTHORIZED, "Origin": "https://evil.com"}).status_code == 403

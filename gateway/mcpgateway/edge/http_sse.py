@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs
 
+from msgspec import UNSET
+
 from ..access.admission import SESSION_HEADER, Denied
 from ..access.sessions import Session
-from ..protocol import sse_events, versions
+from ..protocol import jsonrpc, sse_events, versions
 from ..protocol.exchange import JSON, Headers, RequestHeaders
 from ..requests.router import Router
 from ..streams.replay import KEEP_ALIVE, Stream, events
@@ -59,11 +61,11 @@ class _Posted:
         self._client = client
 
     def reply(self, status: int, body: bytes = b"", headers: Headers = [], *, event: str = "") -> None:  # noqa: B006 - never changed
-        """A JSON-RPC answer goes to the stream; what was refused before it came to that is the POST's own answer."""
+        """The answer to a request goes to the stream, an error too; what is refused of anything else is the POST's own answer."""
         for name, value in headers:
             if name == SESSION_HEADER:
                 self._client.token = value.decode()
-        if status >= 400:
+        if status >= 400 and jsonrpc.legible_id(body) == b"null":
             self.status, self.refusal = status, body
         elif body:
             self._client.put(body)
@@ -133,11 +135,30 @@ class HttpSse:
         if client is None or client.principal != principal:
             raise Denied(404, "no such stream: open /sse first")
         headers = dict(exchange.headers)
+        refused = None if client.token else _before_session(exchange.body)
+        if refused is not None:
+            client.put(refused)
+            exchange.reply(202)
+            return
         if client.token:
             headers[SESSION_HEADER] = client.token.encode()
         posted = _Posted(client, headers, exchange.body)
         self._router.handle(posted)
         exchange.reply(posted.status, posted.refusal, JSON if posted.refusal else [])
+
+
+def _before_session(body: bytes) -> bytes | None:
+    """The answer to a request that needs a session; None for `initialize`, and what is no request.
+
+    Clients of several versions try `server/discover` first, and take an error for a reason to send `initialize`.
+    """
+    try:
+        envelope = jsonrpc.decode(body)
+    except jsonrpc.ProtocolError:
+        return None
+    if envelope.id is UNSET or envelope.method in (UNSET, "initialize"):
+        return None
+    return jsonrpc.failure(bytes(envelope.id), jsonrpc.INVALID_REQUEST, "this stream has no session yet: send initialize first")
 
 
 def _stream_id(query: bytes) -> str:
