@@ -117,6 +117,18 @@ def test_good_edits_lose_no_call(stack: ExitStack, tmp_path: Path) -> None:
     session = running.session(report)
     first = bridges(running)
 
+    told: list[str] = []
+
+    def in_first_session(tool: str, **arguments: Any) -> str:
+        """A call, or an empty text if it is told, once for each replaced process, that the state of that process is lost."""
+        try:
+            return running.call_in(session, report, tool, **arguments)
+        except AssertionError as error:
+            if "what it kept for this client is lost" not in str(error):
+                raise
+            told.append(str(error))
+            return ""
+
     def new_session() -> str:
         return running.call_in(running.session(report), report, "legacy_slow", seconds=0.1)
 
@@ -124,7 +136,7 @@ def test_good_edits_lose_no_call(stack: ExitStack, tmp_path: Path) -> None:
         lambda: running.call(report, "modern_slow", seconds=0.3),
         lambda: running.call(report, "modern_slow", seconds=0.1),
         lambda: running.call(report, "stays_slow", seconds=0.1),
-        lambda: running.call_in(session, report, "legacy_slow", seconds=0.2),
+        lambda: in_first_session("legacy_slow", seconds=0.2),
         new_session,
     )
     with callers(*calls) as failures:
@@ -132,7 +144,7 @@ def test_good_edits_lose_no_call(stack: ExitStack, tmp_path: Path) -> None:
             write(file, wanted(value, *names))
 
             def in_session(new: str = value) -> bool:
-                return running.call_in(session, report, "legacy_environ", name="VALUE") == new
+                return in_first_session("legacy_environ", name="VALUE") == new
 
             def shared(new: str = value) -> bool:
                 return running.call(report, "modern_environ", name="VALUE") == new
@@ -140,6 +152,7 @@ def test_good_edits_lose_no_call(stack: ExitStack, tmp_path: Path) -> None:
             until("the modern server's new program", shared)
             until("the session's new program", in_session)
     assert failures == []
+    assert len(told) <= 3  # one for each edit, in place of a call's answer by a process that does not know the client
     until("the replaced bridges to end", lambda: len(bridges(running)) == 3)
     assert len(first & bridges(running)) == 1  # that of the server that stays
     assert running.log.count("reloaded: the files have changed") == 3

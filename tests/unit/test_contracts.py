@@ -18,7 +18,11 @@ LAYERS = {
     "mcpgateway": ("gateway", "edge", "requests", "streams", "access", "upstream", "catalog", "protocol", "runtime"),
     "mcpgateway_operator": ("process", "kube", "reconcile", "observe", "render", "api"),
 }
-BESIDE = {"serving": "kube", "cli": "reconcile"}  # packages of the same layer, which may not import each other
+BESIDE = {
+    "serving": "kube",
+    "cli": "reconcile",
+    "importing": "observe",
+}  # packages of the same layer, which may not import each other
 GATEWAY_LIBRARIES = {"uvicorn": ("edge",), "starlette": ("edge",), "aiohttp": ("upstream.http",)}
 IO = ("aiohttp", "prometheus_client", "socket", "ssl", "http", "subprocess")  # of libraries that do it, those in use here
 NOT_IN_GATEWAY = ("mcpgateway_operator", "mcp", "mcp_types", "pydantic", "kopf", "kubernetes")
@@ -29,7 +33,7 @@ CONTRACTS = {
     "starlette": "uvicorn and starlette are for the edge and the root",
     "aiohttp": "only upstream.http imports aiohttp",
     "client": "only kube imports kopf and kubernetes",
-    "io": "api, render and reconcile do no I/O",
+    "io": "api, render, reconcile and importing do no I/O",
     "gateway": "of the gateway, the operator imports its configuration alone",
     "foreign": "the gateway imports nothing of the operator, the MCP SDK, pydantic or a Kubernetes client",
 }
@@ -58,7 +62,7 @@ def forbidden(package: str) -> dict[str, str]:
             if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
         }
     plants |= {f"mcpgateway.{other}": CONTRACTS["gateway"] for other in ("__main__", *LAYERS["mcpgateway"])}
-    plants |= dict.fromkeys(IO, CONTRACTS["io"]) if room in ("api", "render", "reconcile") else {}
+    plants |= dict.fromkeys(IO, CONTRACTS["io"]) if room in ("api", "render", "reconcile", "importing") else {}
     return plants | ({} if room == "kube" else dict.fromkeys(("kopf", "kubernetes"), CONTRACTS["client"]))
 
 

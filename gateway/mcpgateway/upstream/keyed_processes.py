@@ -107,7 +107,7 @@ class KeyedProcesses:
             return
         if process.has_served:
             self._lost.note(key, cause, exit)
-        elif process.loss is not None:  # it was lost before, and nobody has been told yet
+        elif process.loss is not None:  # it was lost before, and no client has been told yet
             self._lost.put_back(key, process.loss)
 
     async def _make_room(self, lasting: bool) -> None:

@@ -1,7 +1,7 @@
 """What callers have lost with their processes, until they have been told.
 
 A process of one session or identity may keep state between calls, so it is never replaced in silence: the first request after
-its end is answered with an error, and the next one begins anew.
+its end is answered with an error, and the next one starts again without it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LostState:
 
     def note(self, key: str, cause: str, exit: Exit | None = None) -> None:
         """A caller's process has ended, or is ended, by this cause."""
-        words = f"what it kept for this client is lost: {cause}. This request was not sent to it; the next one begins anew"
+        words = f"what it kept for this client is lost: {cause}. This request was not sent to it; the next one starts again"
         self._losses[key] = Failure(self._server, Reason.STATE_LOST, words, exit)
         self._losses.move_to_end(key)
         if len(self._losses) > MAX_LOSSES:

@@ -162,8 +162,8 @@ def _from_shim(entry: Entry, fields: Mapping[str, Any], launched: Launch, own: M
     headers = []
     for name, text in launched.headers:
         filled = setting(name, text, entry.inputs)
-        known = [variable for variable in expressions(text) if variable in own]
-        headers.append(Setting(name, hint=filled.hint or name) if known else filled)
+        given = [variable for variable in expressions(text) if variable in own]
+        headers.append(Setting(name, hint=filled.hint or name) if given else filled)
     _note_launch(entry, launched, report)
     return _common(entry, fields, report, url=_clean_url(entry, launched.url, report), headers=tuple(headers))
 
@@ -185,7 +185,7 @@ def _arguments(entry: Entry, words: tuple[str, ...], env: dict[str, Setting], re
         machine = _MACHINE_PATH.fullmatch(value) is not None
         secret = looks_secret(value, name=name) or (bool(flag or before) and is_secret_name(name) and not value.startswith("-"))
         if value and not machine and (secret or is_stand_in(value)):
-            own = [known for known in expressions(value) if known in env]
+            own = [variable for variable in expressions(value) if variable in env]
             name = own[0] if own else name if name.strip("_") else f"ARGUMENT_{len(out) + 1}"
             env.setdefault(name, Setting(name, hint=f"the value of {flag or before or 'an argument'}"))
             report.add(
