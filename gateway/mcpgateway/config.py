@@ -91,6 +91,7 @@ class Server(_Model, frozen=True):
     url: str = ""  # of a remote server
     headers: tuple[Header, ...] = ()
     call_timeout: _Seconds = 60.0
+    start_timeout: _Seconds = 120.0  # from the start of a process until it has answered
     pool: _Count = 1  # processes of a shared server
     max_processes: _Count = 16  # of a server that is not shared
     stateless: bool = False  # whether it keeps nothing between calls: then a process is replaced without telling its client

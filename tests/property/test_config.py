@@ -23,6 +23,7 @@ SERVER = {
     "url": "http://tools.example.com:80443/mcp",
     "headers": [{"name": "x", "file": "/f"}],
     "callTimeout": 5,
+    "startTimeout": 5,
     "pool": 2,
 }
 GOOD: dict[str, Any] = {
@@ -86,7 +87,14 @@ def test_any_bytes_are_read_or_refused_with_one_error(content: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [("callTimeout", 1e300), ("callTimeout", -1), ("idleTimeout", 1e12), ("pool", 0), ("maxProcesses", 2**40)],
+    [
+        ("callTimeout", 1e300),
+        ("callTimeout", -1),
+        ("startTimeout", -1),
+        ("idleTimeout", 1e12),
+        ("pool", 0),
+        ("maxProcesses", 2**40),
+    ],
 )
 def test_a_value_that_would_fail_later_is_refused_by_its_place(member: str, value: float) -> None:
     content = json.dumps({"gateway": "g", "servers": [{"name": "a", member: value}]}).encode()

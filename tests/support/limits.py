@@ -103,6 +103,8 @@ COUNTED = "`mcpgateway_upstream_invalid_messages_total`"
 SURROGATES = "tests/property/test_decoder.py::test_surrogates_are_searched_up_to_the_bound"
 WAITING = "tests/gateway/test_waiting_calls.py"
 STREAMS = "tests/gateway/test_streams.py"
+ERAS = "tests/gateway/test_upstream_eras.py"
+LISTS = "tests/gateway/test_upstream_lists.py"
 NOISE = "tests/gateway/test_upstream_noise.py"
 GIVEN = "tests/gateway/test_given_resources.py::test_what_is_remembered_is_bounded"
 TOO_MANY = "error -32603, `data.reason` TooManyCalls"
@@ -463,6 +465,29 @@ SERVERS = (
         size,
         "the rest waits for the next turn",
         NOISE,
+    ),
+    Limit(
+        "a server's first answer",
+        "config:Server.start_timeout",
+        time,
+        "the process is ended and started again; `lastError` Timeout",
+        ERAS,
+        field="`servers[].startTimeout`",
+    ),
+    Limit(
+        "`server/discover` before `initialize` is asked beside it", "upstream.handshake:HEAD_START", time, "both stay open", ERAS
+    ),
+    Limit(
+        "the second of these answers, once one is refused", "upstream.handshake:SECOND_ANSWER", time, "the refusal counts", ERAS
+    ),
+    Limit("a page of a server's first list", "upstream.lists:LIST_TIMEOUT", time, "`lastError` ListFailed", LISTS),
+    Limit("a page of its other lists", "upstream.lists:NEXT_LIST_TIMEOUT", time, "`lastError` ListFailed", LISTS),
+    Limit(
+        "changes of lists after the start of a server that is not shared",
+        "upstream.list_keeper:LINGER",
+        time,
+        "sessions' own lists count",
+        LISTS,
     ),
     Limit("notifications a second", "upstream.pacing:NOTIFICATIONS_RATE", count, "the connection is read more slowly", NOISE),
     Limit("notifications at once", "upstream.pacing:NOTIFICATIONS_BURST", count, "the connection is read more slowly", NOISE),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from . import cluster, images, npm, operators, pypi, tools
+from . import cargo, cluster, images, npm, operators, pypi, tools
 from .controlplane import PROGRAMS
 
 
 def prepare() -> None:
     """Build what the api and e2e levels need on this machine. Raises: CannotRunError."""
     npm.modules()
+    cargo.rmcp_server()
     for name in pypi.USED:
         pypi.python(name)
     for name in ("helm", "kube-score", "glua"):

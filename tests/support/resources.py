@@ -108,6 +108,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("demo", server("a", tools={"allow": ["a b"]})), "spec.servers[0].tools.allow[0] in body should match"),
     (gateway("demo", server("a", tools={"overrides": [{"name": "t"}]})), "tools.overrides needs rename or description"),
     (gateway("demo", server("a", callTimeout="soon")), "spec.servers[0].callTimeout in body should match"),
+    (gateway("demo", server("a", startTimeout=120)), "spec.servers[0].startTimeout"),
     (gateway("demo", server("a", resources={"limits": {"memory": "lots"}})), "spec.servers[0].resources.limits.memory"),
     (env({"name": "A"}), "env needs exactly one of value and valueFrom"),
     (

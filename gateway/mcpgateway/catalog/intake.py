@@ -15,7 +15,7 @@ from ..protocol import headers as mcp_headers
 from ..protocol import jsonrpc
 from ..protocol.decoder import Decoder, each_item
 from ..protocol.visible_text import visible
-from .model import HiddenItem, Hint, Item, Kind, KindName, Offer
+from .model import FailedList, HiddenItem, Hint, Item, Kind, KindName, Offer
 from .repair import UnusableItemError, repaired
 
 MAX_PAGES: Final = 100  # of one list
@@ -28,6 +28,7 @@ _MAX_NAMED: Final = 5  # hidden items that are kept by name
 _MAX_SHOWN: Final = 64  # characters of a hidden item's name
 _ITEM_WORK: Final = 512  # bytes that an item counts for by itself
 _TOO_MUCH: Final = f"more than {MAX_ITEMS} items or {MAX_PAGES} pages in a list, or {MAX_BYTES >> 20} MiB in all lists"
+_NO_CURSORS: Final = (b"null", b'""')  # as some servers write that there is no further page
 STEP: Final = 64 << 10  # bytes of items, counted in each step of their repair, after which others get a turn
 
 
@@ -40,13 +41,18 @@ class Intake:
         self._hints: dict[KindName, Hint] = {}
         self._hidden: list[HiddenItem] = []
         self._more_hidden = 0
+        self._failed: list[FailedList] = []
         self._bytes = 0
         self._full: set[KindName] = set()  # lists of which a bound is reached: no more pages are asked for
         self._cursors: dict[KindName, set[bytes]] = {}
 
     def offer(self) -> Offer:
         """What has been collected."""
-        return Offer(tuple(self._items), dict(self._hints), tuple(self._hidden), self._more_hidden)
+        return Offer(tuple(self._items), dict(self._hints), tuple(self._hidden), self._more_hidden, tuple(self._failed))
+
+    def fail(self, failed: FailedList) -> None:
+        """A list cannot be read, or not to its end."""
+        self._failed.append(failed)
 
     def read(self, kind: Kind, page: Raw) -> Iterator[None]:
         """Take the items of a page, a step at each iteration: between two of them others get their turn on the event loop.
@@ -90,7 +96,7 @@ class Intake:
     def following(self, kind: Kind, page: Raw) -> Raw | None:
         """The cursor of the next page; None where there is none, a cursor comes again, or a bound is reached."""
         cursor = _page.decode(page, what="not an object").next_cursor
-        if cursor is UNSET or bytes(cursor) == b"null":
+        if cursor is UNSET or bytes(cursor) in _NO_CURSORS:
             return None
         seen = self._cursors.setdefault(kind.name, set())
         if bytes(cursor) in seen:

@@ -77,6 +77,16 @@ class HiddenItem:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedList:
+    """A list that a server says that it has, and that could not be read."""
+
+    kind: KindName
+    server: str
+    reason: str
+    lasting: bool  # it is not worth asking again
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What one server offers, under its own names; a list without a hint may not be kept."""
 
@@ -84,6 +94,7 @@ class Offer:
     hints: Mapping[KindName, Hint] = field(default_factory=dict)
     hidden: tuple[HiddenItem, ...] = ()  # the first of those that are left out
     more_hidden: int = 0  # how many others are
+    failed: tuple[FailedList, ...] = ()  # the lists that are missing
     server: str = field(default="", init=False, compare=False)
     digest: str = field(default="", init=False, compare=False)  # of all tools, in whatever order; empty for none
     _by_kind: Mapping[KindName, tuple[Item, ...]] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -110,6 +121,16 @@ class Offer:
     def own_names(self, kind: KindName) -> frozenset[str]:
         """What the server, or its configuration, calls the items of one list."""
         return self._own_names[kind]
+
+    @property
+    def readable(self) -> bool:
+        """Whether at least one list could be read, or there is none."""
+        return not self.failed or not self.hints.keys() <= {failed.kind for failed in self.failed}
+
+    @property
+    def missing_lists(self) -> str:
+        """Which lists are missing and why, for `status`; empty where none is."""
+        return "; ".join(failed.reason for failed in self.failed)
 
     @property
     def shortfall(self) -> str:

@@ -64,6 +64,11 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     if state == "Ready" and not approved(snapshot.offer, backend.server.pin):
         pending = Failure(backend.server.name, Reason.TOOLS_PENDING, f"its tools, {digest}, are not approved")
         state, error = "Pending", _row(pending)
+    elif snapshot.waiting:
+        error = _row(snapshot.absence(backend.server.name))
+    elif error is None and snapshot.offer.failed:
+        words = "; ".join(filter(None, (snapshot.offer.missing_lists, snapshot.offer.shortfall)))
+        error = _row(Failure(backend.server.name, Reason.LIST_FAILED, words))
     elif error is None and snapshot.offer.shortfall:
         error = _row(Failure(backend.server.name, Reason.ITEMS_HIDDEN, snapshot.offer.shortfall))
     return ServerStatus(

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     INVALID_CONFIGURATION = "InvalidConfiguration"
     INVALID_HEADER = "InvalidHeader"
     ITEMS_HIDDEN = "ItemsHidden"
+    LIST_FAILED = "ListFailed"
     MEMORY_SHORT = "MemoryShort"
     MISSING_REFERENCE = "MissingReference"
     MOVED = "Moved"

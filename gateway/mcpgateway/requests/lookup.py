@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw
 
 from ..catalog.model import Item, KindName, Listing
 from ..protocol import jsonrpc
-from ..protocol.errors import Failure, Reason
+from ..protocol.errors import Failure
 from ..protocol.jsonrpc import ProtocolError
 from ..upstream.backend import Backend
 from .caller import Request
@@ -93,5 +93,4 @@ class Lookup:
         backend = self._visible.backends.get(listing.away.get(name, ""))
         if backend is None:
             return ProtocolError(jsonrpc.INVALID_PARAMS, f"unknown {_NOUNS[listing.kind.name]}: {name[:80]!r}")
-        connecting = Failure(backend.server.name, Reason.CONNECTING, "it has not answered yet")
-        return AwayError(backend.snapshot.last_error or connecting)
+        return AwayError(backend.snapshot.absence(backend.server.name))

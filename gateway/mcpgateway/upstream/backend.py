@@ -158,6 +158,7 @@ class Backend:
             discovered.profile,
             caller=caller,
             lasting=lasting,
+            start_timeout=self.server.start_timeout,
             gateway=self._gateway,
             peer=self._peer,
             reports=self._reports,

@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -17,9 +17,12 @@ from ..catalog.model import Item
 from ..protocol import jsonrpc
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
 from ..protocol.limits import MAX_NOTIFICATION
+from ..protocol.visible_text import visible
 from .active_call import ActiveCall
 from .pacing import NotificationPace
 from .reports import Reports
+
+_MAX_NOISE: Final = 160  # bytes
 
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | Failure"], None]
@@ -45,6 +48,7 @@ class Connection(ABC):
         self.version = ""  # legacy, as agreed
         self.resumed = False  # an earlier connection has used this very process
         self.introduced = False  # an earlier connection has shaken hands with this very process
+        self.noise = ""  # the last line that was no message, shortened
         self.reports = Reports()
         self.calls: dict[ActiveCall, None] = {}  # that are on it, the newest last
         self._pace = NotificationPace()
@@ -235,6 +239,7 @@ class Connection(ABC):
         """A call whose answer cannot be used fails at once, where the answer's id can be seen. A blank line says nothing."""
         if line.isspace():
             return
+        self.noise = visible(line[:_MAX_NOISE].decode(errors="replace").strip())
         key = None if b'"method"' in line else jsonrpc.salvage_id(line, self._pending)
         if key is not None and (b'"result"' in line or b'"error"' in line):  # not a log line that repeats our request
             self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))

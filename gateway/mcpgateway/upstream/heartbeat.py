@@ -12,8 +12,8 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from ..protocol.errors import Failure, Reason
-from . import discovery
 from .connection import Connection, Outcome
+from .handshake import Profile, question
 
 INTERVAL = 3.0  # seconds between an answer and the next question
 DEADLINE = 3.0
@@ -21,7 +21,7 @@ DEADLINE = 3.0
 
 async def watch_answers(
     connection: Connection,
-    profile: discovery.Profile,
+    profile: Profile,
     *,
     gateway: str,
     hang_timeout: float,
@@ -47,14 +47,14 @@ async def watch_answers(
             return connection.closed.result()
 
 
-def _ask(connection: Connection, profile: discovery.Profile, gateway: str) -> asyncio.Future[Outcome]:
+def _ask(connection: Connection, profile: Profile, gateway: str) -> asyncio.Future[Outcome]:
     answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def on_reply(outcome: Outcome, _: Raw | Failure) -> None:
         if not answer.done():
             answer.set_result(outcome)
 
-    method, params = discovery.question(profile, gateway=gateway)
+    method, params = question(profile, gateway=gateway)
     connection.send(method, params, on_reply, standing=True)
     return answer
 

@@ -10,9 +10,9 @@ from msgspec import Raw, UnsetType
 
 from ..catalog.model import KINDS, Offer
 from ..protocol.errors import Failure, UpstreamError
-from . import discovery
 from .connection import Connection, closed_on_failure
-from .discovery import Profile
+from .handshake import Handshake, Profile
+from .lists import list_all
 from .reports import Reports
 from .snapshot import Caller, Peer
 from .subscription import Subscription
@@ -63,7 +63,7 @@ class OwnProcess:
         try:
             while self._changed and not self.closed:
                 changed, self._changed = self._changed, {}
-                self.offer = await discovery.list_all(self.connection, self._profile, gateway=self._gateway)
+                self.offer = await list_all(self.connection, self._profile, gateway=self._gateway)
                 for method, params in changed.items():
                     self._peer.says(self.connection, method, params)
                 await asyncio.sleep(RELIST_INTERVAL)
@@ -76,17 +76,27 @@ class OwnProcess:
 
 
 async def introduce(
-    connection: Connection, profile: Profile, *, caller: Caller, lasting: bool, gateway: str, peer: Peer, reports: Reports
+    connection: Connection,
+    profile: Profile,
+    *,
+    caller: Caller,
+    lasting: bool,
+    start_timeout: float,
+    gateway: str,
+    peer: Peer,
+    reports: Reports,
 ) -> OwnProcess:
     """Shake hands with a caller's process, unless an earlier connection has. Raises: UpstreamError, with the connection closed.
 
     Args:
         profile: What the server was at discovery; a legacy process says it again for this caller's capabilities.
         lasting: Whether a later connection may find the process again.
+        start_timeout: Seconds until the process has answered.
     """
     with closed_on_failure(connection):
         if profile.era == "legacy" and not connection.introduced:
-            profile = await discovery.initialize(connection, gateway=gateway, capabilities=caller.capabilities)
+            handshake = Handshake(connection, gateway=gateway, timeout=start_timeout, capabilities=caller.capabilities)
+            profile = await handshake.initialize(profile.version)
             if lasting:
                 connection.remember(profile.version)
             level = peer.level(caller.key)

@@ -10,9 +10,8 @@ from typing import Final
 from msgspec import Raw, UnsetType
 
 from ..protocol.errors import Failure, UpstreamError, internal
-from . import discovery
 from .connection import Connection, closed_on_failure
-from .discovery import Profile
+from .handshake import Handshake, Profile
 from .own_process import LIST_CHANGED
 from .reports import Reports
 from .snapshot import Peer
@@ -35,6 +34,7 @@ class SharedPool:
         transport: Transport,
         *,
         gateway: str,
+        start_timeout: float,
         peer: Peer,
         reports: Reports,
         on_list_changed: Callable[[], object],
@@ -44,6 +44,7 @@ class SharedPool:
         self._server, self._transport, self._gateway = server, transport, gateway
         self._peer, self._reports = peer, reports
         self._on_list_changed, self._on_lost = on_list_changed, on_lost
+        self.start_timeout = start_timeout  # seconds until a process has answered
         self._connections: list[Connection] = []
         self._spares: list[asyncio.Task[None]] = []  # besides the first connection
 
@@ -111,7 +112,8 @@ class SharedPool:
         connection = await self.open(number)
         if profile.era == "legacy":
             with closed_on_failure(connection):
-                await discovery.initialize(connection, gateway=self._gateway)
+                handshake = Handshake(connection, gateway=self._gateway, timeout=self.start_timeout)
+                await handshake.initialize(profile.version)
         return connection
 
     async def _hold(self, connection: Connection) -> Failure:

@@ -17,7 +17,7 @@ from ..catalog.model import Offer
 from ..config import Isolation
 from ..protocol.errors import Failure, Reason
 from .connection import Connection
-from .discovery import Profile
+from .handshake import Profile
 
 # Where a pod has just started, or is being replaced.
 _ARRIVING: Final = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVED, Reason.DRAINING})
@@ -46,6 +46,7 @@ class Snapshot:
     restarts: int = 0
     failed_starts: int = 0  # processes of callers that could not be started
     last_error: Failure | None = None
+    waiting: str = ""  # for what its start waits, in words
 
     @property
     def profile(self) -> Profile | None:
@@ -74,19 +75,30 @@ class Snapshot:
             return self.last_error is not None and self.last_error.reason in _ARRIVING
         return self.state == "Connecting"
 
+    def absence(self, server: str) -> Failure:
+        """Why it cannot be used now."""
+        if self.waiting:
+            before = f"; before that: {self.last_error.message}" if self.last_error else ""
+            return Failure(server, Reason.CONNECTING, self.waiting + before)
+        return self.last_error or Failure(server, Reason.CONNECTING, "it has not answered yet")
+
     # --- transitions ------------------------------------------------------------------------------------------------------
 
     def ready(self, discovered: Discovered) -> Snapshot:
         """Discovery has succeeded."""
-        return replace(self, state="Ready", discovered=discovered, last_error=self._lasting_error)
+        return replace(self, state="Ready", discovered=discovered, last_error=self._lasting_error, waiting="")
 
     def relisted(self, offer: Offer) -> Snapshot:
         """The server's lists have been read again."""
         return self if self.discovered is None else replace(self, discovered=replace(self.discovered, offer=offer))
 
+    def starting(self, waiting: str) -> Snapshot:
+        """Its start takes a while."""
+        return replace(self, waiting=waiting)
+
     def blocked(self, failure: Failure) -> Snapshot:
         """It cannot be started yet."""
-        return replace(self, state="Failed", last_error=failure)
+        return replace(self, state="Failed", last_error=failure, waiting="")
 
     def unresponsive(self, failure: Failure) -> Snapshot:
         """It is there, and does not answer."""
@@ -120,6 +132,7 @@ class Snapshot:
             state="Restarting" if self.state in ("Ready", "Unresponsive", "Degraded") else "Failed",
             restarts=self.restarts + (failure.reason == Reason.EXITED),
             last_error=failure,
+            waiting="",
             processes=0 if failure.reason == Reason.UNREACHABLE else self.processes,
         )
 

@@ -12,7 +12,7 @@ from msgspec import Raw, UnsetType
 
 from ..protocol import jsonrpc, translation
 from .connection import Connection, Outcome
-from .discovery import Profile
+from .handshake import Profile
 
 _PAUSE: Final = 1.0  # seconds before a stream that the server has ended is opened again
 _MAX_RESOURCES: Final = 1000

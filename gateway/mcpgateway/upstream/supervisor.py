@@ -10,17 +10,19 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from ..catalog.model import KINDS, Offer
 from ..config import Isolation, Server
 from ..protocol.errors import Failure, Reason, UpstreamError, draining, internal, silent
 from ..runtime.background import first
-from . import discovery, heartbeat
+from . import heartbeat
 from .bridge.connection import Control
 from .connection import Connection, closed_on_failure
-from .discovery import Profile
+from .discovery import Discovery
+from .handshake import Profile
 from .keyed_processes import KeyedProcesses
-from .own_process import RELIST_INTERVAL
+from .list_keeper import ListKeeper
 from .reports import Reports
 from .shared_pool import SharedPool
 from .snapshot import Discovered, Peer, Snapshot
@@ -30,12 +32,7 @@ from .transport import Transport, Watch
 _SILENCE: Final = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE: Final = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE: Final = 20.0  # seconds that a call waits for a server that is being restarted
-_ENDED: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE})
 _BACKOFF: Final = (0.1, 5.0)  # seconds: first and longest
-
-
-class _Handshake(Protocol):
-    async def __call__(self, connection: Connection, /, *, gateway: str) -> Profile: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +59,26 @@ class Supervisor:
         on_change: Callable[[], object],
     ) -> None:
         self.snapshot = Snapshot()
+        self._lists = ListKeeper(gateway=gateway, on_offer=self._on_offer)
         self.pool = SharedPool(
             server.name,
             transport,
             gateway=gateway,
+            start_timeout=server.start_timeout,
             peer=peer,
             reports=reports,
-            on_list_changed=self._on_list_changed,
+            on_list_changed=self._lists.changed,
             on_lost=self.process_lost,
         )
         self._server, self._transport, self._processes, self._gateway = server, transport, processes, gateway
         self._reports, self._on_change = reports, on_change
-        self._legacy_only = False  # it has ended on server/discover, and answered initialize
+        self._discovery = Discovery(self.pool.open, gateway=gateway, on_waiting=self._on_waiting)
         self._serving = False  # discovered, and connected where processes are shared
         self._settled = asyncio.Event()  # not in the middle of a restart
         self._settled.set()
         self._start_check = StartCheck(self._start_one, on_failure=self._on_start_refused, on_success=self.start_succeeded)
         self._failed_starts = 0
         self._retry = asyncio.Event()
-        self._relist = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"supervisor {server.name}")
 
     # --- for requests -----------------------------------------------------------------------------------------------------
@@ -108,13 +106,14 @@ class Supervisor:
     @property
     def absence(self) -> Failure:
         """Why the server cannot be used."""
-        return self.snapshot.last_error or Failure(self._server.name, Reason.CONNECTING, "it has not answered yet")
+        return self.snapshot.absence(self._server.name)
 
     # --- for the configuration --------------------------------------------------------------------------------------------
 
     def update(self, server: Server) -> None:
         """Take a changed configuration; the connection stays if its address does."""
         self._server = server
+        self.pool.start_timeout = server.start_timeout
         self._spread()
         self._retry.set()
 
@@ -182,11 +181,10 @@ class Supervisor:
             stack.callback(watch.close)
             await self._await_references(watch)
             references = watch.control.references
-            connection, discovered = await self._discover()
-            stack.callback(self._leave)
+            connection, discovered = await self._discover_watched(watch, references, stack)
             ends = [watch.closed]
             if discovered.isolation == "Shared":
-                ends += [connection.closed, *self._attend(connection, discovered.profile, stack)]
+                ends += [connection.closed, *self._attend(connection, discovered, stack)]
             else:
                 ends += self._beside([self._start_check.run()], stack)
             return await self._hold(_Life(watch, references, tuple(ends)))
@@ -195,9 +193,10 @@ class Supervisor:
         self._serving = False
         self.pool.retire()
 
-    def _attend(self, connection: Connection, profile: Profile, stack: AsyncExitStack) -> list[asyncio.Future[Failure]]:
+    def _attend(self, connection: Connection, discovered: Discovered, stack: AsyncExitStack) -> list[asyncio.Future[Failure]]:
         """What is done beside the calls of a shared connection; each ends with the reason for which the life ends."""
-        works = [self._keep_lists(connection, profile)]
+        profile = discovered.profile
+        works = [self._lists.keep(connection, profile, discovered.offer)]
         if not self._server.url:  # a remote server's operators restart it
             works.append(
                 heartbeat.watch_answers(
@@ -231,49 +230,66 @@ class Supervisor:
             if not watch.news.is_set():
                 raise UpstreamError(silent(self._server.name, _SILENCE))
 
-    async def _discover(self) -> tuple[Connection, Discovered]:
-        connection, profile = await self._introduce()
+    async def _discover_watched(self, watch: Watch, references: str, stack: AsyncExitStack) -> tuple[Connection, Discovered]:
+        """Discover the server; its start ends early when its place or its Secrets change. Raises: UpstreamError."""
+        self._discovery.at(watch.control.instance)
+        work = asyncio.ensure_future(self._discover(stack))
+        try:
+            while not work.done():
+                await first((watch.news, self._retry), (work, watch.closed), _SILENCE)
+                watch.news.clear()
+                self._retry.clear()
+                if not work.done():
+                    self._check_place(watch, references)
+            return work.result()
+        finally:
+            if work.cancel():
+                await asyncio.wait([work])
+
+    def _check_place(self, watch: Watch, references: str) -> None:
+        if watch.closed.done():
+            raise UpstreamError(watch.closed.result())
+        if self._transport.moved:
+            raise UpstreamError(Failure(self._server.name, Reason.MOVED, "it has another address now"))
+        if watch.control.references != references:
+            raise UpstreamError(_references_changed(self._server.name))
+
+    async def _discover(self, stack: AsyncExitStack) -> tuple[Connection, Discovered]:
+        connection, profile = await self._discovery.introduce(start_timeout=self._server.start_timeout)
+        isolation = _isolation(self._server, profile)
         with closed_on_failure(connection):
-            offer = await discovery.list_all(connection, profile, gateway=self._gateway)
-        discovered = Discovered(profile, _isolation(self._server, profile), offer)
-        if discovered.isolation == "Shared":
-            self.pool.adopt(connection, profile)
-        else:  # listing needs no process from here on: the catalog has the list
-            connection.close()
-        self._relist.clear()
+            connection.on_notification = self._lists.on_notification
+            if isolation == "Shared":  # before its lists are read, since it tells of no change before it is asked to
+                stack.callback(self._leave)
+                self.pool.adopt(connection, profile)
+            offer = await self._lists.read(connection, profile)
+        discovered = Discovered(profile, isolation, offer)
+        if isolation != "Shared":
+            stack.callback(self._leave)
+            self._linger(connection, discovered, stack)
         self._serving = True
         self._note(self.snapshot.ready(discovered))
         self._spread()
         return connection, discovered
 
-    async def _introduce(self) -> tuple[Connection, Profile]:
-        """Open the conversation. Many servers end on a first message that they do not know (all that are built on Rust's SDK):
-        these get `initialize` as the first word to a new process, and that end is no crash. Raises: UpstreamError.
-        """
-        if not self._legacy_only:
-            connection = await self.pool.open()
-            try:
-                return await self._greeted(connection, discovery.probe)
-            except UpstreamError as error:
-                if error.failure.reason not in _ENDED:
-                    raise
-        self._legacy_only = False  # a server that refuses initialize as well is probed again the next time
-        introduced = await self._greeted(await self.pool.open(), discovery.initialize)
-        self._legacy_only = True
-        return introduced
+    def _linger(self, connection: Connection, discovered: Discovered, stack: AsyncExitStack) -> None:
+        """The process of discovery serves no client. It stays for a while if its server may still register what it offers."""
+        profile, offer = discovered.profile, discovered.offer
+        if offer.failed or any(f"{kind.capability}.listChanged" in profile.capabilities for kind in KINDS.values()):
+            task = asyncio.get_running_loop().create_task(self._lists.linger(connection, profile, offer))
+            stack.callback(task.cancel)
+            stack.callback(connection.close)  # also where the task has not begun
+        else:
+            connection.close()
 
     async def _start_one(self) -> Failure | None:
         """Start a process as a caller's would be, and end it. Returns: why it cannot be started, if so."""
         try:
-            connection, _ = await self._introduce()
+            connection, _ = await self._discovery.introduce(start_timeout=self._server.start_timeout)
         except UpstreamError as error:
             return error.failure
         connection.close()
         return None
-
-    async def _greeted(self, connection: Connection, handshake: _Handshake) -> tuple[Connection, Profile]:
-        with closed_on_failure(connection):
-            return connection, await handshake(connection, gateway=self._gateway)
 
     def _spread(self) -> None:
         """Use all places of a shared server, with so many processes at each."""
@@ -314,26 +330,18 @@ class Supervisor:
             self._processes.forsake("its bridge is shutting down", place=self._transport.place)
             return draining(self._server.name)
         if control.references != references:
-            words = "a Secret or ConfigMap that it uses has changed"
-            self._processes.forsake(words)
-            return Failure(self._server.name, Reason.REFERENCES_CHANGED, words)
+            failure = _references_changed(self._server.name)
+            self._processes.forsake(failure.message)
+            return failure
         self._note(self.snapshot.running(control.processes))
         return None
 
-    async def _keep_lists(self, connection: Connection, profile: Profile) -> Failure:
-        """Read the lists again when the server says that they have changed, at most once an interval."""
-        while True:
-            await self._relist.wait()
-            self._relist.clear()
-            try:
-                offer = await discovery.list_all(connection, profile, gateway=self._gateway)
-            except UpstreamError as error:
-                return error.failure
-            self._note(self.snapshot.relisted(offer))
-            await asyncio.sleep(RELIST_INTERVAL)
+    def _on_offer(self, offer: Offer) -> None:
+        self._note(self.snapshot.relisted(offer))
 
-    def _on_list_changed(self) -> None:
-        self._relist.set()
+    def _on_waiting(self, words: str) -> None:
+        if not self._serving:
+            self._note(self.snapshot.starting(words))
 
     def _on_heartbeat(self, answers: bool) -> None:
         words = f"no answer for {heartbeat.DEADLINE:g} s: it is busy, or hangs"
@@ -353,6 +361,10 @@ class Supervisor:
             else:
                 self._settled.set()
             self._on_change()
+
+
+def _references_changed(server: str) -> Failure:
+    return Failure(server, Reason.REFERENCES_CHANGED, "a Secret or ConfigMap that it uses has changed")
 
 
 def _isolation(server: Server, profile: Profile) -> Isolation:

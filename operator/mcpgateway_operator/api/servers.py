@@ -152,6 +152,11 @@ class Server(Model):
         "Otherwise the next request of its client is answered with the error StateLost, once.",
     )
     idle_timeout: Duration = Field("30m", description="How long an idle process of a session or an identity is kept.")
+    start_timeout: Duration = Field(
+        "120s",
+        description="Longest time from the start of a process to its first answer, for programs that install or load much first. "
+        "Meanwhile it is not restarted, and status.servers says what it is waiting for.",
+    )
     call_timeout: Duration | None = Field(None, description="Longest duration of a call; absent: limits.callTimeout.")
     tools: ToolRules = Field(
         default_factory=ToolRules,

@@ -36,6 +36,7 @@ def server_config(
         addresses=addresses,
         fallback=fallback,
         call_timeout=seconds(server.call_timeout or limits.call_timeout),
+        start_timeout=seconds(server.start_timeout),
         pool=server.pool,
         max_processes=server.max_processes if server.hosted else REMOTE_SESSIONS,
         stateless=server.stateless,

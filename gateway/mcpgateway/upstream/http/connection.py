@@ -87,7 +87,9 @@ class RemoteConnection(Connection):
 
     def agreed(self, version: str) -> None:
         super().agreed(version)
-        if not self._old:
+        if self._modern:
+            self._session = ""  # of an `initialize` that was asked as well
+        elif not self._old:
             self._tasks.start(self._listen())
 
     def close(self) -> None:
@@ -166,7 +168,7 @@ class RemoteConnection(Connection):
                 if response.status < 300:
                     last = await self._receive(response, key)
                 else:
-                    await self._refused(response, key, message)
+                    await self._refused(response, key, message, method)
             if last:
                 await self._resume(last, key)
             if key in self._pending and not self._old:
@@ -218,7 +220,7 @@ class RemoteConnection(Connection):
                     return
                 last = await self._drain(response, key)
 
-    async def _refused(self, response: aiohttp.ClientResponse, key: bytes, message: bytes) -> None:
+    async def _refused(self, response: aiohttp.ClientResponse, key: bytes, message: bytes, method: str) -> None:
         """A response that is no success. Raises: UpstreamError."""
         status, body = response.status, await read_body(response, _MAX_REFUSAL)
         error = error_of(body)
@@ -229,7 +231,7 @@ class RemoteConnection(Connection):
             raise UpstreamError(self._failed(Reason.ACCESS_DENIED, words))
         elif error is not None:
             self._settle(key, "error", error)
-        elif not self.version and status in (400, 404, 405):
+        elif method == "initialize" and status in (400, 404, 405):
             await self._fall_back(message)
         elif 300 <= status < 400:
             raise UpstreamError(self._failed(Reason.REDIRECTED, f"{redirection(response)}: set spec.servers[].url to it"))
