@@ -15,7 +15,7 @@ import pytest
 from tests.api.conftest import Space
 from tests.conformance.direct import baseline, direct  # noqa: F401 - fixtures
 from tests.support import cluster as clusters
-from tests.support import images, policing, tools
+from tests.support import given_cluster, images, policing, tools
 from tests.support.cluster import SYSTEM, Cluster
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.waiting import PATIENCE
@@ -31,6 +31,8 @@ def cluster() -> Iterator[Cluster]:
         with clusters.cluster() as result:
             if result.node is not None:
                 result.load(images.build())
+            else:
+                given_cluster.check(result.kubectl)
             result.install_operator()
             with policing.enforced(result.kubectl) if result.node is not None else contextlib.nullcontext():
                 yield result

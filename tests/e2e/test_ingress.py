@@ -11,7 +11,7 @@ from tests.api.conftest import Space
 from tests.e2e.conftest import TOKEN, Client, await_ready
 from tests.e2e.test_product import TIME, resource
 from tests.support import ingress
-from tests.support.cluster import Cluster
+from tests.support.cluster import SYSTEM, Cluster
 from tests.support.kubectl import eventually
 
 INGRESS = {"ingress": {"host": "ingress.example.com", "className": ingress.CLASS, "path": "/team-a/"}}
@@ -28,9 +28,22 @@ def entrance(cluster: Cluster) -> Iterator[str]:
         ingress.serve(cluster.node)
     else:
         ingress.open_gateway(cluster.kubectl)
-    cluster.install_operator("optionalAPIs.ingress=true", "optionalAPIs.httpRoute=true")
-    yield ingress.THEIRS if cluster.node is None else ingress.OURS
-    cluster.install_operator()
+    try:
+        cluster.install_operator("optionalAPIs.ingress=true", "optionalAPIs.httpRoute=true")
+        assert may_write_routes(cluster)
+        yield ingress.THEIRS if cluster.node is None else ingress.OURS
+    finally:
+        cluster.install_operator()
+    assert not may_write_routes(cluster), "the operator keeps rights that only these tests give it"
+
+
+def may_write_routes(cluster: Cluster) -> bool:
+    """Whether the operator may write Ingresses and HTTPRoutes."""
+    account = f"--as=system:serviceaccount:{SYSTEM}:mcpgateway"
+    kinds = "ingresses.networking.k8s.io", "httproutes.gateway.networking.k8s.io"
+    answers = [cluster.kubectl("auth", "can-i", "patch", kind, "-A", account, check=False).strip() for kind in kinds]
+    assert len(set(answers)) == 1, answers
+    return answers[0] == "yes"
 
 
 def ask(client: Client, entrance: str, host: str, method: str, session: str = "", **params: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Cluster:
         """The chart, by a real Helm, into a namespace that enforces Pod Security `restricted`."""
         make_namespace(self.kubectl, namespace)
         helm = [str(tools.module("helm")), "upgrade", "--install", release, str(CHART), "--namespace", namespace]
+        helm += ["--reset-values"]  # else Helm keeps the values of the release before where none are given
         helm += ["--wait", "--timeout", "180s", *[f"--set={value}" for value in values]]
         environment = {**os.environ, "KUBECONFIG": str(self.kubectl.kubeconfig)}
         done = subprocess.run(helm, env=environment, text=True, capture_output=True, check=False)

@@ -5,7 +5,6 @@ Every flag is there for a reason; the ones that are not obvious say theirs.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from . import oci, policing, tools
 from .controlplane import Addresses, ControlPlane
+from .machine import NETWORK, Machine
 from .processes import wait_for
 from .progress import Step
 
@@ -20,7 +20,6 @@ BRIDGE = "mcpgw0"
 NODE = "node1"
 PODS = "198.18.0.0/24"
 GATEWAY = "198.18.0.1"
-_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _RUNTIME = ("envoy", "contour", "metrics-server", "kubelet", "kube-proxy", "coredns", "scheduler")
 
 
@@ -32,10 +31,12 @@ class Node:
         self.plane = ControlPlane(folder, Addresses(etcd=2379, api=6443, bind="0.0.0.0", advertise=GATEWAY))
         self.processes = self.plane.processes
         self.socket = folder / "containerd.sock"
+        self._machine = Machine(folder)
 
     def start(self) -> None:
         """Start everything and wait until the node is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._machine.remember()
         self._network()
         with Step("starting etcd, kube-apiserver and kube-controller-manager"):
             self.plane.start()
@@ -55,6 +56,7 @@ class Node:
             kubeconfig,
             f"--config={self.folder}/kubelet.yaml",
             f"--root-dir={self.folder}/kubelet",
+            f"--cert-dir={self.folder}/kubelet/pki",
             f"--hostname-override={NODE}",
             f"--node-ip={GATEWAY}",
         )
@@ -84,14 +86,9 @@ class Node:
             self._kill_containers()
         self.processes.stop("containerd")
         self._unmount()
-        for namespace in Path("/var/run/netns").glob("cni-*"):
-            subprocess.run(["ip", "netns", "del", namespace.name], check=False, capture_output=True)
+        self._machine.restore()
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
-        for family in ("ip", "ip6"):
-            subprocess.run(["nft", "delete", "table", family, "kube-proxy"], check=False, capture_output=True)
         policing.forget()
-        with contextlib.suppress(FileNotFoundError):
-            _FORWARD.write_text((self.folder / "ip_forward").read_text())
         self.plane.stop()
 
     def _start(self, binary: str, name: str, *flags: str) -> None:
@@ -101,13 +98,10 @@ class Node:
         subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=False, capture_output=True)
         subprocess.run(["ip", "addr", "replace", f"{GATEWAY}/24", "dev", BRIDGE], check=True)
         subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
-        before = self.folder / "ip_forward"
-        if not before.exists():
-            before.write_text(_FORWARD.read_text())
-        _FORWARD.write_text("1\n")
+        self._machine.forward()
         network = {
             "cniVersion": "0.4.0",
-            "name": "test",
+            "name": NETWORK,
             "plugins": [
                 {
                     "type": "bridge",
