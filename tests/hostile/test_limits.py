@@ -9,7 +9,9 @@ from msgspec import Raw
 
 from mcpgateway.catalog import repair
 from mcpgateway.catalog.model import KINDS
-from mcpgateway.protocol import given_uris, jsonrpc
+from mcpgateway.protocol import given_uris, jsonrpc, request_meta
+from mcpgateway.requests import input_required
+from mcpgateway.streams import listen
 from tests.support import limits
 from tests.support.limits import Limit
 from tests.support.paths import ROOT
@@ -109,3 +111,37 @@ def test_a_result_with_more_values_than_the_bound_is_not_searched_for_uris() -> 
     link = b'{"content":[{"type":"resource_link","uri":"a://b"}],"x":[1' + b",1" * (given_uris.MAX_VALUES - 2) + b"]}"
     assert list(given_uris.given_uris(link)) == ["a://b"]
     assert list(given_uris.given_uris(link.replace(b"[1,", b"[1,1,"))) == []
+
+
+@pytest.mark.parametrize(
+    ("at_bound", "beyond"),
+    [
+        (b"[" + b",".join([b'"a://b"'] * listen.MAX_RESOURCES) + b"]", b"[" + b",".join([b'"a://b"'] * 1001) + b"]"),
+        (b'["' + b"a" * (listen.MAX_URIS_BYTES - 4) + b'"]', b'["' + b"a" * (listen.MAX_URIS_BYTES - 3) + b'"]'),
+        (b"[]", b"[1" + b",1" * 1_000_000 + b"]"),
+    ],
+    ids=["count", "bytes", "numbers"],
+)
+def test_a_stream_is_for_so_many_resources(at_bound: bytes, beyond: bytes) -> None:
+    assert isinstance(listen._uris({"resourceSubscriptions": Raw(at_bound)}), list)
+    with pytest.raises(jsonrpc.ProtocolError, match="must be at most 1000 strings"):
+        listen._uris({"resourceSubscriptions": Raw(beyond)})
+
+
+def test_a_client_declares_so_much() -> None:
+    def declaring(size: int) -> bytes:
+        return b'{"x":"' + b"x" * (size - 8) + b'"}'
+
+    assert request_meta.asking(declaring(request_meta.MAX_CAPABILITIES)) == b"{}"
+    with pytest.raises(jsonrpc.ProtocolError, match="capabilities have over 64 KiB"):
+        request_meta.asking(declaring(request_meta.MAX_CAPABILITIES + 1))
+
+
+def test_a_retry_is_compared_by_value_up_to_the_bound_and_by_bytes_beyond() -> None:
+    def binding(arguments: bytes) -> str:
+        return input_required.binding(principal="p", method="tools/call", params={"arguments": Raw(arguments)})
+
+    for size, same in ((input_required.MAX_COMPARED, True), (input_required.MAX_COMPARED + 1, False)):
+        compact = b'{"a":"' + b"x" * (size - 9) + b'"}'
+        assert (binding(compact + b" ") == binding(b" " + compact)) is same
+        assert binding(compact) == binding(compact)

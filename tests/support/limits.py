@@ -347,6 +347,34 @@ CLIENTS = (
     ),
     Limit("open GET streams of one session", "streams.session_streams:MAX_STREAMS", count, "the oldest one ends", STREAMS),
     Limit(
+        "resources of one `subscriptions/listen`",
+        "streams.listen:MAX_RESOURCES",
+        count,
+        "error -32602",
+        "tests/hostile/test_limits.py::test_a_stream_is_for_so_many_resources",
+    ),
+    Limit(
+        "their URIs together",
+        "streams.listen:MAX_URIS_BYTES",
+        size,
+        "error -32602",
+        "tests/hostile/test_limits.py::test_a_stream_is_for_so_many_resources",
+    ),
+    Limit(
+        "what a modern client declares in `clientCapabilities`",
+        "protocol.request_meta:MAX_CAPABILITIES",
+        size,
+        "error -32602",
+        "tests/hostile/test_limits.py::test_a_client_declares_so_much",
+    ),
+    Limit(
+        "member of a retried request that is compared with the first one by its value",
+        "requests.input_required:MAX_COMPARED",
+        size,
+        "it is compared by its bytes",
+        "tests/hostile/test_limits.py::test_a_retry_is_compared_by_value_up_to_the_bound_and_by_bytes_beyond",
+    ),
+    Limit(
         "resource subscriptions of one session", "streams.resource_subscriptions:MAX_RESOURCES", count, "error -32602", FAIRNESS
     ),
     Limit("URIs in one result that are remembered", "protocol.given_uris:MAX_URIS", count, "the rest is not remembered", GIVEN),

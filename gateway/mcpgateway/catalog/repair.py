@@ -178,7 +178,7 @@ def _schema(raw: Raw, *, what: str) -> Raw:
     kind = right.setdefault("type", Raw(b'"object"'))
     if jsonrpc.text(kind) != "object":
         raise UnusableItemError(f'the type in {what} is not "object"')
-    if "required" in right and not decoder.is_list_of_text(right["required"]):
+    if "required" in right and jsonrpc.texts(right["required"]) is None:
         del right["required"]
     if "properties" in right:
         right["properties"] = _properties(right["properties"], what=what)

@@ -178,13 +178,12 @@ def text(raw: Raw | bytes | UnsetType) -> str | None:
         return None
 
 
-def is_list_of_text(raw: Raw | bytes) -> bool:
-    """Whether it is an array of strings, none of which has an unpaired surrogate."""
+def texts(raw: Raw | bytes) -> list[str] | None:
+    """The strings of an array, or None for anything else and where one of them has an unpaired surrogate."""
     try:
-        _texts.decode(raw)
+        return _texts.decode(raw)
     except ProtocolError:
-        return False
-    return True
+        return None
 
 
 def value(raw: Raw | bytes, *, what: str = "") -> Any:

@@ -137,10 +137,12 @@ def encode(value: str) -> str:
 
 
 def _at(arguments: Raw, path: Path) -> Any:
-    """The value of an argument; None where it is absent or cannot be decoded."""
+    """The value of an argument; None where it is absent or cannot be decoded. Arrays and objects are not decoded: empty ones."""
     inner: Raw | None = arguments
     for name in path:
         inner = _members(inner).get(name)
+    if inner is not None and bytes(inner)[:1] in (b"[", b"{"):
+        return ()
     try:
         return None if inner is None else jsonrpc.value(inner)
     except ProtocolError:

@@ -31,6 +31,7 @@ from .decoder import members as members
 from .decoder import members_or_none as members_or_none
 from .decoder import one_line as one_line
 from .decoder import text as text
+from .decoder import texts as texts
 from .decoder import value as value
 from .visible_text import message_text
 

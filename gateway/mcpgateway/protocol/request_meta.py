@@ -23,6 +23,8 @@ SERVER_INFO_KEY: Final = META + "serverInfo"
 LOG_LEVEL_KEY: Final = META + "logLevel"
 REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY)
 
+MAX_CAPABILITIES: Final = 64 << 10  # bytes of what a client declares
+
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
@@ -61,7 +63,12 @@ def log_level(meta: RequestMeta) -> str | None:
 
 
 def asking(capabilities: bytes) -> bytes:
-    """Of a client's capabilities those that a server can make use of by asking, however their JSON is written."""
+    """Of a client's capabilities those that a server can make use of by asking, however their JSON is written.
+
+    Raises: ProtocolError, if they are no object, or larger than MAX_CAPABILITIES.
+    """
+    if len(capabilities) > MAX_CAPABILITIES:
+        raise jsonrpc.ProtocolError(jsonrpc.INVALID_PARAMS, f"the client's capabilities have over {MAX_CAPABILITIES >> 10} KiB")
     declared = jsonrpc.members(capabilities, what="the client's capabilities must be an object")
     return jsonrpc.canonical(
         jsonrpc.dump({name: declared[name] for name in client_requests.CAPABILITY.values() if name in declared})

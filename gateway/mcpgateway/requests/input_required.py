@@ -29,6 +29,7 @@ from .responder import Responder
 PATIENCE: Final = 600.0  # seconds that a call is kept for a person's answer
 MAX_PARKED: Final = 10_000  # calls of all clients; then the oldest ends
 MAX_QUESTIONS: Final = 20  # open ones of one call
+MAX_COMPARED: Final = 64 << 10  # bytes of a member that is compared by its value, not by its bytes
 _PURPOSE: Final = b"mcp-request-state"
 
 
@@ -150,7 +151,15 @@ class ParkedCall:
             question.refuse("the client did not answer")
 
 
+def _compared(raw: Raw) -> Raw:
+    body = bytes(raw)
+    return Raw(jsonrpc.canonical(body)) if len(body) <= MAX_COMPARED else raw
+
+
 def binding(*, principal: str, method: str, params: dict[str, Raw]) -> str:
-    """What a `requestState` belongs to: the identity and the request without its answers, however its JSON is written."""
-    kept = {key: Raw(jsonrpc.canonical(params[key])) for key in ("arguments", "name", "uri") if key in params}
+    """What a `requestState` belongs to: the identity and the request without its answers, however its JSON is written.
+
+    Members of more than MAX_COMPARED bytes have to be written the same.
+    """
+    kept = {key: _compared(params[key]) for key in ("arguments", "name", "uri") if key in params}
     return hashlib.sha256(jsonrpc.dump([principal, method, kept])).hexdigest()[:32]

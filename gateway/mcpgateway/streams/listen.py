@@ -23,7 +23,8 @@ _FILTERS: Final = {
 }
 
 
-_MAX_RESOURCES: Final = 1000  # of one stream
+MAX_RESOURCES: Final = 1000  # of one stream
+MAX_URIS_BYTES: Final = 1 << 20  # of their URIs together
 
 # Subscribes to a resource; the answer undoes it. None: no server has the resource, or announces its changes.
 Watch = Callable[[str, Subscriber], Callable[[], None] | None]
@@ -117,11 +118,12 @@ class Listeners:
 
 
 def _uris(asked: Mapping[str, Raw]) -> list[str]:
-    if "resourceSubscriptions" not in asked:
-        return []
-    uris = [jsonrpc.text(item) for item in jsonrpc.items(asked["resourceSubscriptions"])]
-    if None in uris or len(uris) > _MAX_RESOURCES:
+    raw = bytes(asked.get("resourceSubscriptions", b"[]"))
+    uris = None if len(raw) > MAX_URIS_BYTES else jsonrpc.texts(raw)
+    if uris is None or len(uris) > MAX_RESOURCES:
         raise ProtocolError(
-            jsonrpc.INVALID_PARAMS, f"params.notifications.resourceSubscriptions must be at most {_MAX_RESOURCES} strings: URIs"
+            jsonrpc.INVALID_PARAMS,
+            f"params.notifications.resourceSubscriptions must be at most {MAX_RESOURCES} strings: URIs, "
+            f"of {MAX_URIS_BYTES >> 20} MiB together",
         )
-    return list(dict.fromkeys(uri for uri in uris if uri is not None))
+    return list(dict.fromkeys(uris))
