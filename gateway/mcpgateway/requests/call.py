@@ -50,17 +50,19 @@ class CallServices:
 class Call:
     """A request in flight: it ends once, by a reply, a loss, its deadline, or because its client goes.
 
-    `Transmission` sends it; `ParkedCall` keeps what a legacy server asks its modern client, `MultiRoundTrip` what a modern server
-    asks its legacy client.
+    `Transmission` waits for its connection where none is ready; `ParkedCall` keeps what a legacy server asks its modern client,
+    `MultiRoundTrip` what a modern server asks its legacy client.
     """
 
     __slots__ = (
-        "_asked",
         "_awaited",
         "_backend",
+        "_connection",
         "_deadline",
         "_done",
         "_era",
+        "_id",
+        "_interactive",
         "_item",
         "_params",
         "_parked",
@@ -100,16 +102,22 @@ class Call:
         self.key = caller.key
         self.capabilities = caller.capabilities
         self.level = -1  # index of the log level that the caller wants, where it says so with each request
-        self._request, self._responder, self._backend, self._params = request, request.answer, backend, params
-        self._sent = params  # in the server's era, once it is sent
-        self._services, self._item, self._task_name = services, item, task_name
+        self._request = request
+        self._responder = request.answer
+        self._backend = backend
+        self._params = self._sent = params  # as the client has sent them, and in the server's era
+        self._services = services
+        self._item = item
+        self._task_name = task_name
         self._era: Era = "legacy"  # the server's, once it is sent
-        self._transmission = Transmission(backend, caller, item, services.boundaries)
+        self._connection: Connection | None = None  # that it is sent over
+        self._id = 0  # under which it is sent
+        self._transmission: Transmission | None = None
         self._patience = backend.server.call_timeout  # seconds for the present turn: the server's, or the client's
         self._deadline = services.deadlines.add(self, self._patience)
         self._parked: ParkedCall | None = None
         self._rounds: MultiRoundTrip | None = None
-        self._asked = False  # whether a client has been asked for it
+        self._interactive = False  # whether its client has been asked, or another round has begun
         self._awaited = 0  # for how many of its questions it waits; a parked call counts once
         self._done = False
 
@@ -118,7 +126,21 @@ class Call:
     def start(self) -> None:
         """Send it as soon as there is a connection."""
         self._attach()
-        self._transmission.connect(self._send, self._on_unavailable)
+        connection = self._backend.ready_connection(self._request.caller)
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._transmission = self._new_transmission()
+            self._transmission.connect()
+
+    def _new_transmission(self) -> Transmission:
+        return Transmission(
+            self._backend,
+            self._request.caller,
+            self._services.boundaries,
+            on_connected=self._send,
+            on_unavailable=self._on_unavailable,
+        )
 
     def _attach(self) -> None:
         """Make the present exchange the one that this call answers."""
@@ -131,6 +153,7 @@ class Call:
         if self._done:  # while it waited for the connection
             self._backend.release(connection)
             return
+        self._connection = connection
         connection.calls[self] = None
         self._era = era = self._backend.era
         level = self._wanted_level(connection)
@@ -152,7 +175,8 @@ class Call:
         Returns: the level for a modern server, if the client does not say it itself.
         """
         if self.modern:
-            level = request_meta.log_level(self._request.meta)
+            meta = self._request.meta
+            level = request_meta.log_level(meta) if meta.level is not UNSET else None
             if level is not None:
                 self.level = request_meta.LOG_LEVELS.index(level)
                 if self._era == "legacy" and connection.key and "logging" in self._backend.capabilities:
@@ -167,12 +191,13 @@ class Call:
 
     def transmit(self, params: dict[str, Raw]) -> None:
         """Send the request with these params: those of the client, or in a further round those with its answers."""
-        connection = self._transmission.connection
+        connection = self._connection
         if connection is None or self._done:
             return
-        id = self._transmission.id = connection.reserve()
+        id = self._id = connection.reserve()
         on_progress = None
-        if self._request.meta.progress is not UNSET and request_meta.progress_token(self._request.meta) is not None:
+        meta = self._request.meta
+        if meta.progress is not UNSET and request_meta.progress_token(meta) is not None:
             params = request_meta.with_progress_token(params, jsonrpc.dump(id))
             on_progress = self._on_progress
         method, body = self._responder.method, jsonrpc.dump(params)
@@ -199,15 +224,23 @@ class Call:
         if self._done or (self._parked is not None and self._parked.keep(outcome, value)):
             return
         if isinstance(value, Failure):
-            connection = self._transmission.connection
-            if connection is not None:
-                connection.calls.pop(self, None)
-            if not self._transmission.connect_again(value, self._send, self._on_unavailable):
-                self._on_unavailable(value)
+            self._on_lost(value)
         elif outcome == "result":
             self._on_result(bytes(value))
         elif self._finish():
             self._responder.relay_error(bytes(value), server=self.server)
+
+    def _on_lost(self, failure: Failure) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.calls.pop(self, None)
+            self._backend.release(connection)
+        if self._transmission is None:
+            self._transmission = self._new_transmission()
+        if not self._transmission.connect_again(failure, self._item):
+            if connection is not None:
+                connection.loss_told = True
+            self._on_unavailable(failure)
 
     def _on_result(self, value: bytes) -> None:
         if self._era == "modern" and b"input_required" in value:
@@ -221,6 +254,7 @@ class Call:
 
     def _asks_client(self, value: bytes) -> bool:
         """Whether a modern server's result is a question to a legacy client, which then is asked."""
+        self._interactive = True
         if self._rounds is None:
             self._rounds = MultiRoundTrip(self, self._sent, self._services.ask)
         return self._rounds.begin(Raw(value))
@@ -245,7 +279,7 @@ class Call:
     def give_up(self, error: ProtocolError) -> None:
         """End without the server's answer."""
         if self._finish():
-            self._transmission.cancel("no answer is wanted any more")
+            self._withdraw("no answer is wanted any more")
             self._responder.fail(error.code, f"server {self.server!r}: {error.message}", error.data, server=self.server)
 
     # --- the client is asked ----------------------------------------------------------------------------------------------
@@ -264,7 +298,7 @@ class Call:
             except TooManyCallsError as error:
                 raise ProtocolError(jsonrpc.INTERNAL_ERROR, str(error), data=error.data()) from None
         self._awaited += 1
-        self._asked = True
+        self._interactive = True
         self._wait(PATIENCE)
 
     def go_on(self) -> None:
@@ -313,7 +347,7 @@ class Call:
             return
         self._responder = answer
         self._attach()
-        connection = self._transmission.connection
+        connection = self._connection
         if connection is not None and self in connection.calls:
             del connection.calls[self]
             connection.calls[self] = None  # as its newest call
@@ -331,8 +365,8 @@ class Call:
     def expire(self) -> None:
         """Neither the server nor, where it is asked, the client has answered in time."""
         if self._finish():
-            connection = self._transmission.connection
-            self._transmission.cancel("timed out")
+            connection = self._connection
+            self._withdraw("timed out")
             message = f"no answer within {self._patience:g} s"
             if connection is not None and connection.throttled:
                 message += ": it sends more notifications than it may, and so it is read more slowly"
@@ -341,29 +375,40 @@ class Call:
     def cancel(self) -> None:
         """The caller wants no answer any more."""
         if self._finish():
-            self._transmission.cancel("cancelled by the client")
+            self._withdraw("cancelled by the client")
             self._responder.cancelled(server=self.server)
+
+    def _withdraw(self, reason: str) -> None:
+        """Stop waiting for a connection, or tell the server that no reply is wanted any more."""
+        if self._transmission is not None:
+            self._transmission.cancel()
+        if self._connection is not None and self._id:
+            self._connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self._id, "reason": reason}))
+            self._connection.forget(self._id)
 
     def _finish(self) -> bool:
         """End it. Returns: whether it had not ended before."""
         if self._done:
             return False
         self._done = True
+        if self._interactive:
+            self._end_questions()
         services = self._services
         services.deadlines.discard(self, self._deadline)
-        if self._awaited:
-            services.limits.end_wait(self._request.caller.principal, self.server)
         services.limits.leave(self._request.caller.principal, self.server)
         if not self.modern:
             services.calls.remove(self, self._responder.id)
-        connection = self._transmission.connection
+        connection = self._connection
         if connection is not None:
             connection.calls.pop(self, None)
             self._backend.release(connection)
-        if self._parked is not None:
-            self._parked.end()
-        if self._asked:
-            services.withdraw(self)
-        self._rounds = None
         self._responder.metrics.time(self.server, time.perf_counter() - self._responder.began)
         return True
+
+    def _end_questions(self) -> None:
+        if self._awaited:
+            self._services.limits.end_wait(self._request.caller.principal, self.server)
+        if self._parked is not None:
+            self._parked.end()
+        self._services.withdraw(self)
+        self._rounds = None  # it leads back here: without the cycle there is nothing for the garbage collector

@@ -1,4 +1,4 @@
-"""The sending of one request to its server: over which connection, under which id, and whether once more."""
+"""How a request comes to a connection that is not ready at once, and after a loss to another one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from ..catalog.model import Item
-from ..protocol import jsonrpc
 from ..protocol.decoder import Decoder
 from ..protocol.errors import Failure, Reason, UpstreamError
 from ..protocol.jsonrpc import ProtocolError
@@ -20,68 +19,58 @@ from ..upstream.snapshot import Caller
 
 _LOST_IN_FLIGHT: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE, Reason.DRAINING})
 
-OnConnected = Callable[[Connection], None]
-OnUnavailable = Callable[[Failure], None]
-
 
 class Transmission:
-    """Waits for a connection, is sent over it, and is sent once more over another one if that does no harm."""
+    """Waits for a connection where none is ready, and after a loss takes another one if that does no harm."""
 
-    __slots__ = ("_backend", "_boundaries", "_caller", "_item", "_resent", "_task", "connection", "id")
+    __slots__ = ("_backend", "_boundaries", "_caller", "_on_connected", "_on_unavailable", "_resent", "_task")
 
-    def __init__(self, backend: Backend, caller: Caller, item: Item | None, boundaries: Boundaries) -> None:
-        """`item` is the listed tool, prompt or resource that is asked for."""
-        self.connection: Connection | None = None
-        self._backend, self._caller, self._item = backend, caller, item
-        self._boundaries = boundaries
-        self.id = 0  # under which it has been sent over this connection; none yet
+    def __init__(
+        self,
+        backend: Backend,
+        caller: Caller,
+        boundaries: Boundaries,
+        *,
+        on_connected: Callable[[Connection], None],
+        on_unavailable: Callable[[Failure], None],
+    ) -> None:
+        self._backend, self._caller, self._boundaries = backend, caller, boundaries
+        self._on_connected, self._on_unavailable = on_connected, on_unavailable
         self._resent = False
         self._task: asyncio.Task[None] | None = None
 
-    def connect(self, on_connected: OnConnected, on_unavailable: OnUnavailable) -> None:
-        """Take a connection: one that is ready at once, else as soon as there is one."""
-        connection = self._backend.ready_connection(self._caller)
-        if connection is not None:
-            self.connection = connection
-            on_connected(connection)
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._connect(on_connected, on_unavailable))
+    def connect(self) -> None:
+        """Take a connection as soon as there is one."""
+        self._task = asyncio.get_running_loop().create_task(self._connect())
 
-    def connect_again(self, failure: Failure, on_connected: OnConnected, on_unavailable: OnUnavailable) -> bool:
-        """Take another connection after a loss. False: the request may not be sent again."""
-        if not self._may_resend(failure):
-            if self.connection is not None:
-                self.connection.loss_told = True
+    def connect_again(self, failure: Failure, item: Item | None) -> bool:
+        """Take another connection after a loss. False: the request, for that tool, prompt or resource, is not sent again."""
+        if not self._may_resend(failure, item):
             return False
         self._resent = True
-        self.connection = None
-        self._task = asyncio.get_running_loop().create_task(self._connect(on_connected, on_unavailable))
+        self.connect()
         return True
 
-    async def _connect(self, on_connected: OnConnected, on_unavailable: OnUnavailable) -> None:
+    async def _connect(self) -> None:
         try:
-            self.connection = await self._backend.connection(self._caller)
-            on_connected(self.connection)
+            self._on_connected(await self._backend.connection(self._caller))
         except UpstreamError as error:
-            on_unavailable(error.failure)
+            self._on_unavailable(error.failure)
         except Exception as error:
             server = self._backend.server.name
             self._boundaries.report("held request", error, server=server)
-            on_unavailable(Failure(server, Reason.INTERNAL_ERROR, "the request could not be sent to it"))
+            self._on_unavailable(Failure(server, Reason.INTERNAL_ERROR, "the request could not be sent to it"))
 
-    def _may_resend(self, failure: Failure) -> bool:
+    def _may_resend(self, failure: Failure, item: Item | None) -> bool:
         """Once, and only what was not begun, or does no harm when it is done twice (MCP specification, "Tool Annotations")."""
         if self._resent or failure.reason == Reason.SESSION_LOST:
             return not self._resent
-        return failure.reason in _LOST_IN_FLIGHT and self._item is not None and _harmless(self._item)
+        return failure.reason in _LOST_IN_FLIGHT and item is not None and _harmless(item)
 
-    def cancel(self, reason: str) -> None:
-        """Stop waiting for a connection, or tell the server that no reply is wanted any more."""
+    def cancel(self) -> None:
+        """Stop waiting for a connection."""
         if self._task is not None:
             self._task.cancel()
-        if self.connection is not None and self.id:
-            self.connection.notify("notifications/cancelled", jsonrpc.dump({"requestId": self.id, "reason": reason}))
-            self.connection.forget(self.id)
 
 
 class _Annotations(msgspec.Struct, rename="camel"):
