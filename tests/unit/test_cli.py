@@ -18,6 +18,7 @@ from mcpgateway_operator.api.foreign_fields import foreign_names
 from mcpgateway_operator.cli import app, local
 from mcpgateway_operator.cli.bad_input import BadInputError
 from mcpgateway_operator.cli.documents import read
+from mcpgateway_operator.cli.up import require_linux
 from tests.support.paths import ROOT
 from tests.support.resources import WRONG
 
@@ -258,6 +259,13 @@ def test_references_come_from_the_files_or_the_environment(tmp_path: Path, monke
     monkeypatch.setenv("MCPGW_SECRET_MY_SECRET_API_KEY", "from outside")
     local.write_references(documents, documents.gateways[0], tmp_path / "refs")
     assert file.read_text() == "from outside"
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32", "freebsd14"])
+def test_up_says_in_one_line_where_it_cannot_run(platform: str) -> None:
+    with pytest.raises(BadInputError, match=rf"^`mcpgw up` runs on Linux only, and this is {platform}: .*$"):
+        require_linux(platform)
+    require_linux("linux")
 
 
 def test_help_and_version() -> None:

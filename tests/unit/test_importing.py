@@ -179,6 +179,28 @@ def test_the_command_writes_a_new_file_and_reports(tmp_path: Path) -> None:
     assert [note["server"] for note in report["refused"]] == ["ext"]
 
 
+def test_the_configurations_of_this_machine_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, cursor = {"time": {"command": "uvx", "args": ["mcp-server-time==1.0"]}}, {"docs": {"url": "https://x.example/mcp"}}
+    files: dict[str, Any] = {
+        ".claude.json": {"projects": {"/p": {"mcpServers": shared}}},
+        ".cursor/mcp.json": {"mcpServers": shared | cursor},
+        ".config/zed/settings.json": {"theme": "dark"},
+        ".gemini/settings.json": None,
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{ half" if content is None else json.dumps(content))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["import", "--from-clients", "--offline"])
+    assert done.exit_code == 0, done.stderr
+    assert [server["name"] for server in next(yaml.safe_load_all(done.stdout))["spec"]["servers"]] == ["time", "docs"]
+    assert f"Claude Code: {tmp_path}/.claude.json" in done.stderr
+    assert "time: it is in several sources, and in the resource once" in done.stderr
+    nothing = CliRunner().invoke(app, ["import", "--offline"])
+    assert (nothing.exit_code, nothing.stderr) == (1, "mcpgw: no configuration is given: name a file, or use --from-clients\n")
+
+
 def test_a_value_that_is_not_filled_in_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "out.yaml"
     file.write_text(imported('{"mcpServers": {"a": {"url": "https://x.example", "headers": {"X-Key": "k"}}}}').text)

@@ -1,8 +1,9 @@
-"""`mcpgw` (also `kubectl mcpgw`): run, render and validate MCPGateways without a cluster."""
+"""`mcpgw` (also `kubectl mcpgw`): run, render, validate and import MCPGateways without a cluster."""
+
+# Each command imports its own parts: models, CEL and templates take half a second, which --help and version need not wait for.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -13,8 +14,6 @@ import typer
 
 from .. import __version__
 from .bad_input import BadInputError
-from .documents import read
-from .manifests import keys, manifests, to_yaml
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, optionally with Secrets and ConfigMaps.")]
@@ -32,6 +31,8 @@ def up_command(
     output: Output = "text",
 ) -> None:
     """Run an MCPGateway on this machine, without a cluster, until Ctrl-C. Reloads when the files change."""
+    import asyncio
+
     from .up import Options, up
 
     _guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
@@ -46,6 +47,9 @@ def render(
 ) -> None:
     """Print the manifests that the operator would apply, without the Secrets of `mcpgw keys`."""
 
+    from .documents import read
+    from .manifests import manifests, to_yaml
+
     def run() -> None:
         objects = manifests(read(files), namespace=namespace, image=image)
         sys.stdout.write(to_yaml(objects) if output == "yaml" else json.dumps(objects, indent=2) + "\n")
@@ -59,12 +63,17 @@ def keys_command(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the Secrets.")] = "default",
 ) -> None:
     """Print Secrets with new keys for `mcpgw render`. Create them once: `mcpgw keys FILE | kubectl create -f -`."""
+    from .documents import read
+    from .manifests import keys, to_yaml
+
     _guarded(lambda: sys.stdout.write(to_yaml(keys(read(files), namespace=namespace))))
 
 
 @app.command()
 def validate(files: Files, output: Output = "text") -> None:
     """Validate MCPGateways by the rules of the API server and the operator."""
+
+    from .documents import read
 
     def run() -> None:
         documents = read(files)
@@ -77,17 +86,26 @@ def validate(files: Files, output: Output = "text") -> None:
 @app.command("import")
 def import_command(
     files: Annotated[
-        list[Path], typer.Argument(help="Configurations of clients, catalogs, server.json, Compose files; - is stdin.")
-    ],
+        list[Path] | None, typer.Argument(help="Configurations of clients, catalogs, server.json, Compose files; - is stdin.")
+    ] = None,
+    from_clients: Annotated[
+        bool, typer.Option("--from-clients", help="Also the configurations of programs on this machine.")
+    ] = False,
     name: Annotated[str, typer.Option(help="Name of the MCPGateway.")] = "imported",
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A new file for the resource; absent: stdout.")] = None,
     offline: Annotated[bool, typer.Option(help="Do not look up the newest versions of packages.")] = False,
     output: Output = "text",
 ) -> None:
     """Convert MCP configurations into one MCPGateway and a Secret to fill in, and report what became of each server."""
-    from .import_command import import_files
+    from .import_command import import_sources_of, report_on
 
-    _guarded(lambda: import_files(files, name=name, output=file, offline=offline, as_json=output == "json"))
+    _guarded(
+        lambda: report_on(
+            import_sources_of(files or [], from_clients=from_clients, name=name, offline=offline),
+            file=file,
+            as_json=output == "json",
+        )
+    )
 
 
 @app.command()

@@ -138,10 +138,17 @@ def _words(problems: dict[str, list[str]]) -> list[str]:
     return [message for messages in problems.values() for message in messages]
 
 
+def require_linux(platform: str) -> None:
+    """Refuse platforms that the bridge does not run on; `platform` as in `sys.platform`. Raises: BadInputError."""
+    if platform != "linux":
+        raise BadInputError(
+            f"`mcpgw up` runs on Linux only, and this is {platform}: use a Linux machine, a container or WSL, or a cluster"
+        )
+
+
 async def up(options: Options) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP. Raises: BadInputError."""
-    if sys.platform != "linux":
-        raise BadInputError(f"`mcpgw up` runs on Linux only, and this is {sys.platform}: use a Linux machine, a container or WSL")
+    require_linux(sys.platform)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

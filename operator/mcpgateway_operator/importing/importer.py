@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import yaml
 
@@ -42,7 +43,11 @@ async def import_sources(sources: Sequence[Source], *, name: str, resolve: Resol
     """Convert. Raises: UnreadableError, if a source is in no form that is understood, or the result would not be valid."""
     report, servers = Report(), list[Server]()
     for source in sources:
-        servers += _servers(source, report)
+        for server in _servers(source, report):
+            if server in servers:
+                report.add("changed", server.name, "it is in several sources, and in the resource once")
+            else:
+                servers.append(server)
     if len(servers) > MAX_SERVERS:
         raise UnreadableError(
             f"{', '.join(source.name for source in sources)}: {len(servers)} servers: want at most {MAX_SERVERS}"
@@ -54,29 +59,39 @@ async def import_sources(sources: Sequence[Source], *, name: str, resolve: Resol
     return Imported(resource(servers, name=name, report=report) if servers else "", len(servers), report)
 
 
-def _servers(source: Source, report: Report) -> list[Server]:
-    out, seen = [], 0
+def has_servers(source: Source) -> bool:
+    """Whether a source has servers, in any form."""
     try:
-        parts = documents(source.text)
+        return any(_listed(document) for document in documents(source.text))
+    except UnreadableError:
+        return False
+
+
+def _servers(source: Source, report: Report) -> list[Server]:
+    out = []
+    try:
+        listed = [item for document in documents(source.text) for item in _listed(document)]
     except UnreadableError as error:
         raise UnreadableError(f"{source.name} {error}") from None
-    for document in parts:
-        listed = catalogs.found_in(document)
-        makes = [(item.name, item.make) for item in listed] or [
-            (entry.name, partial(convert, entry)) for entry in clients.entries(document)
-        ]
-        seen += len(makes)
-        for name, make in makes:
-            try:
-                out.append(make(report))
-            except RefusedError as error:
-                report.add("refused", name, str(error))
-    if not seen:
+    for name, make in listed:
+        try:
+            out.append(make(report))
+        except RefusedError as error:
+            report.add("refused", name, str(error))
+    if not listed:
         raise UnreadableError(
             f"{source.name} has no MCP servers in it: want a client's configuration (mcpServers, servers, …), a catalog, a "
             "server.json, a Compose file, or an MCPServer of another operator"
         )
     return out
+
+
+def _listed(document: Any) -> list[tuple[str, Callable[[Report], Server]]]:
+    """The servers of a document, with what converts them."""
+    in_catalog = catalogs.found_in(document)
+    if in_catalog:
+        return [(item.name, item.make) for item in in_catalog]
+    return [(entry.name, partial(convert, entry)) for entry in clients.entries(document)]
 
 
 async def _resolved(server: Server, resolve: Resolve, report: Report) -> Server:
