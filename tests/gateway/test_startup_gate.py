@@ -17,7 +17,8 @@ import pytest
 from mcpgateway import config as gateway_config
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, Bridge, bridge, until
-from tests.support.gateways import TOKEN, Gateway, configuration, gateway
+from tests.support.edges import RawConnection
+from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
 from tests.support.locks import free_port
 from tests.support.metrics import samples
 from tests.support.waiting import PATIENCE
@@ -75,6 +76,30 @@ def test_introductions_and_lists_are_of_all_servers(legacy: Bridge, tmp_path: Pa
             assert {"tools", "prompts", "resources"} <= answer.result().json()["result"]["capabilities"].keys()
         assert "s_pid" in {tool["name"] for tool in tools.result().json()["result"]["tools"]}
         assert prompts.result().json()["result"]["prompts"]
+
+
+def test_while_servers_start_lists_get_a_stream_and_initialize_its_header(legacy: Bridge, tmp_path: Path) -> None:
+    params: dict[str, Any] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    common = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+    headers = {**common, "MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"}
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {"_meta": meta}}
+    with contextlib.ExitStack() as stack:
+        with stopped(legacy):
+            config = configuration(server("s", legacy), folder=tmp_path, startup_timeout=PATIENCE)
+            running = stack.enter_context(gateway(tmp_path, config))
+            opening = stack.enter_context(RawConnection(running.port, timeout=PATIENCE))
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+            fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "localhost", **common}.items())
+            head = f"POST /mcp HTTP/1.1\r\n{fields}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            opening.send(head.encode() + body)
+            listing = stack.enter_context(httpx2.stream("POST", running.url, json=asked, headers=headers, timeout=PATIENCE))
+            lines = listing.iter_lines()
+            assert next(lines) == ": keep-alive"
+        status, answered = opening.head()
+        assert (status, answered["content-type"], "mcp-session-id" in answered) == (200, "application/json", True)
+        data = next(line for line in lines if line.startswith("data: "))
+        assert "s_pid" in {tool["name"] for tool in json.loads(data.removeprefix("data: "))["result"]["tools"]}
 
 
 def test_a_session_goes_on_at_a_gateway_that_does_not_know_its_server_yet(legacy: Bridge, tmp_path: Path) -> None:

@@ -124,8 +124,13 @@ class HttpExchange:
         return True
 
     def end_silence(self) -> None:
-        """The response is long in coming: begin it as a stream, for a client that asks for streams by name."""
-        if not self.done and not self.streaming and b"text/event-stream" in self.headers.get(b"accept", b"").lower():
+        """The response is long in coming: begin it as a stream, for a client that asks for streams by name.
+
+        That to `initialize`, which waits for servers that start, names the session in a header, so its head cannot go first.
+        """
+        headers = self.headers
+        within = b"mcp-session-id" in headers or b"mcp-method" in headers  # a session, or the modern era
+        if within and not self.done and not self.streaming and b"text/event-stream" in headers.get(b"accept", b"").lower():
             self.begin_stream()
             self._comment()
 
