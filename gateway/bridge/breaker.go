@@ -59,10 +59,6 @@ func (b *breaker) ended(now time.Time, lived time.Duration, wrote bool, exit exi
 
 // describe stays the same while nothing changes: it ends up in a resource's status.
 func (b *breaker) describe() string {
-	text := fmt.Sprintf("%d or more processes in a row ended with an error within %v of their start, the last with exit code %d",
+	return fmt.Sprintf("%d or more processes in a row ended with an error within %v of their start, the last with exit code %d",
 		crashLimit, crashWindow, b.last.Code)
-	if n := len(b.last.Stderr); n > 0 {
-		text += ": " + b.last.Stderr[n-1]
-	}
-	return text
 }

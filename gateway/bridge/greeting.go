@@ -123,9 +123,13 @@ type exitNotice struct {
 
 // exitReport is how a child ended. Code is the shell's: 128+n for a signal.
 type exitReport struct {
-	Code   int      `json:"code"`
-	Signal string   `json:"signal,omitempty"`
-	OOM    bool     `json:"oom"`
-	Ended  string   `json:"ended,omitempty"` // why the bridge ended it: released | idle | linger | hangup | drain | line | memory | changed
-	Stderr []string `json:"stderr,omitempty"`
+	Code    int      `json:"code"`
+	Signal  string   `json:"signal,omitempty"`
+	OOM     bool     `json:"oom"`
+	Ended   string   `json:"ended,omitempty"`   // why the bridge ended it: released | idle | linger | hangup | drain | line | memory | changed
+	Head    []string `json:"head,omitempty"`    // the first lines on stderr, if they are not among the last
+	Omitted int      `json:"omitted,omitempty"` // lines between these and the last
+	Stderr  []string `json:"stderr,omitempty"`  // the last lines on stderr
+	Recent  int      `json:"recent,omitempty"`  // how many of these were written after the last output
+	Stdout  []string `json:"stdout,omitempty"`  // attach: the first lines on stdout that are no messages
 }

@@ -39,6 +39,7 @@ func (s *server) handOver(conn stream, g greeting) {
 	}
 	send(controlLine(accepted{Instance: s.state.instance()})) // before the child can write
 	before := bytesSent(fd)
+	l.written = func() uint64 { return bytesSent(fd) }
 	l.wrote = func() bool { return bytesSent(fd) != before || peer.hasFinished() }
 	p, refused := s.start(l, fd, fd)
 	if refused != nil {

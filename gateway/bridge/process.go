@@ -82,13 +82,13 @@ func (p *process) whenOver(f func(exitReport)) {
 
 // finish completes the report of a child that has been reaped.
 func (p *process) finish(status unix.WaitStatus, kernelKilled bool) {
-	stderr := p.tail.last()
+	exit := report(status)
+	p.tail.report(&exit)
 	p.mu.Lock()
 	p.worked = p.wrote()
-	p.exit = report(status)
+	p.exit = exit
 	p.exit.Ended = p.ended
 	p.exit.OOM = p.oom || kernelKilled && p.exit.Signal == "SIGKILL" && p.ended == ""
-	p.exit.Stderr = stderr
 	after := p.after
 	close(p.over)
 	p.mu.Unlock()

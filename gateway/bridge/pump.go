@@ -61,13 +61,13 @@ func carryOutput(conn stream, stdout *tapReader, from *peer) {
 // tapReader records that the process has written something.
 type tapReader struct {
 	*os.File
-	wrote *atomic.Bool
+	wrote *atomic.Uint64
 }
 
 func (l *tapReader) Read(b []byte) (int, error) {
 	n, err := l.File.Read(b)
 	if n > 0 {
-		l.wrote.Store(true)
+		l.wrote.Add(uint64(n))
 	}
 	return n, err
 }

@@ -210,6 +210,7 @@ func (s *server) refused(r refusal) refusal {
 // junk logs a line of stdout that is not a JSON-RPC message; a server that prints there still works.
 func (s *server) junk(p *process, line []byte) {
 	s.counters.junk.Add(1)
+	p.tail.keepJunk(line)
 	s.log.line(p.tail.label(p.pid)+" stdout, not a message", string(line), &p.tail.junk)
 }
 

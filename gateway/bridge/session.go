@@ -23,7 +23,7 @@ type session struct {
 	s      *server
 	key    string
 	p      *process
-	wrote  *atomic.Bool
+	wrote  *atomic.Uint64
 	stdin  *end // nil once closed
 	stdout *end
 
@@ -258,7 +258,7 @@ func (sess *session) readOutput() error {
 	if n == 0 {
 		return err
 	}
-	sess.wrote.Store(true)
+	sess.wrote.Add(uint64(n))
 	before := sess.out.lines()
 	failure := take(n)
 	sess.s.counters.linesOut.Add(sess.out.lines() - before)

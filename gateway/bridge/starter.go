@@ -15,14 +15,15 @@ type launch struct {
 	path      string
 	argv, env []string
 	tag       string
-	wrote     func() bool // reports whether it has written anything
+	wrote     func() bool   // reports whether it has written anything
+	written   func() uint64 // how much it has written to stdout
 }
 
 // piped is a process whose stdin and stdout are pipes, and the bridge's ends of them.
 type piped struct {
 	p             *process
 	stdin, stdout int
-	wrote         *atomic.Bool // set by the reader of stdout
+	wrote         *atomic.Uint64 // bytes, counted by the reader of stdout
 }
 
 func (s *server) prepare(tag string) (*launch, *refusal) {
@@ -74,7 +75,7 @@ func (s *server) start(l *launch, stdin, stdout int) (*process, *refusal) {
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return nil, noDescriptors(err)
 	}
-	tail := newStderrTail(l.tag)
+	tail := newStderrTail(l.tag, l.written)
 	p, err := s.reaper.start(l, stdin, stdout, pipe[1], tail)
 	_ = unix.Close(pipe[1])
 	if err != nil {
@@ -111,8 +112,9 @@ func (s *server) startWithPipes(l *launch) (*piped, *refusal) {
 	if err != nil {
 		return nil, noDescriptors(err)
 	}
-	wrote := &atomic.Bool{}
-	l.wrote = wrote.Load
+	wrote := &atomic.Uint64{}
+	l.wrote = func() bool { return wrote.Load() > 0 }
+	l.written = wrote.Load
 	p, refused := s.start(l, in[0], out[1])
 	_ = unix.Close(in[0])
 	_ = unix.Close(out[1])

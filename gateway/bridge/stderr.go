@@ -11,24 +11,39 @@ import (
 )
 
 const (
+	headLines    = 20
 	tailLines    = 20
+	junkLines    = 20
 	tailLineSize = 512
 	logLineSize  = 8 << 10
 	tailWait     = 20 * time.Millisecond
 )
 
-// stderrTail forwards a child's stderr to the log and keeps the last lines for the exit report.
+// stderrTail forwards a child's stderr to the log and keeps what the exit report needs to name a cause: programs say it first, before
+// pages of usage, or last, and some say it on stdout.
 type stderrTail struct {
-	mu     sync.Mutex
-	tag    string
-	lines  []string
-	closed chan struct{}
-	part   []byte    // a line that is not complete yet; only follow touches it
-	limit  lineLimit // of stderr: follow's
-	junk   lineLimit // of stdout: the loop's
+	mu      sync.Mutex
+	tag     string
+	head    []string      // the first lines
+	lines   []keptLine    // the last lines after those
+	omitted int           // lines between the two
+	stdout  []string      // the first lines of stdout that are no messages
+	written func() uint64 // how much the child has written to stdout, as far as the bridge can see
+	closed  chan struct{}
+	part    []byte    // a line that is not complete yet; only follow touches it
+	limit   lineLimit // of stderr: follow's
+	junk    lineLimit // of stdout: the loop's
 }
 
-func newStderrTail(tag string) *stderrTail { return &stderrTail{tag: tag, closed: make(chan struct{})} }
+// keptLine is a line, and how much had been written to stdout when it was read.
+type keptLine struct {
+	text    string
+	written uint64
+}
+
+func newStderrTail(tag string, written func() uint64) *stderrTail {
+	return &stderrTail{tag: tag, written: written, closed: make(chan struct{})}
+}
 
 // rename is for a warm process that has been taken.
 func (t *stderrTail) rename(tag string) {
@@ -93,21 +108,49 @@ func (t *stderrTail) take(data []byte, pid int, log *logger) {
 func (t *stderrTail) keep(line []byte, pid int, log *logger) {
 	line = bytes.TrimSuffix(line, []byte{'\r'})
 	log.line(t.label(pid), string(line), &t.limit)
+	written := t.written()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lines = append(t.lines, visible(string(line[:min(len(line), tailLineSize)])))
+	text := shortLine(line)
+	if len(t.head) < headLines {
+		t.head = append(t.head, text)
+	}
+	t.lines = append(t.lines, keptLine{text, written})
 	if len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
+		t.omitted++
 	}
 }
 
-// last waits tailWait at most for what the dead child had written; an orphan of it may hold the pipe open.
-func (t *stderrTail) last() []string {
+func shortLine(line []byte) string { return visible(string(line[:min(len(line), tailLineSize)])) }
+
+// keepJunk keeps a line of stdout that is no message.
+func (t *stderrTail) keepJunk(line []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.stdout) < junkLines {
+		t.stdout = append(t.stdout, shortLine(line))
+	}
+}
+
+// report completes an exit report with what the dead child had written. It waits tailWait at most for the end of that: an orphan of
+// the child may hold the pipe open.
+func (t *stderrTail) report(exit *exitReport) {
 	select {
 	case <-t.closed:
 	case <-time.After(tailWait):
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append([]string(nil), t.lines...)
+	written := t.written()
+	for _, line := range t.lines {
+		exit.Stderr = append(exit.Stderr, line.text)
+		if exit.Recent++; line.written != written {
+			exit.Recent = 0
+		}
+	}
+	// The lines that were dropped from the tail are those at the front: of these the head has the first.
+	exit.Head = append(exit.Head, t.head[:min(len(t.head), t.omitted)]...)
+	exit.Omitted = t.omitted - len(exit.Head)
+	exit.Stdout = append(exit.Stdout, t.stdout...)
 }

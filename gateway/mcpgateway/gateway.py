@@ -24,7 +24,7 @@ from .access.keyring import KeyRing
 from .catalog.model import Catalog
 from .config import Binding, Config, ConfigError, Reading, read_binding, read_config
 from .edge.connection import connection_class
-from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, named_hidden, server_status
+from .edge.internal import Report, ServerStatus, StatusBoard, failed_status, internal_app, last_words, named_hidden, server_status
 from .edge.limits import DEFAULT_LIMITS, Limits
 from .edge.routes import client_routes
 from .edge.shared import Edge
@@ -199,6 +199,10 @@ class Gateway:
             )
         )
 
+    def _detail(self, server: str) -> dict[str, Any] | None:
+        backend = self.router.backends.get(server)
+        return None if backend is None else last_words(backend.snapshot.last_error)
+
     def _row(self, backend: Backend, catalog: Catalog) -> ServerStatus:
         """A server's row. This is a boundary: a row that cannot be made is that server's failure, and the others stay."""
         try:
@@ -214,7 +218,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         clients = self._server(self.settings.listen, _no_application, http=connection_class(self.edge))
-        internal = self._server(self.settings.internal, internal_app(self.board, self, self.metrics.render), http="httptools")
+        internal = self._server(
+            self.settings.internal, internal_app(self.board, self, self.metrics.render, self._detail), http="httptools"
+        )
 
         def on_signal() -> None:
             if stop.is_set():

@@ -389,6 +389,14 @@ CLIENTS = (
 )
 SERVERS = (
     Limit(
+        "lines on stdout that are no messages, kept for the report of an end",
+        "upstream.connection:MAX_JUNK",
+        count,
+        "the rest is counted only",
+        "tests/gateway/test_failure_causes.py",
+    ),
+    Limit("each of them", "upstream.connection:MAX_JUNK_LINE", size, "it is cut", "tests/gateway/test_failure_causes.py"),
+    Limit(
         "callers with lost state that have not been told yet, of one server",
         "upstream.lost_state:MAX_LOSSES",
         count,

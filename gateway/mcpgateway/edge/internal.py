@@ -145,8 +145,20 @@ class Health(Protocol):
         """Whether new clients should come here."""
 
 
-def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes]) -> Starlette:
-    """The port for the operator, the kubelet and Prometheus. It shows no secrets, and takes no credentials."""
+def last_words(failure: Failure | None) -> dict[str, Any]:
+    """A server's last error with all that is known of it: how its process ended, and what that had written."""
+    if failure is None:
+        return {}
+    return {**_row(failure), **({} if failure.exit is None else {"exit": msgspec.to_builtins(failure.exit)})}
+
+
+def internal_app(
+    board: StatusBoard, health: Health, metrics: Callable[[], bytes], detail: Callable[[str], dict[str, Any] | None]
+) -> Starlette:
+    """The port for the operator, the kubelet and Prometheus. It shows no secrets, and takes no credentials.
+
+    `detail` gives the last error of a server with all that is known of it; None for a server that does not exist.
+    """
 
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -161,6 +173,13 @@ def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes
             return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse(await board.read(after=request.query_params.get("after", ""), wait=wait))
 
+    async def one_server(request: Request) -> Response:
+        name = request.path_params["name"]
+        known = detail(name)
+        if known is None:
+            return JSONResponse({"error": f"there is no server {name[:80]!r}"}, status_code=404)
+        return JSONResponse({"name": name, "lastError": known})
+
     async def scrape(request: Request) -> Response:
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -169,6 +188,7 @@ def internal_app(board: StatusBoard, health: Health, metrics: Callable[[], bytes
             Route("/healthz", alive),
             Route("/readyz", ready),
             Route("/status", status),
+            Route("/status/{name}", one_server),
             Route("/metrics", scrape),
         ]
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from . import exit_cause
 from .visible_text import message_text
 
 
@@ -50,7 +51,18 @@ class Exit(msgspec.Struct, frozen=True, rename="camel"):
     code: int
     signal: str = ""
     oom: bool = False
-    stderr: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()  # the first lines on stderr, if they are not among the last
+    omitted: int = 0  # lines between these and the last
+    stderr: tuple[str, ...] = ()  # the last lines
+    recent: int = 0  # how many of these were written after the last output
+    stdout: tuple[str, ...] = ()  # the first lines on stdout that are no messages
+
+    def cause(self, *, answered: bool = False) -> str:
+        """The line that says what went wrong. Of a process that has `answered` only what it wrote after its last output counts:
+        the rest may be about an earlier call, of another client."""
+        if not answered:
+            return exit_cause.cause((*self.head, *self.stderr), self.stdout)
+        return exit_cause.cause(self.stderr[max(0, len(self.stderr) - self.recent) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +108,13 @@ class UpstreamError(Exception):
         self.failure = failure
 
 
-def exited(server: str, exit: Exit) -> Failure:
-    """The failure of a process that has ended."""
+def exited(server: str, exit: Exit, *, answered: bool = False) -> Failure:
+    """The failure of a process that has ended; `answered` says whether it had sent a valid message before."""
     how = f"killed by {exit.signal}" if exit.signal else f"exit code {exit.code}"
     if exit.oom:
         how += " (out of memory)"
-    last = f": {exit.stderr[-1]}" if exit.stderr else ""
-    return Failure(server, Reason.EXITED, f"its process ended, {how}{last}", exit)
+    cause = exit.cause(answered=answered)
+    return Failure(server, Reason.EXITED, f"its process ended, {how}{': ' if cause else ''}{cause}", exit)
 
 
 def draining(server: str) -> Failure:

@@ -22,13 +22,15 @@ from .active_call import ActiveCall
 from .pacing import NotificationPace
 from .reports import Reports
 
-_MAX_NOISE: Final = 160  # bytes
-
 Outcome = Literal["result", "error", "lost"]
 OnReply = Callable[[Outcome, "Raw | Failure"], None]
 OnProgress = Callable[[Raw], None]
 OnNotification = Callable[[str, "Raw | UnsetType"], None]
 OnRequest = Callable[[str, bytes, "Raw | UnsetType"], None]
+
+
+MAX_JUNK: Final = 20  # lines that are no messages and are kept for the report of an end; all are counted
+MAX_JUNK_LINE: Final = 512  # bytes of each
 
 
 class Connection(ABC):
@@ -48,7 +50,6 @@ class Connection(ABC):
         self.version = ""  # legacy, as agreed
         self.resumed = False  # an earlier connection has used this very process
         self.introduced = False  # an earlier connection has shaken hands with this very process
-        self.noise = ""  # the last line that was no message, shortened
         self.reports = Reports()
         self.calls: dict[ActiveCall, None] = {}  # that are on it, the newest last
         self._pace = NotificationPace()
@@ -61,6 +62,7 @@ class Connection(ABC):
         self._retired = False
         self._forsaken = False  # its process is to end, too
         self.loss_told = False  # a caller has been told that it has ended
+        self.junk: list[str] = []  # the first lines that are no messages
         self._lost = 0  # requests without a reply when it ended
 
     # --- what carries it --------------------------------------------------------------------------------------------------
@@ -239,7 +241,8 @@ class Connection(ABC):
         """A call whose answer cannot be used fails at once, where the answer's id can be seen. A blank line says nothing."""
         if line.isspace():
             return
-        self.noise = visible(line[:_MAX_NOISE].decode(errors="replace").strip())
+        if len(self.junk) < MAX_JUNK:
+            self.junk.append(visible(line[:MAX_JUNK_LINE].decode(errors="replace").strip()))
         key = None if b'"method"' in line else jsonrpc.salvage_id(line, self._pending)
         if key is not None and (b'"result"' in line or b'"error"' in line):  # not a log line that repeats our request
             self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))

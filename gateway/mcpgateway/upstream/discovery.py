@@ -18,6 +18,8 @@ FIRST_NOTICE: Final = 3.0  # seconds without an answer after which it is said; e
 _ENDED: Final = frozenset({Reason.EXITED, Reason.UNREACHABLE})
 _KILLED: Final = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})  # an end that no message caused
 
+_MAX_QUOTED = 160  # characters of a line on stdout
+
 _Plan = Literal["negotiate", "discover", "initialize"]
 
 
@@ -77,7 +79,9 @@ class Discovery:
             after *= 2
             elapsed = loop.time() - began
             words = f"no answer yet to {handshake.awaited} after {elapsed:.0f} s; startTimeout is {start_timeout:g} s"
-            printed = f"it has written {connection.noise!r}" if connection.noise else "it has written nothing to stdout"
+            printed = (
+                f"it has written {connection.junk[-1][:_MAX_QUOTED]!r}" if connection.junk else "it has written nothing to stdout"
+            )
             self._on_waiting(f"{words}; {printed}")
 
 

@@ -208,7 +208,7 @@ class BridgedConnection(Connection, asyncio.Protocol):
         elif control.exit is not None:
             if self._consumed is not None:
                 self._consumed.tell()
-            self._lose(exited(self.server, control.exit))
+            self._lose(self._exited(control.exit))
         elif control.challenge and not self.accepted.done():
             self._prove(control.challenge)
         else:
@@ -216,6 +216,12 @@ class BridgedConnection(Connection, asyncio.Protocol):
                 self._accept(control)
             if self._on_control is not None:
                 self._on_control(control)
+
+    def _exited(self, exit: Exit) -> Failure:
+        """A bridge sees no output of a process that has the connection itself: what was no message is added here."""
+        if self.junk:
+            exit = msgspec.structs.replace(exit, stdout=(*exit.stdout, *self.junk))
+        return exited(self.server, exit, answered=self.resumed or self.answered > len(self._pending))
 
     def _prove(self, challenge: str) -> None:
         """A bridge challenges once, before it accepts: what follows in mode `direct` is the server's own output."""
@@ -296,7 +302,10 @@ def refused(server: str, control: Control | Refusal) -> Failure:
     """The error for a bridge's refusal."""
     reason = _REASONS.get(control.error, Reason.REFUSED)
     detail = f"{control.reason}: {control.message}" if reason == Reason.START_FAILED else control.message
-    return Failure(server, reason, detail, control.exit if reason == Reason.CRASH_LOOP else None)
+    if reason != Reason.CRASH_LOOP or control.exit is None:
+        return Failure(server, reason, detail)
+    cause = control.exit.cause()
+    return Failure(server, reason, f"{detail}{': ' if cause else ''}{cause}", control.exit)
 
 
 async def connect(
