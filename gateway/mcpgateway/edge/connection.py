@@ -22,12 +22,12 @@ from . import cors, response
 from .exchange import Handler, HttpExchange
 from .guard import peer_address
 from .known_head import KnownHead, learn
-from .limits import MAX_AHEAD, MAX_BLANK, MAX_HEAD, MAX_LINGER, MAX_READ, MAX_TARGET
+from .limits import MAX_AHEAD, MAX_LINGER, MAX_READ
+from .reading_pace import ReadingPace
 from .request_body import Body, SizedBody, body_of
-from .request_head import HEAD_END, BadRequest, parse
+from .request_buffer import RequestBuffer
+from .request_head import BadRequest, parse
 from .shared import Edge
-
-_EMPTY_LINE: Final = b"\r\n"
 
 
 class Phase(enum.Enum):
@@ -54,23 +54,22 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_added",
         "_address",
         "_ahead",
-        "_blank",
         "_body",
         "_continuing",
         "_drained",
+        "_dropped",
         "_exchange",
         "_handler",
+        "_pace",
         "_phase",
         "_read_paused",
         "_repeatable",
         "_repeated",
+        "_requests",
         "_server",
         "_since",
-        "_stuck_bytes",
-        "_stuck_since",
         "_transport",
         "_wake_at",
         "_wake_bucket",
@@ -86,8 +85,8 @@ class Connection(asyncio.BufferedProtocol):
         self._address: str | None = None  # None: not counted by the guard
         self._phase = _HEAD
         self._since = self.loop.time()  # when the phase began
-        self._ahead = bytearray()  # received, and not yet part of a request
-        self._blank = 0  # bytes of empty lines since the last request
+        self._requests = RequestBuffer()
+        self._ahead = self._requests.data  # received, and not yet part of a request
         self._body: Body | None = None  # of the exchange that is being read
         self._exchange: HttpExchange | None = None  # the one that is being read or answered
         self._repeatable: KnownHead | None = None
@@ -97,8 +96,8 @@ class Connection(asyncio.BufferedProtocol):
         self._read_paused = False
         self._writable = True
         self._drained: asyncio.Event | None = None  # for who waits until the client has read
-        self._stuck_since = 0.0  # when the client was last seen to read, or stopped reading
-        self._stuck_bytes = self._added = 0  # unread bytes then, and bytes written since
+        self._pace = ReadingPace()
+        self._dropped = 0  # bytes that have come after a refusal
         self._wake_at, self._wake_bucket = 0.0, 0  # when `expire` is due
 
     # --- called by the loop -----------------------------------------------------------------------------------------------
@@ -158,7 +157,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered."""
         self._writable = False
-        self._measure()
+        self._pace.measure(self.loop.time(), self.unread)
         self._wake(self.edge.limits.write_grace)
 
     def resume_writing(self) -> None:
@@ -216,8 +215,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self, data: bytes) -> None:
         if self._phase is _CLOSING:
-            self._blank += len(data)
-            if self._blank > MAX_LINGER:
+            self._dropped += len(data)
+            if self._dropped > MAX_LINGER:
                 self._abort()
             return
         body = self._body
@@ -262,35 +261,14 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.resume_reading()
 
     def _read_head(self) -> None:
-        ahead = self._ahead
-        if ahead[:1] in _EMPTY_LINE:
-            self._skip_empty_lines()
-        if not ahead or ahead == b"\r":
+        if not self._requests.begun():
             return
         if self._phase is _IDLE:
             self._enter(_HEAD)
             self._wake(self.edge.limits.head_deadline)
-        end = ahead.find(HEAD_END)
-        size = end + len(HEAD_END)
-        if size > MAX_HEAD or (end < 0 and len(ahead) > MAX_HEAD):
-            raise _head_too_large(ahead)
-        if end < 0:
-            return
-        raw = bytes(ahead[:size])
-        del ahead[:size]
-        self._begin(raw)
-
-    def _skip_empty_lines(self) -> None:
-        """Empty lines before a request are ignored (RFC 9112 section 2.2), and change no deadline."""
-        ahead, size = self._ahead, 0
-        while size <= MAX_BLANK and ahead.startswith(_EMPTY_LINE, size):
-            size += len(_EMPTY_LINE)
-        del ahead[:size]
-        self._blank += size
-        if self._blank > MAX_BLANK:
-            raise BadRequest(400, f"over {MAX_BLANK} bytes of empty lines before a request")
-        if ahead[:1] == b"\n" or (ahead[:1] == b"\r" and len(ahead) > 1):  # parsers disagree about what such a line is
-            raise BadRequest(400, "the request is not well-formed HTTP: a line must end with CR and LF")
+        raw = self._requests.take_head()
+        if raw is not None:
+            self._begin(raw)
 
     def _begin(self, raw: bytes) -> None:
         """A head is complete."""
@@ -302,7 +280,6 @@ class Connection(asyncio.BufferedProtocol):
         # from its second request on a connection is worth it
         self._repeatable, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
         self._repeated = True
-        self._blank = 0
         if body.complete:
             self._answer(exchange)
             return
@@ -379,7 +356,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is not None and not transport.is_closing():
             if not self._writable:
-                self._added += len(data)
+                self._pace.wrote(len(data))
             transport.write(data)
 
     @property
@@ -437,7 +414,7 @@ class Connection(asyncio.BufferedProtocol):
         """When the current phase must be over, in seconds of the loop's clock."""
         limits = self.edge.limits
         if self._phase is _CLOSING or not self._writable:
-            return self._stuck_since + (limits.write_grace if self.unread else limits.linger)
+            return self._pace.measured + (limits.write_grace if self.unread else limits.linger)
         if self._phase is _HEAD:
             return self._since + limits.head_deadline
         if self._phase is _BODY and self._body is not None:
@@ -468,15 +445,10 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the client has read enough of what was unread; then that is measured from now on."""
         if self._writable and self._phase is not _CLOSING:
             return False
-        unread = self.unread
-        read = self._stuck_bytes + self._added - unread
-        if not unread or read < self.edge.limits.write_rate * (now - self._stuck_since):
-            return False
-        self._measure()
-        return True
-
-    def _measure(self) -> None:
-        self._stuck_since, self._stuck_bytes, self._added = self.loop.time(), self.unread, 0
+        reads = self._pace.keeps(self.edge.limits.write_rate, now=now, unread=self.unread)
+        if reads:
+            self._pace.measure(now, self.unread)
+        return reads
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
@@ -513,8 +485,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         self._enter(_CLOSING)
         self._ahead.clear()
-        self._blank = 0
-        self._measure()
+        self._pace.measure(self._since, self.unread)
         limits = self.edge.limits
         self._wake(limits.write_grace if self.unread else limits.linger)
 
@@ -522,12 +493,6 @@ class Connection(asyncio.BufferedProtocol):
         self._phase = _CLOSING
         if self._transport is not None:
             self._transport.abort()
-
-
-def _head_too_large(ahead: bytearray) -> BadRequest:
-    if ahead.find(b"\r\n", 0, MAX_TARGET) < 0:
-        return BadRequest(414, f"the request target is over {MAX_TARGET} bytes")
-    return BadRequest(431, f"the request line and headers are over {MAX_HEAD} bytes")
 
 
 def _request_id(body: bytes) -> bytes:
