@@ -463,6 +463,13 @@ SERVERS = (
         "tests/hostile/test_limits.py",
     ),
     Limit(
+        "icons of an item, arguments of a prompt",
+        "catalog.item_types:MAX_NESTED",
+        count,
+        "that member is left out",
+        "tests/unit/test_catalog.py",
+    ),
+    Limit(
         "hidden characters, unpaired surrogates or numbers beyond a double's range in an item",
         "catalog.repair:MAX_REPAIRS",
         count,

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from mcpgateway import config
-from mcpgateway.catalog import intake, merge, model, naming, pages, repair, tool_rules
+from mcpgateway.catalog import intake, item_types, merge, model, naming, pages, repair, tool_rules
 from mcpgateway.catalog.model import Item, KindName
 from mcpgateway.protocol import jsonrpc
 
@@ -300,6 +300,13 @@ def test_an_item_without_a_usable_name_is_hidden(bad: str) -> None:
     offer = read("tools", f'{{"tools":[{bad},{{"name":"good"}}]}}'.encode())
     assert [item.name for item in offer.items] == ["good"]
     assert [item.name for item in offer.hidden] == ["(without a name)"]
+
+
+@pytest.mark.parametrize(("count", "kept"), [(item_types.MAX_NESTED, True), (item_types.MAX_NESTED + 1, False)])
+def test_a_prompt_with_too_many_arguments_is_offered_without_them(count: int, kept: bool) -> None:
+    arguments = [{"name": f"a{number}"} for number in range(count)]
+    (prompt,) = read("prompts", {"prompts": [{"name": "p", "arguments": arguments}]}).items
+    assert json.loads(bytes(prompt.raw)) == {"name": "p", **({"arguments": arguments} if kept else {})}
 
 
 def test_a_uri_with_hidden_characters_is_refused_and_its_name_is_shown_with_them() -> None:

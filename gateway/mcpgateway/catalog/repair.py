@@ -1,7 +1,8 @@
 """What clients would refuse in an item of a server's list, put right or refused: one bad item makes some refuse the whole list.
 
 Put right: members that are null or of another type than the specification's, numbers beyond a double's range (RFC 8259 section
-6), unpaired surrogates, hidden characters (visible_text), and schemas that say too little (no `type`, boolean properties).
+6), unpaired surrogates, hidden characters (visible_text), and schemas that say too little (no `type`, boolean properties). An
+output schema that clients could not compile is left out.
 Refused: what is too large, too deep or has too many members, has no usable key, or a schema that no arguments can fit.
 Source: MCP specification 2025-11-25, schema: Tool, Prompt, Resource, ResourceTemplate.
 """
@@ -16,7 +17,9 @@ from msgspec import UNSET, Raw
 
 from ..protocol import decoder, jsonrpc
 from ..protocol.visible_text import hidden_count, visible, visible_json
+from .item_types import ANNOTATIONS, EXECUTION, TOOL_ANNOTATIONS, arguments, corrected, icons
 from .model import Kind
+from .output_schema import compilable
 from .uri_templates import MAX_URI
 
 MAX_ITEM: Final = 256 << 10  # bytes of one item, its schemas included
@@ -37,14 +40,11 @@ _TYPES: Final[Mapping[str, bytes]] = {  # first bytes of the JSON that a member 
     "size": b"-0123456789",
 }
 _SCHEMAS: Final = frozenset({"inputSchema", "outputSchema"})
-_HINTS: Final = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})
-_BOOLEANS: Final = (b"true", b"false")
 _BOOLEAN_SCHEMAS: Final[Mapping[bytes, Raw]] = {b"true": Raw(b"{}"), b"null": Raw(b"{}"), b"false": Raw(b'{"not":{}}')}
 
 _LARGE_EXPONENT: Final = re.compile(rb"[eE]\+?[0-9]{3}")
 _LONG_NUMBER: Final = re.compile(rb"(?<![0-9])[0-9]{300}")
 _NUMBER: Final = rb"-?[0-9][0-9.]*+(?:[eE][+-]?+[0-9]++)?+"
-# What is before the next number that may be too large, and the number; nothing is tried twice, so it is linear.
 # What is before the next number that may be too large, and the number; nothing is tried twice, so it is linear.
 _UP_TO_LARGE: Final = re.compile(
     rb"((?:[^\"0-9-]*+(?:-?[0-9]{1,99}+(?![0-9.eE])|"
@@ -94,6 +94,9 @@ def repaired(kind: Kind, raw: Raw) -> Generator[None, None, tuple[str, Raw]]:
         raise UnusableItemError(f"its {kind.key} has an unpaired surrogate")
     right = _typed(kind, fields)
     yield
+    if "outputSchema" in right and not (yield from compilable(right["outputSchema"])):
+        del right["outputSchema"]
+        yield
     body = paired if _same(right, fields) else jsonrpc.dump(right)
     if _has_large(body):
         yield
@@ -134,8 +137,7 @@ def _typed(kind: Kind, fields: Mapping[str, Raw]) -> dict[str, Raw]:
     right = {name: value for name, value in fields.items() if _has_type(name, value)}
     if not kind.renamed and jsonrpc.text(right.get("name", UNSET)) is None:
         right["name"] = right[kind.key]
-    if "annotations" in right:
-        right["annotations"] = _annotations(right["annotations"])
+    _correct_nested(kind, right)
     if kind.name == "tools":
         right["inputSchema"] = _schema(right.get("inputSchema", Raw(b"{}")), what="its inputSchema")
         if "outputSchema" in right:
@@ -160,15 +162,18 @@ def _has_type(name: str, value: Raw) -> bool:
     return first in _TYPES[name] if name in _TYPES else name not in _SCHEMAS or first != b"n"
 
 
-def _annotations(raw: Raw) -> Raw:
-    """Hints are booleans, a title is text."""
-    fields = members_of(raw, "its annotations are not an object")
-    right = {
-        name: value
-        for name, value in fields.items()
-        if _has_type(name, value) and (name not in _HINTS or bytes(value) in _BOOLEANS)
-    }
-    return raw if _same(right, fields) else Raw(jsonrpc.dump(right))
+def _correct_nested(kind: Kind, right: dict[str, Raw]) -> None:
+    """Icons, arguments of prompts, annotations and the like with the types that they have by the specification."""
+    objects = {"annotations": TOOL_ANNOTATIONS if kind.name == "tools" else ANNOTATIONS, "execution": EXECUTION}
+    for name, checks in objects.items():
+        if name in right:
+            members_of(right[name], f"its {name} are not an object")
+            right[name] = corrected(right[name], checks)
+    for name, correct in (("icons", icons), ("arguments", arguments)):
+        if name in right:
+            value = correct(right.pop(name))
+            if value is not None:
+                right[name] = value
 
 
 def _schema(raw: Raw, *, what: str) -> Raw:
