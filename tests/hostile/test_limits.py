@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mcpgateway.catalog import repair
 from mcpgateway.catalog.model import KINDS
-from mcpgateway.protocol import given_uris, jsonrpc, request_meta
+from mcpgateway.protocol import decoder, given_uris, jsonrpc, request_meta
 from mcpgateway.requests import input_required
 from mcpgateway.streams import listen
 from tests.support import limits
@@ -145,3 +145,9 @@ def test_a_retry_is_compared_by_value_up_to_the_bound_and_by_bytes_beyond() -> N
         compact = b'{"a":"' + b"x" * (size - 9) + b'"}'
         assert (binding(compact + b" ") == binding(b" " + compact)) is same
         assert binding(compact) == binding(compact)
+
+
+def test_a_text_is_compared_by_its_value_up_to_the_bound() -> None:
+    for count, same in ((decoder.MAX_COMPARED, True), (decoder.MAX_COMPARED + 1, False)):
+        body = b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
+        assert (jsonrpc.canonical(body) == jsonrpc.canonical(body + b" ")) is same

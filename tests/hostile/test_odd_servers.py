@@ -35,7 +35,7 @@ class Habit:
     Args:
         name: Its name, a key of `odd.HABITS`.
         argument: What the habit is told.
-        echo: Whether `echo` is offered; None: it is, or the row has a reason.
+        echo: Whether `echo` is offered.
         error: A pattern that the row's lastError matches as `REASON: MESSAGE`; empty: there is none.
         call: What a call of `echo` may be answered with.
         transports: Over which the habit exists.
@@ -43,7 +43,7 @@ class Habit:
 
     name: str
     argument: str = ""
-    echo: bool | None = True
+    echo: bool = True
     error: str = ""
     call: tuple[Answer, ...] = ("result",)
     transports: tuple[Transport, ...] = get_args(Transport)
@@ -142,7 +142,16 @@ GROUPS: dict[str, list[Habit]] = {
         Habit("resources-absent", error="ListFailed: resources/list failed"),
         Habit("resource-nulls"),
         Habit("list-result", '{"tools":[null]}', echo=False, error=HIDDEN),
-        *_each("list-result", "null", "[]", "{}", '{"tools":null}', '{"tools":{}}', echo=False),
+        *_each(
+            "list-result",
+            "null",
+            "[]",
+            "{}",
+            '{"tools":null}',
+            '{"tools":{}}',
+            echo=False,
+            error="ProtocolError: tools/list failed: ",
+        ),
     ],
     "calls": [
         *(Habit("says-before", json.dumps(message)) for message in SAID),
@@ -210,8 +219,6 @@ class Table:
         is_ready, is_offered = row["state"] == "Ready", f"{name}_echo" in offered
         if habit.error:
             return bool(re.match(habit.error, said)) and is_offered == habit.echo
-        if habit.echo is None:
-            return is_ready or bool(error)
         return is_offered == habit.echo and (is_ready or (not habit.echo and bool(error)))
 
     def answered_wrongly(self) -> dict[str, Any]:

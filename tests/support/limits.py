@@ -579,6 +579,13 @@ SERVERS = (
         "tests/property/test_client_requests.py",
     ),
     Limit(
+        "arrays and objects of a tool that is digested by its value",
+        "protocol.decoder:MAX_COMPARED",
+        count,
+        "it is digested by its bytes",
+        "tests/hostile/test_limits.py::test_a_text_is_compared_by_its_value_up_to_the_bound",
+    ),
+    Limit(
         "message that is searched for unpaired surrogates",
         "protocol.decoder:MAX_SEARCHED",
         size,

@@ -30,8 +30,9 @@ _UNPAIRED: Final = re.compile(  # the first two bytes of each
 )
 # A text that is searched for unpaired surrogates has at most so many bytes, escapes of surrogates, and escaped backslashes.
 MAX_SEARCHED: Final = 1 << 20
-MAX_SURROGATES: Final = 20_000
+MAX_SURROGATES: Final = 50_000
 MAX_BACKSLASHES: Final = 50_000
+MAX_COMPARED: Final = 10_000  # arrays and objects of a text that is compared or digested by its value
 
 
 class Decoder(Generic[T]):
@@ -199,12 +200,16 @@ def dump(value: Any) -> bytes:
 def canonical(raw: Raw | bytes) -> bytes:
     """The same bytes for the same value, however its JSON is written, to compare or to digest.
 
-    What cannot be decoded whole (a number beyond a double's range, deep nesting, an unpaired surrogate) stays as it is written.
+    What cannot be decoded whole stays as it is written (a number beyond a double's range, deep nesting, an unpaired surrogate),
+    and so does what has more than MAX_COMPARED arrays and objects.
     """
+    body = bytes(raw)
+    if body.count(b"[") + body.count(b"{") > MAX_COMPARED:
+        return body
     try:
-        return msgspec.json.encode(value(raw), order="sorted")
+        return msgspec.json.encode(value(body), order="sorted")
     except (ProtocolError, RecursionError):
-        return bytes(raw)
+        return body
 
 
 def one_line(raw: bytes) -> bytes:
