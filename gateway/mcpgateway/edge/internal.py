@@ -175,10 +175,10 @@ def internal_app(
 
     async def one_server(request: Request) -> Response:
         name = request.path_params["name"]
-        known = detail(name)
-        if known is None:
+        last_error = detail(name)
+        if last_error is None:
             return JSONResponse({"error": f"there is no server {name[:80]!r}"}, status_code=404)
-        return JSONResponse({"name": name, "lastError": known})
+        return JSONResponse({"name": name, "lastError": last_error})
 
     async def scrape(request: Request) -> Response:
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
