@@ -556,6 +556,13 @@ SERVERS = (
         "tests/property/test_message_texts.py",
     ),
     Limit(
+        "text of a server in the gateway's log",
+        "runtime.logs:MAX_TEXT",
+        characters,
+        "it is cut, and ends with …",
+        "tests/unit/test_logs.py::test_what_libraries_log_is_shown_and_cut_too",
+    ),
+    Limit(
         "hidden tools that a report names",
         "edge.internal:MAX_HIDDEN",
         count,
