@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -102,6 +103,10 @@ def test_many_clients_get_their_own_responses(proxied: Proxied) -> None:
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", proxied.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            ask(number, connection)
+
+    def ask(number: int, connection: http.client.HTTPConnection) -> None:
         fields = {
             "Authorization": f"Bearer {TOKEN}",
             "Content-Type": "application/json",
@@ -115,12 +120,11 @@ def test_many_clients_get_their_own_responses(proxied: Proxied) -> None:
             content = json.loads(response.read())
             if (response.status, content["id"]) != (200, id):
                 failures.append(f"{id}: {response.status} {content}")
-        connection.close()
 
     clients = [threading.Thread(target=client, args=(number,)) for number in range(12)]
     for thread in clients:
         thread.start()
     for thread in clients:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not failures
     assert not any(thread.is_alive() for thread in clients)

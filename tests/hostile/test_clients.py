@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, get_args
 
 import msgspec
@@ -111,6 +112,6 @@ def test_a_spoilt_message_of_a_client_gets_one_answer_and_harms_nobody(world: Wo
         said = client.ask("tools/call", {"name": TOOL, "arguments": {"n": 2}}, era)  # on the same connection and session
         assert said["result"]["structuredContent"] == {"x": 1.5}, said
 
-    run()
-    client.close()
+    with contextlib.closing(client):
+        run()
     world.assert_honest_unharmed()

@@ -100,7 +100,7 @@ def unread_results(world: World) -> str:
         return f"{len(links)} connections wait"
 
 
-@attack("U1", "a URI template whose pattern backtracks, and a read of a URI that does not match", expects="^error")
+@attack("U1", "a URI template whose pattern backtracks, and a read of a URI that does not match", expects="^(result|error)")
 def backtracking_template(world: World) -> str:
     lines = {"resources/templates/list": [_template("evil://" + "{+a}x" * 20 + "!")]}
     return _called(world, lines, uri="evil://" + "x" * 4_000)
