@@ -53,6 +53,13 @@ def parse(argv: list[str]) -> Options:
         "version (default: 5)",
     )
     parser.add_argument(
+        "--request-timeout",
+        default=30,
+        type=_positive,
+        help="seconds after which an unanswered request to the API server is given up; a watch without an event is renewed "
+        "after twice that and 10 seconds more (default: %(default)s)",
+    )
+    parser.add_argument(
         "--probes",
         default="http://0.0.0.0:8080/healthz",
         help="URL to listen on for /healthz, /readyz and /metrics (default: %(default)s)",
@@ -61,7 +68,7 @@ def parse(argv: list[str]) -> Options:
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
     settings = Settings(args.gateway_image, frozenset(args.api), args.own_namespace, tuple(args.cluster_cidr))
-    return Options(settings, tuple(args.namespace), args.max_concurrent_rollouts, args.probes)
+    return Options(settings, tuple(args.namespace), args.max_concurrent_rollouts, args.probes, args.request_timeout)
 
 
 def _cidr(text: str) -> str:

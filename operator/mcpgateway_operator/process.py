@@ -48,6 +48,7 @@ class Options:
     namespaces: tuple[str, ...] = ()  # to watch; empty: all
     max_concurrent_rollouts: int = 5
     probes: str = "http://0.0.0.0:8080/healthz"
+    request_timeout: int = 30  # seconds for an answer of the API server
 
 
 class Operator:
@@ -100,7 +101,8 @@ class Operator:
         ]
         handlers = registry(served.children, enqueue=self._queue.add, index=self._index, relisted=resync.soon)
         try:
-            await _watch(self._options.namespaces, handlers, settings(served.children), tasks)
+            chosen = settings(served.children, request_timeout=self._options.request_timeout)
+            await _watch(self._options.namespaces, handlers, chosen, tasks)
         except RestartRequired:
             raise
         except Exception:
@@ -124,7 +126,7 @@ class Operator:
 async def run(options: Options) -> None:
     """One run, from the connection to the API server to the stop. Raises: RestartRequired, or the error that ended it."""
     metrics = Metrics()
-    transport = await Transport.connect(metrics.request)
+    transport = await Transport.connect(metrics.request, timeout=options.request_timeout)
     try:
         await Operator(options, transport, metrics).run()
     finally:

@@ -40,6 +40,13 @@ def operator_log(through: Path, tmp_path: Path) -> Iterator[Path]:
         yield log
 
 
+@pytest.fixture
+def hasty_operator(through: Path, tmp_path: Path) -> Iterator[None]:
+    """An operator that waits for five seconds where others wait for 30."""
+    with operators.operator(through, tmp_path, "--request-timeout=5"):
+        yield
+
+
 def settled(space: Space, name: str = "demo") -> bool:
     """Whether all is there that the operator can bring about without kubelets."""
     result = space.owned()
@@ -147,7 +154,8 @@ def test_o5_server_errors_are_waited_out_and_others_go_on(space: Space, proxy: A
         eventually("the sick gateway", partial(settled, space, "sick"))
 
 
-def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+@pytest.mark.usefixtures("hasty_operator")
+def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Space, proxy: ApiProxy) -> None:
     hung: list[Request] = []
 
     def hang(request: Request) -> Answer | None:
@@ -165,7 +173,8 @@ def test_o6_an_api_server_that_never_answers_blocks_no_other_gateway(space: Spac
         eventually("all objects", partial(settled, space))
 
 
-def test_o7_a_silent_watch_is_detected(space: Space, proxy: ApiProxy, operator_log: Path) -> None:
+@pytest.mark.usefixtures("hasty_operator")
+def test_o7_a_silent_watch_is_detected(space: Space, proxy: ApiProxy) -> None:
     space.apply(gateway())
     eventually("all objects", partial(settled, space))
     proxy.speaking.clear()

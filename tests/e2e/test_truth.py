@@ -182,7 +182,7 @@ def play(scene: Scene, seed: int, rounds: int) -> None:
 
 @pytest.mark.timeout(30_000)
 def test_ready_is_true_when_and_only_when_tools_answer(space: Space, new_client: Any, scale: Scale) -> None:
-    rounds = scale(24, 1000) // len(MODES)
+    rounds = scale(16, 1000) // len(MODES)
     scenes = [Scene(space, new_client(), f"truth-{number}", mode) for number, mode in enumerate(MODES)]
     with ThreadPoolExecutor(len(scenes)) as pool:
         played = [pool.submit(play, scene, SEED + number, rounds) for number, scene in enumerate(scenes)]

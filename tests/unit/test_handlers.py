@@ -27,16 +27,16 @@ def resource(group: str, version: str, plural: str) -> kopf.Resource:
     ],
 )
 def test_only_managed_objects_are_watched(watched: tuple[str, str, str]) -> None:
-    result = watches.settings(kinds.CHILDREN).watching.label_selectors.collect(resource(*watched))
+    result = watches.settings(kinds.CHILDREN, request_timeout=30).watching.label_selectors.collect(resource(*watched))
     assert result == [f"{naming.MANAGED_BY}={naming.MANAGER}"]
 
 
 def test_gateways_are_watched_whole() -> None:
     watched = resource("mcpgateway.dev", "v1alpha1", "mcpgateways")
-    assert watches.settings(kinds.CHILDREN).watching.label_selectors.collect(watched) == []
+    assert watches.settings(kinds.CHILDREN, request_timeout=30).watching.label_selectors.collect(watched) == []
 
 
 def test_kopf_writes_nothing() -> None:
-    chosen = watches.settings(kinds.CHILDREN)
+    chosen = watches.settings(kinds.CHILDREN, request_timeout=30)
     assert (chosen.posting.enabled, chosen.peering.standalone, chosen.scanning.disabled) == (False, True, True)
     assert chosen.persistence.finalizer.startswith("mcpgateway.dev/")

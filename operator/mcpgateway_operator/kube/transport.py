@@ -16,7 +16,6 @@ from kubernetes.aio.config.config_exception import ConfigException
 from ..observe.ports import ApiError
 from ..render.naming import MANAGER
 
-_TIMEOUT = 30.0  # seconds: a hanging API server must not hold a worker for longer
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Count = Callable[[str, str, int], None]  # method, resource and status code of each answer
@@ -26,17 +25,18 @@ Body = Mapping[str, Any] | list[dict[str, Any]]
 class Transport:
     """The connections of one process to the API server."""
 
-    def __init__(self, api: client.ApiClient, count: Count) -> None:
-        self._api, self._count = api, count
+    def __init__(self, api: client.ApiClient, count: Count, *, timeout: float) -> None:
+        """`timeout` in seconds: a hanging API server must not hold a worker for longer."""
+        self._api, self._count, self._timeout = api, count, timeout
 
     @classmethod
-    async def connect(cls, count: Count) -> Transport:
+    async def connect(cls, count: Count, *, timeout: float) -> Transport:  # noqa: ASYNC109 - of each request to come
         """With the pod's service account, else with the kubeconfig."""
         try:
             config.load_incluster_config()  # type: ignore[no-untyped-call]
         except ConfigException:
             await config.load_kube_config()  # type: ignore[no-untyped-call]
-        return cls(client.ApiClient(), count)
+        return cls(client.ApiClient(), count, timeout=timeout)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -67,11 +67,11 @@ class Transport:
         )
         method, url, headers = prepared[0], prepared[1], prepared[2]
         try:
-            response = await self._api.call_api(method, url, headers, body, _request_timeout=_TIMEOUT)
+            response = await self._api.call_api(method, url, headers, body, _request_timeout=self._timeout)
             raw = await response.read()  # type: ignore[no-untyped-call]
         except TimeoutError:
             self._count(method, _resource(path), 504)
-            raise ApiError(504, "Timeout", f"the API server did not answer within {_TIMEOUT:g} s") from None
+            raise ApiError(504, "Timeout", f"the API server did not answer within {self._timeout:g} s") from None
         except (OSError, aiohttp.ClientError) as error:
             self._count(method, _resource(path), 503)
             raise ApiError(503, "Unreachable", f"the API server cannot be reached: {error}") from error

@@ -17,8 +17,8 @@ from ..observe.index import Index
 from ..render import naming
 
 
-def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
-    """kopf's settings for production; reasons: docs/architecture.md."""
+def settings(watched: Iterable[kinds.Resource], *, request_timeout: int) -> kopf.OperatorSettings:
+    """kopf's settings for production; reasons: docs/architecture.md. `request_timeout` in seconds."""
     chosen = kopf.OperatorSettings()
     chosen.scanning.disabled = True  # kube.discovery does it
     chosen.posting.enabled = False  # reconcile.events writes them
@@ -27,7 +27,8 @@ def settings(watched: Iterable[kinds.Resource]) -> kopf.OperatorSettings:
     chosen.watching.connect_timeout = 10
     chosen.watching.server_timeout = 300
     chosen.watching.chunk_size = 500
-    chosen.networking.request_timeout = 30
+    chosen.watching.inactivity_timeout = 2 * request_timeout + 10
+    chosen.networking.request_timeout = request_timeout
     chosen.networking.enforce_retry_after = True
     chosen.queueing.idle_timeout = 0.1  # seconds for which an object's body is kept after its event was handled
     chosen.process.ultimate_exiting_timeout = 20
