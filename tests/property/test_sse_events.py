@@ -66,5 +66,5 @@ def test_a_message_that_is_written_is_read_back_on_one_line(message: bytes, id: 
     message = b"{" + message
     flat = message.replace(b"\r", b" ").replace(b"\n", b" ")
     assert parse(sse_events.message_event(message, id=id)) == [Event("message", flat, id)]
-    assert parse(sse_events.priming_event(id, retry=500), sse_events.KEEP_ALIVE_COMMENT) == [Event("message", b"", id)]
+    assert parse(sse_events.priming_event(id), sse_events.KEEP_ALIVE_COMMENT) == [Event("message", b"", id)]
     assert parse(sse_events.named_event("endpoint", "/m?s=1")) == [Event("endpoint", b"/m?s=1")]

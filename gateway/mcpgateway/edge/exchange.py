@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..protocol import jsonrpc, sse_events, versions
 from ..protocol.exchange import JSON, Headers
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 Handler = Callable[["HttpExchange"], None]
-
-_RETRY: Final = 1000  # ms after which a client comes back to a stream that was cut
 
 
 class HttpExchange:
@@ -157,7 +155,7 @@ class HttpExchange:
 
     def _write_event(self, message: bytes, event: str) -> None:
         if event and not message:
-            self.write(sse_events.priming_event(event, retry=_RETRY))
+            self.write(sse_events.priming_event(event))
         else:
             self.write(sse_events.message_event(message, id=event))
 

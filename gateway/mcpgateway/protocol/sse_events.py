@@ -31,9 +31,12 @@ def named_event(name: str, data: str) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode()
 
 
-def priming_event(id: str, *, retry: int) -> bytes:
-    """An event without data: from here on a client that is cut off can come back, after `retry` milliseconds."""
-    return b"id: %b\nretry: %d\ndata:\n\n" % (id.encode(), retry)
+def priming_event(id: str) -> bytes:
+    """An event without data: from here on a client that is cut off can come back.
+
+    It has no field `retry`, which is due only before a server closes the stream itself: the Java SDK refuses a stream with it.
+    """
+    return b"id: %b\ndata:\n\n" % id.encode()
 
 
 # --- read -----------------------------------------------------------------------------------------------------------------
