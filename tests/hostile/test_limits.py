@@ -151,3 +151,12 @@ def test_a_text_is_compared_by_its_value_up_to_the_bound() -> None:
     for count, same in ((decoder.MAX_COMPARED, True), (decoder.MAX_COMPARED + 1, False)):
         body = b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
         assert (jsonrpc.canonical(body) == jsonrpc.canonical(body + b" ")) is same
+
+
+@pytest.mark.parametrize("member", ["arguments", "inputResponses", "requestState", "notifications"])
+def test_params_are_bounded_beside_the_members_that_stay_bytes(member: str) -> None:
+    large = b'{"%b":"%b","x":"' % (member.encode(), b"l" * (2 << 20))
+    room = request_meta.MAX_BESIDE - len(b'{"%b":,"x":""}' % member.encode())
+    request_meta.check_params(Raw(large + b"x" * room + b'"}'))
+    with pytest.raises(jsonrpc.ProtocolError, match="params have over 128 KiB beside arguments"):
+        request_meta.check_params(Raw(large + b"x" * (room + 1) + b'"}'))

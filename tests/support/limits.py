@@ -361,6 +361,13 @@ CLIENTS = (
         "tests/hostile/test_limits.py::test_a_stream_is_for_so_many_resources",
     ),
     Limit(
+        "params of a request beside `arguments`, `inputResponses`, `requestState` and `notifications`",
+        "protocol.request_meta:MAX_BESIDE",
+        size,
+        "error -32602",
+        "tests/hostile/test_limits.py::test_params_are_bounded_beside_the_members_that_stay_bytes",
+    ),
+    Limit(
         "what a modern client declares in `clientCapabilities`",
         "protocol.request_meta:MAX_CAPABILITIES",
         size,

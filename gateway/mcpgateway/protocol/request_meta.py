@@ -23,6 +23,7 @@ SERVER_INFO_KEY: Final = META + "serverInfo"
 LOG_LEVEL_KEY: Final = META + "logLevel"
 REQUEST_KEYS: Final = (VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY)
 
+MAX_BESIDE: Final = 128 << 10  # bytes of a request's params beside those that stay bytes
 MAX_CAPABILITIES: Final = 64 << 10  # bytes of what a client declares
 
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -37,7 +38,32 @@ class RequestMeta(msgspec.Struct, gc=False):
     progress: Raw | UnsetType = msgspec.field(default=UNSET, name="progressToken")  # of both eras
 
 
+class _Large(msgspec.Struct, rename="camel"):
+    """The members of params that may be large; they stay bytes."""
+
+    arguments: Raw | UnsetType = UNSET
+    input_responses: Raw | UnsetType = UNSET
+    request_state: Raw | UnsetType = UNSET
+    notifications: Raw | UnsetType = UNSET
+
+
 _decoder = Decoder(RequestMeta)
+_large = Decoder(_Large)
+
+
+def check_params(raw: Raw | UnsetType) -> None:
+    """Whether params are within the bound, before all their members are decoded. Raises: ProtocolError.
+
+    To be called for messages that are larger than MAX_BESIDE.
+    """
+    if raw is UNSET:
+        return
+    large = _large.decode(raw, what="params must be an object")
+    known = (large.arguments, large.input_responses, large.request_state, large.notifications)
+    beside = len(bytes(raw)) - sum(len(bytes(member)) for member in known if member is not UNSET)
+    if beside > MAX_BESIDE:
+        words = f"params have over {MAX_BESIDE >> 10} KiB beside arguments, inputResponses, requestState and notifications"
+        raise jsonrpc.ProtocolError(jsonrpc.INVALID_PARAMS, words)
 
 
 def server_info(gateway: str) -> dict[str, str]:

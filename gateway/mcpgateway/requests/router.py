@@ -153,6 +153,8 @@ class Router:
         try:
             envelope = jsonrpc.decode(exchange.body)
             id = b"null" if envelope.id is UNSET else bytes(envelope.id)
+            if len(exchange.body) > request_meta.MAX_BESIDE:
+                request_meta.check_params(envelope.params)
             params = jsonrpc.members_or_none(envelope.params)
             meta = request_meta.request_meta_of(params)
             era = versions.classify(envelope, headers, params=params, meta=meta)
