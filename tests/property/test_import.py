@@ -104,7 +104,7 @@ def changed(draw: st.DrawFn) -> str:
     return json.dumps(document)
 
 
-calm = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+calm = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @calm

@@ -108,7 +108,7 @@ def names_a_place(error: FieldError, raw: Any) -> bool:
     return True
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(changed())
 @example([])
 @example(None)

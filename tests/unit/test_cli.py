@@ -177,6 +177,10 @@ def test_validate_refuses_what_a_clients_configuration_leaves_behind(tmp_path: P
                 {"name": "D", "value": "2026-07-28"},
             ]
         ),
+        server(
+            command=["/app/run", "Basic authentication-required"],
+            env=[{"name": "DSN", "value": "postgres://user:$(PASSWORD)@db/x"}],
+        ),
         server(image="localhost:5000/a/b_c.d:V1@sha256:" + "0" * 64),
         server(env=None),
         f"x: &x {{name: a, image: i, command: [a]}}\n{yaml.safe_dump({**GOOD, 'spec': None})}".replace(

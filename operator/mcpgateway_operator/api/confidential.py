@@ -18,8 +18,8 @@ _ISSUED = re.compile(
     r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
     r")"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\b(?:Bearer|Basic)\s+[A-Za-z0-9._~+/-]{16,}"
-    r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]{3,}@"
+    r"|\b(?:Bearer|Basic)\s+(?=\S*[0-9])[A-Za-z0-9._~+/-]{16,}"
+    r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]*:(?!\$[({])[^\s/@]{3,}@"  # not a reference to a variable
 )
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|PAT)$", re.IGNORECASE

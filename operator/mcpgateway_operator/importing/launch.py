@@ -296,9 +296,7 @@ def _run_option(launched: Launch, name: str, value: str) -> None:
     elif name == "--mount":
         parts = dict(part.partition("=")[::2] for part in value.split(","))
         target = parts.get("target") or parts.get("dst") or parts.get("destination") or ""
-        _volume(
-            launched, f"{parts.get('source') or parts.get('src') or 'data'}:{target}" + (":ro" if "readonly" in parts else "")
-        )
+        _volume(launched, f"{parts.get('source') or parts.get('src') or 'data'}:{target}")
     elif name == "--entrypoint":
         launched.command = (value,)
     elif name in ("-u", "--user"):
@@ -310,14 +308,14 @@ def _run_option(launched: Launch, name: str, value: str) -> None:
 
 
 def _volume(launched: Launch, value: str) -> None:
-    match = re.match(r"^(?P<source>(?:[A-Za-z]:)?[^:]*):(?P<path>/[^:]*)(?::(?P<flags>.*))?$", value)
+    match = re.match(r"^(?P<source>(?:[A-Za-z]:)?[^:]*):(?P<path>/[^:]*)(?::.*)?$", value)
     if match is None:
         launched.dropped.append(f"volume {value}: it has no path in the container")
         return
     if match["source"].endswith("docker.sock"):
         launched.dropped.append(f"volume {value}: pods have no container engine")
         return
-    launched.folders.append(Folder(match["path"], read_only="ro" in (match["flags"] or "").split(",")))
+    launched.folders.append(Folder(match["path"]))
     launched.steps.append(f"copy the content of {match['source']} into the storage at {match['path']}, if it needs any")
 
 

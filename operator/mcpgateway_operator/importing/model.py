@@ -58,7 +58,6 @@ class Folder:
     """A folder of a server."""
 
     path: str
-    read_only: bool = False
 
 
 @dataclass(frozen=True)

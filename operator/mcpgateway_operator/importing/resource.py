@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from ..api.group import API_VERSION, KIND
-from .model import Report, Server, Setting
+from .model import Package, Report, Server, Setting
 from .names import gateway_label, label, secret_key
 
 FILL_IN: Final = "FILL-IN"  # a value of the Secret that is not given yet
@@ -47,11 +47,13 @@ def _server(made: _Resource, server: Server, own: str, report: Report) -> dict[s
     elif server.package is not None:
         package = server.package
         out["image"] = f"{UNBUILT}{own}:{package.version or 'latest'}"[:512]
-        separator = "==" if package.registry == "pypi" else "@"
         if package.version:
-            made.annotations[f"install.mcpgateway.dev/{own}"] = f"{package.registry}:{package.name}{separator}{package.version}"
+            made.annotations[f"install.mcpgateway.dev/{own}"] = _annotation(package)
         else:
             report.add("step", server.name, f"choose a version of {package.name}, which could not be looked up")
+        for kind, values in (("with", package.requirements), ("on Python", (package.python,) if package.python else ())):
+            for value in values:
+                report.add("step", server.name, f"it runs {kind} {value}, which `mcpgw up` does not install: install it yourself")
         report.add(
             "step", server.name, f"for a cluster, build an image with {package.name}, and write its name; `mcpgw up` needs none"
         )
@@ -82,6 +84,12 @@ def _server(made: _Resource, server: Server, own: str, report: Report) -> dict[s
     if server.disabled:
         out["state"] = "Disabled"
     return out
+
+
+def _annotation(package: Package) -> str:
+    """Where `mcpgw up` installs a package from."""
+    extras = f"[{','.join(package.extras)}]" if package.extras else ""
+    return f"{package.registry}:{package.name}{extras}{'==' if package.registry == 'pypi' else '@'}{package.version}"
 
 
 def _unique(settings: Sequence[Setting]) -> list[Setting]:

@@ -11,6 +11,7 @@ from ..api.yaml_documents import InvalidYamlError, load
 from .model import UnreadableError
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?://[^\n]*\s*|/\*.*?\*/\s*)*[}\]])', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LARGEST = 4 << 20  # characters of a source
 _DEEPEST = 64  # levels of a document
 
@@ -44,9 +45,11 @@ def _json(text: str) -> Any:
 
 
 def _bounded(document: Any) -> Any:
-    """A document of limited depth. Raises: UnreadableError."""
+    """A document of limited depth, whose texts are Unicode. Raises: UnreadableError."""
     level = [document]
     for _ in range(_DEEPEST):
+        if any(_SURROGATE.search(value) for value in level if isinstance(value, str)):
+            raise UnreadableError("has an unpaired surrogate: write the character itself")
         level = [child for value in level for child in _children(value)]
         if not level:
             return document
@@ -55,5 +58,5 @@ def _bounded(document: Any) -> Any:
 
 def _children(value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return list(value.values())
+        return [*value, *value.values()]
     return value if isinstance(value, list) else []
