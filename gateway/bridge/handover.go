@@ -46,6 +46,7 @@ func (s *server) handOver(conn stream, g greeting) {
 		send(lastLine(s.refused(*refused)))
 		return
 	}
+	go s.watchStart(p, l.wrote)
 	s.awaitEnd(p, peer, func() { _ = unix.Shutdown(fd, unix.SHUT_RD) })
 	send(lastLine(exitNotice{p.exit}))
 }

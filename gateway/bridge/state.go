@@ -11,18 +11,19 @@ import (
 // state is what a watch receives: the whole of it first, and the whole of it at each change, so that a watcher that missed a line
 // is accurate after the next.
 type state struct {
-	Instance   string      `json:"instance"`
-	Version    string      `json:"version"`
-	Ready      bool        `json:"ready"`
-	Draining   bool        `json:"draining"`
-	Deadline   float64     `json:"deadline,omitempty"` // while draining: seconds until processes that still run are ended
-	Missing    []string    `json:"missing"`
-	References string      `json:"references"` // keyed digest: it changes when a value does
-	Failure    *refusal    `json:"failure,omitempty"`
-	Processes  int         `json:"processes"`
-	Started    uint64      `json:"started"`
-	Exited     uint64      `json:"exited"`
-	LastExit   *exitReport `json:"lastExit,omitempty"`
+	Instance   string       `json:"instance"`
+	Version    string       `json:"version"`
+	Ready      bool         `json:"ready"`
+	Draining   bool         `json:"draining"`
+	Deadline   float64      `json:"deadline,omitempty"` // while draining: seconds until processes that still run are ended
+	Missing    []string     `json:"missing"`
+	References string       `json:"references"` // keyed digest: it changes when a value does
+	Failure    *refusal     `json:"failure,omitempty"`
+	Processes  int          `json:"processes"`
+	Started    uint64       `json:"started"`
+	Exited     uint64       `json:"exited"`
+	LastExit   *exitReport  `json:"lastExit,omitempty"`
+	Starting   *startNotice `json:"starting,omitempty"`
 
 	deadline time.Time
 }

@@ -133,6 +133,16 @@ func (t *stderrTail) keepJunk(line []byte) {
 	}
 }
 
+// last is the latest line on stderr; empty if there is none.
+func (t *stderrTail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == 0 {
+		return ""
+	}
+	return t.lines[len(t.lines)-1].text
+}
+
 // report completes an exit report with what the dead child had written. It waits tailWait at most for the end of that: an orphan of
 // the child may hold the pipe open.
 func (t *stderrTail) report(exit *exitReport) {

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..catalog.model import Item
 from ..protocol import jsonrpc
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
-from ..protocol.limits import MAX_NOTIFICATION
+from ..protocol.limits import CUT_MESSAGE, MAX_MESSAGE, MAX_NOTIFICATION
 from ..protocol.visible_text import visible
 from .active_call import ActiveCall
 from .pacing import NotificationPace
@@ -245,7 +245,10 @@ class Connection(ABC):
             self.junk.append(visible(line[:MAX_JUNK_LINE].decode(errors="replace").strip()))
         key = None if b'"method"' in line else jsonrpc.salvage_id(line, self._pending)
         if key is not None and (b'"result"' in line or b'"error"' in line):  # not a log line that repeats our request
-            self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, f"its answer cannot be used: {error.message}"))
+            words = f"its answer cannot be used: {error.message}"
+            if len(line) >= CUT_MESSAGE:
+                words = f"its answer has over {MAX_MESSAGE >> 20} MiB, which is the most that a message may have"
+            self._settle(key, "lost", self._failed(Reason.PROTOCOL_ERROR, words))
         self.reports.invalid()
 
     def _on_response(self, message: jsonrpc.Envelope) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from ..protocol.errors import Reason, UpstreamError
+from ..protocol.visible_text import visible
+from .bridge.connection import StartNotice
 from .connection import Connection, closed_on_failure
 from .handshake import Handshake, Profile
 
@@ -35,9 +37,14 @@ class Discovery:
         self._open, self._gateway, self._on_waiting = open, gateway, on_waiting
         self._plan: _Plan = "negotiate"
         self._instance = ""
+        self._notice: Callable[[], StartNotice | None] = lambda: None
 
-    def at(self, instance: str) -> None:
-        """Forget what worked at another instance of the bridge, which may run another command. A remote server has none."""
+    def at(self, instance: str, notice: Callable[[], StartNotice | None]) -> None:
+        """Forget what worked at another instance of the bridge, which may run another command. A remote server has none.
+
+        `notice` gives what the bridge says of a process that starts.
+        """
+        self._notice = notice
         if not instance or instance != self._instance:
             self._plan, self._instance = "negotiate", instance
 
@@ -79,10 +86,19 @@ class Discovery:
             after *= 2
             elapsed = loop.time() - began
             words = f"no answer yet to {handshake.awaited} after {elapsed:.0f} s; startTimeout is {start_timeout:g} s"
-            printed = (
-                f"it has written {connection.junk[-1][:_MAX_QUOTED]!r}" if connection.junk else "it has written nothing to stdout"
-            )
-            self._on_waiting(f"{words}; {printed}")
+            details = _details(connection, self._notice()) if self._instance else ""
+            self._on_waiting(words + details)
+
+
+def _details(connection: Connection, notice: StartNotice | None) -> str:
+    """What the program does in place of an answer."""
+    if notice is not None and notice.ports:
+        ports = ", ".join(map(str, notice.ports))
+        return f"; it listens on TCP port {ports}, so it may serve HTTP: select its stdio transport"
+    if connection.junk:
+        return f"; it has written {connection.junk[-1][:_MAX_QUOTED]!r}"
+    last = f", and at last {visible(notice.stderr[:_MAX_QUOTED])!r} to stderr" if notice is not None and notice.stderr else ""
+    return f"; it has written nothing to stdout{last}"
 
 
 def _may_dislike_the_probe(error: UpstreamError) -> bool:

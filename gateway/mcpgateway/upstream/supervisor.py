@@ -232,7 +232,7 @@ class Supervisor:
 
     async def _discover_watched(self, watch: Watch, references: str, stack: AsyncExitStack) -> tuple[Connection, Discovered]:
         """Discover the server; its start ends early when its place or its Secrets change. Raises: UpstreamError."""
-        self._discovery.at(watch.control.instance)
+        self._discovery.at(watch.control.instance, lambda: watch.control.starting)
         work = asyncio.ensure_future(self._discover(stack))
         try:
             while not work.done():

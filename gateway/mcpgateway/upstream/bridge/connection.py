@@ -36,6 +36,13 @@ class Refusal(msgspec.Struct, frozen=True):
     exit: Exit | None = None
 
 
+class StartNotice(msgspec.Struct, frozen=True):
+    """What a bridge knows of a process that has written nothing to its stdout yet."""
+
+    stderr: str = ""  # its last line
+    ports: tuple[int, ...] = ()  # TCP ports on which it listens
+
+
 class Control(msgspec.Struct, frozen=True, rename="camel"):
     """One control line; which members are there says what it is."""
 
@@ -58,6 +65,7 @@ class Control(msgspec.Struct, frozen=True, rename="camel"):
     processes: int = 0
     exited: int = 0
     last_exit: Exit | None = None
+    starting: StartNotice | None = None
 
 
 _decoder = Decoder(Control)

@@ -26,5 +26,5 @@ class LineSplitter:
             self._parts.append(rest)
             self._size += len(rest)
         if self._size > self._limit or any(len(line) > self._limit for line in lines):
-            raise LineTooLong(f"a line of over {self._limit} bytes")
+            raise LineTooLong(f"it wrote a line of over {self._limit >> 20} MiB, which is the most that a message may have")
         return lines
