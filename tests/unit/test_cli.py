@@ -206,6 +206,14 @@ def test_all_mistakes_of_all_files_are_named(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 4
 
 
+def test_a_program_gets_the_errors_as_a_document(tmp_path: Path) -> None:
+    done = mcpgw("validate", "-o", "json", str(write(tmp_path, server(cwd="/", command="x"))))
+    report = json.loads(done.stdout)
+    assert (done.exit_code, done.stderr, report["valid"], len(report["errors"])) == (1, "", [], 2)
+    good = mcpgw("validate", "-o", "json", str(write(tmp_path, GOOD)))
+    assert (good.exit_code, json.loads(good.stdout)) == (0, {"valid": ["demo"], "errors": []})
+
+
 def test_no_fix_is_kept_for_a_field_that_the_schema_has() -> None:
     """A field that enters the schema takes its row out of `foreign_fields`."""
 

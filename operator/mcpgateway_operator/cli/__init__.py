@@ -71,14 +71,20 @@ def keys_command(
 
 @app.command()
 def validate(files: Files, output: Output = "text") -> None:
-    """Validate MCPGateways by the rules of the API server and the operator."""
-
+    """Validate MCPGateways by the rules of the API server and the operator; exit code 1 if there are errors."""
     from .documents import read
 
     def run() -> None:
-        documents = read(files)
-        names = [gateway.name for gateway in documents.gateways]
-        sys.stdout.write(json.dumps({"valid": names}) + "\n" if output == "json" else f"valid: {', '.join(names)}\n")
+        try:
+            names, errors = [gateway.name for gateway in read(files).gateways], tuple[str, ...]()
+        except BadInputError as error:
+            if output == "text":
+                raise
+            names, errors = [], error.messages
+        text = f"valid: {', '.join(names)}" if output == "text" else json.dumps({"valid": names, "errors": errors})
+        sys.stdout.write(f"{text}\n")
+        if errors:
+            raise typer.Exit(1)
 
     _guarded(run)
 
