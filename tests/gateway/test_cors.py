@@ -126,6 +126,17 @@ def test_a_page_can_read_every_refusal(ours: Gateway, page: Pages, method: str, 
     assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == (page.origin(ALLOWED), "Origin")
 
 
+def test_a_page_can_read_that_its_request_is_too_large(ours: Gateway, page: Pages) -> None:
+    headers = {"Origin": page.origin(ALLOWED), "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+
+    def chunks() -> Iterator[bytes]:
+        yield from [b" " * (1 << 20)] * 5
+
+    for content in (b" " * (5 << 20), chunks()):
+        answer = httpx2.post(ours.url, content=content, headers=headers, timeout=PATIENCE)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (413, page.origin(ALLOWED))
+
+
 def test_a_request_without_an_origin_has_none_of_it(ours: Gateway) -> None:
     answer = ours.modern("tools/list")
     assert (answer.status_code, cors(answer)) == (200, {})

@@ -250,6 +250,7 @@ Generated from the results of `tests/gateway/test_real_clients.py`; `REFRESH_GOL
 called them (with progress, questions to the person and to the model, as far as it can), and read a prompt and a resource of a
 server on the Python SDK 1.x, through the gateway and a real bridge. A page in Chromium of another origin does the same in
 `tests/gateway/test_cors.py`; prefixes, TLS and idle times of nginx and HAProxy are in `test_outside.py` and `test_long_calls.py`.
+Tried by hand on 2026-11-27, with calls of 16 s: the Java SDK 1.0.0 on `/mcp` and `/sse`, and rmcp 3.11.0 on `/mcp`.
 
 | client | protocol version by path |
 |---|---|

@@ -275,8 +275,8 @@ class Connection(asyncio.BufferedProtocol):
         edge = self.edge
         head = parse(raw)
         handler, protected = edge.handler(head, self._transport)
-        body = body_of(head.body_length, edge.router.config.request_bytes)
         exchange = self._exchange = HttpExchange(self, head, handler)
+        body = body_of(head.body_length, edge.router.config.request_bytes)
         # from its second request on a connection is worth it
         self._repeatable, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
         self._repeated = True
@@ -461,6 +461,8 @@ class Connection(asyncio.BufferedProtocol):
         elif self._phase is not _CLOSING:
             body = jsonrpc.failure(b"null", jsonrpc.INVALID_REQUEST, message)
             headers = [*JSON, (b"retry-after", b"5")] if retry_after else JSON
+            if exchange is not None and exchange.head.origin is not None:
+                headers = headers + self.cross_origin(exchange.headers)
             self.write(response.head(status, headers, self.date(), length=len(body), close=True) + body)
             self._linger()
         if exchange is not None:
