@@ -132,6 +132,29 @@ def test_a_call_cancelled_at_any_await_of_its_exchange_leaves_nothing(style: Sty
 
 
 @pytest.mark.parametrize("style", get_args(Style))
+def test_a_call_that_is_given_up_frees_its_socket_though_it_is_never_answered(style: Style) -> None:
+    async def body() -> None:
+        async with scripted_remote(style) as remote:
+            server = asyncio.all_tasks()
+            async with backend(url=remote.url, isolation="Shared") as upstream:
+                await eventually(lambda: upstream.snapshot.state == "Ready")
+                (connection,) = transport_of(upstream)._open
+                await eventually(lambda: is_at_rest(connection))
+                standing = leases(upstream)
+                calls = [asyncio.create_task(call(upstream, tool="hang")) for _ in range(5)]
+                await eventually(lambda: connection.in_flight == len(calls))
+                if style != "2024-11-05":
+                    await eventually(lambda: leases(upstream) >= standing + len(calls))
+                for waiting in calls:
+                    waiting.cancel()
+                await eventually(lambda: is_at_rest(connection) and leases(upstream) <= max(standing, 1))
+                assert b"done" in await asyncio.wait_for(call(upstream), 20)
+            await is_gone(remote, server)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("style", get_args(Style))
 @pytest.mark.parametrize("isolation", ["Session", "Call"])
 def test_an_opening_cancelled_at_any_await_leaves_nothing(style: Style, isolation: str) -> None:
     """A caller's own connection: the handshake, its exchanges, and the stream that begins with it."""

@@ -62,6 +62,8 @@ class ScriptedRemote:
         known = self._results().get(method)
         if id is None:
             self._send(writer, 202)
+        elif method == "tools/call" and message["params"]["name"] == "hang":
+            await self._hang(writer)
         elif self.style == "2024-11-05":
             await self._post_old(path, message, known, writer)
         elif known is None:
@@ -75,6 +77,13 @@ class ScriptedRemote:
             await self._event(writer, b"")
         else:
             self._send(writer, 200, _reply(id, known))
+
+    async def _hang(self, writer: asyncio.StreamWriter) -> None:
+        """A call that is never answered: its stream stays open, or in 2024-11-05 its reply does not come."""
+        if self.style == "2024-11-05":
+            self._send(writer, 202)
+        else:
+            self._begin(writer)
 
     async def _post_old(self, path: str, message: dict[str, Any], known: Any, writer: asyncio.StreamWriter) -> None:
         if path == "/mcp":
