@@ -242,7 +242,7 @@ def test_configuration_is_followed_without_a_restart_and_open_sessions_live_on(l
 
     def count() -> str:
         body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "a_count", "arguments": {}}}
-        return str(httpx2.post(running.url, headers=headers, json=body).json()["result"]["content"][0]["text"])
+        return str(running.post(body, headers=headers).json()["result"]["content"][0]["text"])
 
     assert count() == "1"
     listening, told = threading.Event(), threading.Event()

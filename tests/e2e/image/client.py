@@ -49,12 +49,18 @@ class Driver:
             headers["Authorization"] = f"Bearer {token}"
         async with httpx2.AsyncClient(timeout=patience) as http:
             answer = await http.post(url, headers=headers, content=json.dumps(body))
-        return {"status": answer.status_code, "body": answer.text, "headers": dict(answer.headers)}
+        return {"status": answer.status_code, "body": body_of(answer.text), "headers": dict(answer.headers)}
 
     async def close(self) -> dict[str, Any]:
         await self.stack.aclose()
         self.client = None
         return {}
+
+
+def body_of(text: str) -> str:
+    """The body of a response; of a stream that the gateway has begun because the answer was long in coming, its only message."""
+    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return data[0] if text.startswith(": keep-alive") and len(data) == 1 else text
 
 
 def cause(error: BaseException) -> BaseException:
