@@ -9,6 +9,9 @@ func (s *server) attach(conn stream, g greeting) {
 		s.log.printf("attach: %v", err)
 		return
 	}
+	if !s.has(g.Session) {
+		s.awaitRoom()
+	}
 	s.starting.Lock() // two connections that attach to the same key at once must share a process
 	defer s.starting.Unlock()
 	if s.resume(g.Session, fd) {
@@ -22,6 +25,11 @@ func (s *server) attach(conn stream, g greeting) {
 		sendNow(fd, lastLine(s.refused(*refused)))
 		go lingerClose(fd)
 	}
+}
+
+func (s *server) has(key string) (found bool) {
+	s.loop.call(func() { found = s.sessions[key] != nil })
+	return found
 }
 
 func (s *server) resume(key string, fd int) (resumed bool) {

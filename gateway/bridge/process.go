@@ -15,11 +15,12 @@ type process struct {
 	began  time.Time
 	tail   *stderrTail
 	reaper *reaper
-	wrote  func() bool   // reports whether it has written something, as far as the bridge can see; called once, at its end
+	wrote  func() bool   // reports whether it has written something, as far as the bridge can see; not after over is closed
 	worked bool          // the result of wrote
 	done   chan struct{} // closed when it has been reaped
 	over   chan struct{} // closed when exit is complete
 	exit   exitReport
+	peak   uint64 // most resident memory, bytes; set when it is reaped
 
 	mu    sync.Mutex
 	ended string // why the bridge ended it
@@ -56,6 +57,13 @@ func (p *process) blame(cause string) {
 	if p.ended == "" {
 		p.ended = cause
 	}
+}
+
+// ending reports whether the bridge is ending it.
+func (p *process) ending() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended != ""
 }
 
 // killForMemory is the memory guard's.

@@ -118,13 +118,15 @@ func (n *reaper) reapOne() bool {
 		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
 	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+	var usage unix.Rusage
+	if _, err := unix.Wait4(pid, &status, 0, &usage); err != nil {
 		return !errors.Is(err, unix.ECHILD)
 	}
 	if p == nil { // an orphan that was re-parented to us
 		return true
 	}
 	delete(n.children, pid)
+	p.peak = uint64(usage.Maxrss) << 10
 	close(p.done)
 	go p.finish(status, n.kernelKilled())
 	return true

@@ -16,16 +16,17 @@ import (
 // server owns the listener, the children and their state.
 type server struct {
 	options
-	log      *logger
-	state    *stateStore
-	loop     *loop
-	reaper   *reaper
-	warmPool *warmPool
-	memory   cgroup
-	counters counters
-	starting sync.Mutex          // held from the lookup of a session until it has begun
-	sessions map[string]*session // only on the loop's thread
-	pending  *pending            // connections that are not classified and authenticated yet
+	log       *logger
+	state     *stateStore
+	loop      *loop
+	reaper    *reaper
+	warmPool  *warmPool
+	memory    cgroup
+	footprint footprint
+	counters  counters
+	starting  sync.Mutex          // held from the lookup of a session until it has begun
+	sessions  map[string]*session // only on the loop's thread
+	pending   *pending            // connections that are not classified and authenticated yet
 
 	mu      sync.Mutex
 	breaker *breaker

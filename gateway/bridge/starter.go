@@ -33,6 +33,9 @@ func (s *server) prepare(tag string) (*launch, *refusal) {
 	if s.reaper.count() >= s.maxProcesses {
 		return nil, s.tooMany()
 	}
+	if refused := s.memoryShort(); refused != nil {
+		return nil, refused
+	}
 	env := buildEnvironment(os.Environ(), s.env, s.refs)
 	if len(env.missing) > 0 {
 		return nil, &refusal{Error: "references", Reason: "MissingReference", Message: fmt.Sprintf("missing: %v", env.missing)}
@@ -168,6 +171,9 @@ func (s *server) ended(p *process, exit exitReport) {
 	s.mu.Unlock()
 	if exit.OOM {
 		s.counters.oomKills.Add(1)
+	}
+	if p.worked { // else it may have ended long before it had all its memory
+		s.footprint.note(p.peak)
 	}
 	s.state.update(func(st *state) {
 		st.Exited++

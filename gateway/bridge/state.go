@@ -24,8 +24,15 @@ type state struct {
 	Exited     uint64       `json:"exited"`
 	LastExit   *exitReport  `json:"lastExit,omitempty"`
 	Starting   *startNotice `json:"starting,omitempty"`
+	Memory     memoryState  `json:"memory"`
 
 	deadline time.Time
+}
+
+// memoryState is what fits: bytes, 0 where there is no limit or nothing is known.
+type memoryState struct {
+	Limit   uint64 `json:"limit"`
+	Process uint64 `json:"process"` // what one process takes, about
 }
 
 // stateStore holds the state and notifies the watchers.

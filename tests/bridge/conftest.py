@@ -11,7 +11,8 @@ from typing import Protocol
 import pytest
 
 from tests.support import tools
-from tests.support.bridges import Bridge, bridge, until
+from tests.support.bridges import Bridge, bridge
+from tests.support.memory_groups import MemoryGroup, made
 
 CAT = ("cat",)
 DIRECT = {"mode": "direct"}
@@ -61,32 +62,7 @@ def started(bridge_program: Path, tmp_path: Path) -> Iterator[Start]:
         yield run
 
 
-class MemoryGroup:
-    """A memory cgroup of a single test."""
-
-    def __init__(self) -> None:
-        versions = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
-        root = next(path for path in versions if (path / "cgroup.procs").exists())
-        self._limit = versions[root]
-        self.folder = root / f"mcp-bridge-test-{os.getpid()}"
-
-    def wrapper(self, limit: int) -> tuple[str, ...]:
-        """A command that runs another command inside, with at most so many bytes."""
-        self.folder.mkdir()
-        (self.folder / self._limit).write_text(str(limit))
-        return ("sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh")
-
-    def remove(self) -> None:
-        """As soon as nothing is in it."""
-        if self.folder.exists():
-            until("the cgroup to be empty", lambda: not (self.folder / "cgroup.procs").read_text())
-            self.folder.rmdir()
-
-
 @pytest.fixture
 def memory_group() -> Iterator[MemoryGroup]:
-    group = MemoryGroup()
-    if not os.access(group.folder.parent, os.W_OK):
-        tools.cannot_run("bridge in a cgroup", tools.CannotRunError("cgroups cannot be made here: this needs root"))
-    yield group
-    group.remove()
+    with made() as group:
+        yield group

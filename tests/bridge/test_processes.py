@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.conftest import ATTACH, CAT, DIRECT, PID_1, WATCH, MemoryGroup, Start
-from tests.support.bridges import until
+from tests.bridge.conftest import ATTACH, CAT, DIRECT, PID_1, WATCH, Start
+from tests.support.bridges import MAGIC, Connection, until
+from tests.support.memory_groups import MemoryGroup
 
 
 @pytest.mark.parametrize("code", range(0, 256, 15))
@@ -333,3 +335,38 @@ def test_the_memory_guard_kills_the_largest_process_and_not_the_bridge(memory_gr
         small.ack(1)
         assert small.line() == b'{"ok":1}'
     assert "oom_kills_total 1" in running.get("/metrics")[1]
+
+
+def test_a_process_for_which_there_is_no_memory_is_refused_before_the_kernel_kills_a_neighbour(
+    memory_group: MemoryGroup, started: Start
+) -> None:
+    eat = f"data = b'x' * {50 << 20}\nprint('{{\"ok\":1}}', flush=True)\ninput()"
+    running = started(sys.executable, "-c", eat, flags=("--grace=1s",), wrapper=memory_group.wrapper(256 << 20))
+    with running.connect(DIRECT) as first:  # what it takes is known from here on
+        first.control()
+        assert first.line() == b'{"ok":1}'
+        first.send(b"")
+        assert first.control()["exit"]["code"] == 0
+    with ExitStack() as stack:
+        clients: list[Connection] = []
+        while True:
+            client = stack.enter_context(running.connect({"mode": "attach", "session": str(len(clients))}))
+            answer = client.control()
+            if "error" in answer:
+                break
+            assert client.line() == b'{"ok":1}'
+            clients.append(client)
+        assert (answer["error"], answer["reason"]) == ("capacity", "Memory")
+        assert re.fullmatch(
+            rf"no memory for another process: \d+ of 256 MiB are used, {len(clients)} processes run, and one takes about \d+ MiB",
+            answer["message"],
+        )
+        assert 2 <= len(clients) <= 4
+        watch = stack.enter_context(running.connect({"mode": "watch"}))
+        memory = watch.control()["memory"]
+        assert (memory["limit"], 50 << 20 < memory["process"] < 80 << 20) == (256 << 20, True)
+        clients[0].send(MAGIC + b'{"end":true}')
+        again = stack.enter_context(running.connect({"mode": "attach", "session": "again"}))
+        assert "error" not in again.control()
+        assert again.line() == b'{"ok":1}'
+    assert "oom_kills_total 0" in running.get("/metrics")[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
 from tests.support.locks import free_port
+from tests.support.memory_groups import made
 from tests.support.paths import ROOT
 
 # Starts the server in argv unless the file in argv[1] is there; then it fails as in argv[2].
@@ -216,6 +218,25 @@ def test_a_client_that_reads_a_stream_keeps_its_place_and_others_are_told_at_onc
         assert "all 1 places are taken (servers[].maxProcesses)" in error["message"]
         assert text(world, reading, "s_count") == "2"
     until("the stream to be closed", lambda: "result" in called(world, other, "s_count"))
+
+
+def test_sessions_give_way_where_memory_is_short_and_the_status_says_what_to_change(bridge_program: Path, tmp_path: Path) -> None:
+    """Eight sessions of over 60 MiB each, in 256 MiB."""
+    large = "import runpy, sys; data = b'x' * (50 << 20); sys.argv[0:1] = []; runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = (sys.executable, "-c", large, ECHO[1], "legacy")
+    with (
+        made() as group,
+        bridge(bridge_program, tmp_path, *command, wrapper=group.wrapper(256 << 20)) as running,
+        gateway(tmp_path, configuration(server("s", running), folder=tmp_path)) as ours,
+    ):
+        ours.await_ready()
+        sessions = [ours.session() for _ in range(8)]
+        assert [text(ours, session, "s_count") for session in sessions] == ["1"] * 8
+        assert "gave way to another client's" in lost(called(ours, sessions[0], "s_count"))
+        assert text(ours, sessions[7], "s_count") == "2"
+        row = ours.await_status("the warning", lambda _: rows(ours)["s"].get("lastError"))["servers"][0]
+        assert (row["state"], row["lastError"]["reason"], row.get("restarts", 0)) == ("Ready", "MemoryShort", 0)
+        assert re.search(r"its memory limit, 256Mi, has room for about [34] processes", row["lastError"]["message"])
 
 
 @settings(idle_timeout=0.2)

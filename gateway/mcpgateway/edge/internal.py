@@ -17,6 +17,7 @@ from ..catalog.tool_rules import approved
 from ..protocol.errors import Failure, Reason
 from ..protocol.visible_text import visible
 from ..upstream.backend import Backend
+from ..upstream.snapshot import GUARD_RATIO, Snapshot
 
 _MAX_WAIT: Final = 300.0  # seconds of a long poll
 _MAX_VERSION: Final = 32  # characters
@@ -71,6 +72,8 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         error = _row(Failure(backend.server.name, Reason.LIST_FAILED, words))
     elif error is None and snapshot.offer.shortfall:
         error = _row(Failure(backend.server.name, Reason.ITEMS_HIDDEN, snapshot.offer.shortfall))
+    elif error is None and (short := memory_short(snapshot, backend.server.max_processes)):
+        error = _row(Failure(backend.server.name, Reason.MEMORY_SHORT, short))
     return ServerStatus(
         name=backend.server.name,
         state=state,
@@ -85,6 +88,18 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         restarts=snapshot.restarts,
         failed_starts=snapshot.failed_starts,
         last_error=error,
+    )
+
+
+def memory_short(snapshot: Snapshot, max_processes: int) -> str:
+    """What to change where a server's memory has no room for all processes that it may have; empty where it has."""
+    if snapshot.isolation == "Shared" or not 0 < snapshot.room < max_processes:
+        return ""
+    each, needed = snapshot.process_memory, snapshot.process_memory * max_processes / GUARD_RATIO
+    return (
+        f"its memory limit, {snapshot.memory_limit >> 20}Mi, has room for about {snapshot.room} processes of {each >> 20}Mi, and "
+        f"maxProcesses is {max_processes}: raise resources.limits.memory to {int(needed / (1 << 20)) + 1}Mi, "
+        f"or lower maxProcesses to {snapshot.room}"
     )
 
 

@@ -24,6 +24,8 @@ _ARRIVING: Final = frozenset({Reason.UNREACHABLE, Reason.NO_ADDRESS, Reason.MOVE
 _TRANSIENT: Final = _ARRIVING | {Reason.REFERENCES_CHANGED, Reason.MISSING_REFERENCE, Reason.UNRESPONSIVE}
 _NO_OFFER: Final = Offer()
 
+GUARD_RATIO: Final = 0.9  # of its memory limit that a bridge lets processes use
+
 State = Literal["Connecting", "Ready", "Unresponsive", "Degraded", "Restarting", "Failed"]
 
 
@@ -43,6 +45,9 @@ class Snapshot:
     state: State = "Connecting"
     discovered: Discovered | None = None
     processes: int = 0
+    memory_limit: int = 0  # bytes, of one pod
+    process_memory: int = 0  # bytes that one process takes, about; 0: not known
+    room: int = 0  # processes that fit into the memory; 0: not known
     restarts: int = 0
     failed_starts: int = 0  # processes of callers that could not be started
     last_error: Failure | None = None
@@ -121,9 +126,10 @@ class Snapshot:
         """A process has been started well."""
         return replace(self, state="Ready", last_error=self._lasting_error) if self.state == "Degraded" else self
 
-    def running(self, processes: int) -> Snapshot:
-        """Its bridge has so many processes."""
-        return replace(self, processes=processes)
+    def running(self, processes: int, memory_limit: int, process_memory: int) -> Snapshot:
+        """Its bridge has so many processes, and so much memory for them; 0 where that is not known."""
+        room = int(GUARD_RATIO * memory_limit / process_memory) if process_memory else 0
+        return replace(self, processes=processes, memory_limit=memory_limit, process_memory=process_memory, room=room)
 
     def lost(self, failure: Failure) -> Snapshot:
         """Its life has ended. A server that was ready is restarted at once, and its tools stay listed for that moment."""

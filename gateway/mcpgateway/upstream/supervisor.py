@@ -333,7 +333,7 @@ class Supervisor:
             failure = _references_changed(self._server.name)
             self._processes.forsake(failure.message)
             return failure
-        self._note(self.snapshot.running(control.processes))
+        self._note(self.snapshot.running(control.processes, control.memory.limit, control.memory.process))
         return None
 
     def _on_offer(self, offer: Offer) -> None:

@@ -43,6 +43,13 @@ class StartNotice(msgspec.Struct, frozen=True):
     ports: tuple[int, ...] = ()  # TCP ports on which it listens
 
 
+class Memory(msgspec.Struct, frozen=True):
+    """A bridge's memory limit and what one process of its server takes, in bytes; 0 where it is not known."""
+
+    limit: int = 0
+    process: int = 0
+
+
 class Control(msgspec.Struct, frozen=True, rename="camel"):
     """One control line; which members are there says what it is."""
 
@@ -66,6 +73,7 @@ class Control(msgspec.Struct, frozen=True, rename="camel"):
     exited: int = 0
     last_exit: Exit | None = None
     starting: StartNotice | None = None
+    memory: Memory = Memory()
 
 
 _decoder = Decoder(Control)
@@ -308,7 +316,7 @@ _REASONS: Final[Mapping[str, Reason]] = {
 
 def refused(server: str, control: Control | Refusal) -> Failure:
     """The error for a bridge's refusal."""
-    reason = _REASONS.get(control.error, Reason.REFUSED)
+    reason = Reason.MEMORY_SHORT if control.reason == "Memory" else _REASONS.get(control.error, Reason.REFUSED)
     detail = f"{control.reason}: {control.message}" if reason == Reason.START_FAILED else control.message
     if reason != Reason.CRASH_LOOP or control.exit is None:
         return Failure(server, reason, detail)
