@@ -59,8 +59,8 @@ def check_params(raw: Raw | UnsetType) -> None:
     if raw is UNSET:
         return
     large = _large.decode(raw, what="params must be an object")
-    known = (large.arguments, large.input_responses, large.request_state, large.notifications)
-    beside = len(bytes(raw)) - sum(len(bytes(member)) for member in known if member is not UNSET)
+    members = (large.arguments, large.input_responses, large.request_state, large.notifications)
+    beside = len(bytes(raw)) - sum(len(bytes(member)) for member in members if member is not UNSET)
     if beside > MAX_BESIDE:
         words = f"params have over {MAX_BESIDE >> 10} KiB beside arguments, inputResponses, requestState and notifications"
         raise jsonrpc.ProtocolError(jsonrpc.INVALID_PARAMS, words)
