@@ -109,6 +109,44 @@ def test_a_server_is_converted(fields: dict[str, Any], wanted: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ({"mcp": {"a": {"type": "local", "command": ["npx", "-y", "p"], "environment": {"A": "b"}}}}, {"command": ["p"]}),
+        (
+            "mcpServers:\n- {name: a, url: 'https://h/x', requestOptions: {headers: {X-A: b}}}",
+            {"headers": [{"name": "X-A", "value": "b"}]},
+        ),
+        ({"mcpServers": {"a": {"httpUrl": "https://h/x", "includeTools": ["t"]}}}, {"tools": {"allow": ["t"]}}),
+        ({"mcp": {"servers": {"a": {"command": "npx", "args": ["p", "${input:k}"]}}}}, {"args": ["$(ARGUMENT_1)"]}),
+        ({"context_servers": {"a": {"command": {"path": "npx", "args": ["p", "x"]}}}}, {"args": ["x"]}),
+        ("extensions:\n  a: {type: stdio, cmd: uvx, args: [p], env_keys: [K], enabled: false}\n", {"state": "Disabled"}),
+        ("mcp_servers.a.command = 'npx'\nmcp_servers.a.args = ['p', 'x']\n", {"args": ["x"]}),
+        (
+            "services: {a: {image: 'x/y:1', entrypoint: [s], environment: [A=b]}}",
+            {"command": ["s"], "env": [{"name": "A", "value": "b"}]},
+        ),
+        (
+            "apiVersion: kagent.dev/v1alpha1\nkind: MCPServer\nmetadata: {name: a}\nspec: {deployment: {cmd: npx, args: [p]}}",
+            {"command": ["p"]},
+        ),
+        (
+            {"servers": [{"server": {"name": "a", "remotes": [{"type": "sse", "url": "https://h/sse"}]}}]},
+            {"url": "https://h/sse"},
+        ),
+        ({"mcpServers": {"a": {"command": "docker", "args": ["mcp", "gateway", "run"]}}}, {"command": ["docker"]}),
+        (
+            {"mcpServers": {"a": {"command": "npx", "args": ["supergateway", "--stdio", "uvx p x"]}}},
+            {"command": ["p"], "args": ["x"]},
+        ),
+    ],
+)
+def test_each_place_and_spelling_is_read(source: Any, wanted: dict[str, Any]) -> None:
+    result = imported(source if isinstance(source, str) else json.dumps(source))
+    (server,) = next(yaml.safe_load_all(result.text))["spec"]["servers"]
+    assert {name: server.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"command": "npx", "args": ["pkg"], "env": {"TOKEN": SECRET}},

@@ -31,7 +31,7 @@ _PROGRAM: Final = (
     "transportType",
     "source",
 )
-_OTHERS: Final = ("disabled", "enabled", "timeout", "tool_timeout_sec", "bearer_token_env_var")
+_OTHERS: Final = ("env_keys", "requestOptions", "disabled", "enabled", "timeout", "tool_timeout_sec", "bearer_token_env_var")
 _ABOUT: Final = ("name", "description", "title", "gallery", "version", "bundled")
 _CARRIED: Final = frozenset({*_URLS, *_ENVS, *_HEADERS, *_TOOLS, *_HIDDEN, *_PROGRAM, *_OTHERS, *_ABOUT})
 _CLIENT_FOLDER = r"\$\{(?:workspaceFolder|workspaceRoot|userHome)[^}]*\}"
@@ -69,7 +69,9 @@ def _without_program(fields: Mapping[str, Any]) -> str:
 
 
 def _remote(entry: Entry, fields: Mapping[str, Any], url: str, report: Report) -> Server:
-    values = next((fields[name] for name in _HEADERS if fields.get(name)), None)
+    options = fields.get("requestOptions")  # Continue
+    within = options.get("headers") if isinstance(options, Mapping) else None
+    values = next((fields[name] for name in _HEADERS if fields.get(name)), within)
     headers = list(settings(values, entry.inputs))
     if token := scalar(fields.get("bearer_token_env_var")):
         headers.append(Setting("Authorization", hint=f"Bearer VALUE, where VALUE is {token}"))
@@ -154,7 +156,9 @@ def _in_directory(directory: str, command: tuple[str, ...], args: tuple[str, ...
 
 
 def _pairs_of(fields: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return pairs(next((fields[name] for name in _ENVS if fields.get(name)), None))
+    keys = fields.get("env_keys")  # Goose: variables whose values it keeps in the keyring
+    named = [(key, f"${{{key}}}") for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+    return [*pairs(next((fields[name] for name in _ENVS if fields.get(name)), None)), *named]
 
 
 def _from_shim(entry: Entry, fields: Mapping[str, Any], launched: Launch, own: Mapping[str, Any], report: Report) -> Server:

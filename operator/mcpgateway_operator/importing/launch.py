@@ -239,6 +239,8 @@ def pypi_package(spec: str) -> Package:
 
 def _shim(program: str, words: Sequence[str]) -> Launch:
     """A program that connects a stdio client to a remote server: the gateway does that itself."""
+    if "--stdio" in words[:-1]:  # it serves a program on stdio over HTTP, which the gateway does by itself
+        return launch(_split(words[list(words).index("--stdio") + 1]))
     url, headers, dropped = "", [], []
     index = 0
     while index < len(words):
@@ -263,15 +265,17 @@ def _shim(program: str, words: Sequence[str]) -> Launch:
 
 
 def _container(engine: str, words: Sequence[str]) -> Launch:
-    while words and words[0] in ("container", "run"):
-        words = words[1:]
+    words = words[1:] if words[:1] == ["container"] else words
+    if words[:1] != ["run"]:
+        raise LocalError(f"it runs {' '.join((engine, *words[:2]))}: {_BUILD}")
+    words = words[1:]
     launched = Launch()
     index = 0
     while index < len(words) and words[index].startswith("-"):
         word = words[index]
         index += 1
         name, equals, value = word.partition("=")
-        if name in _RUN_FLAGS:
+        if name in _RUN_FLAGS or re.fullmatch(r"-[itdPq]+", name):
             if name == "--privileged":
                 launched.dropped.append("--privileged: pods of servers are restricted")
             continue
@@ -282,7 +286,7 @@ def _container(engine: str, words: Sequence[str]) -> Launch:
             index += 1
         _run_option(launched, name, value)
     if index >= len(words):
-        raise RefusedError(f"runs {engine} without an image, or with another command than run: name an image")
+        raise RefusedError(f"runs {engine} without an image: name one")
     launched.image, launched.args = words[index], tuple(words[index + 1 :])
     return launched
 
