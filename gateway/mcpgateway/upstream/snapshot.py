@@ -82,10 +82,11 @@ class Snapshot:
 
     def absence(self, server: str) -> Failure:
         """Why it cannot be used now."""
+        if self.last_error is None:
+            return Failure(server, Reason.CONNECTING, self.waiting or "it has not answered yet")
         if self.waiting:
-            before = f"; before that: {self.last_error.message}" if self.last_error else ""
-            return Failure(server, Reason.CONNECTING, self.waiting + before)
-        return self.last_error or Failure(server, Reason.CONNECTING, "it has not answered yet")
+            return replace(self.last_error, message=f"{self.last_error.message}; now it starts again: {self.waiting}")
+        return self.last_error
 
     # --- transitions ------------------------------------------------------------------------------------------------------
 
