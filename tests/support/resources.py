@@ -108,7 +108,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("demo", server("a", tools={"allow": ["a b"]})), "spec.servers[0].tools.allow[0] in body should match"),
     (gateway("demo", server("a", tools={"overrides": [{"name": "t"}]})), "tools.overrides needs rename or description"),
     (gateway("demo", server("a", callTimeout="soon")), "spec.servers[0].callTimeout in body should match"),
-    (gateway("demo", server("a", startTimeout=120)), "spec.servers[0].startTimeout"),
+    (gateway("demo", server("a", startTimeout=120)), ".startTimeout"),
     (gateway("demo", server("a", resources={"limits": {"memory": "lots"}})), "spec.servers[0].resources.limits.memory"),
     (env({"name": "A"}), "env needs exactly one of value and valueFrom"),
     (
@@ -172,6 +172,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway(service={"type": "LoadBalancer", "loadBalancerSourceRanges": ["x"]}), "cidr must be a range of addresses"),
     (gateway(ingress={"host": "Example.com"}), "spec.ingress.host"),
     (gateway(ingress={"host": "a.example", "path": "mcp"}), "spec.ingress.path"),
+    (gateway(ingress={"host": "a.example", "path": "/a//b"}), "spec.ingress.path"),
+    (gateway(httpRoute={"parentRefs": [{"name": "g"}], "path": "/a b"}), "spec.httpRoute.path"),
+    (gateway(trustedProxies=["10.0.0.0"]), "cidr must be a range of addresses"),
     (
         gateway(ingress={"host": "a.example", "annotations": {"nginx.ingress.kubernetes.io/server-snippet": "x"}}),
         "ingress.annotations may not set mcpgateway.dev keys, nor snippets",
