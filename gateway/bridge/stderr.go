@@ -17,6 +17,7 @@ const (
 	tailLineSize = 512
 	logLineSize  = 8 << 10
 	tailWait     = 20 * time.Millisecond
+	recentFor    = 2 * time.Second // before the end; an older line of a process that had answered may be about another request
 )
 
 // stderrTail forwards a child's stderr to the log and keeps what the exit report needs to name a cause: programs say it first, before
@@ -35,10 +36,11 @@ type stderrTail struct {
 	junk    lineLimit // of stdout: the loop's
 }
 
-// keptLine is a line, and how much had been written to stdout when it was read.
+// keptLine is a line, when it was read, and how much had been written to stdout by then.
 type keptLine struct {
 	text    string
 	written uint64
+	read    time.Time
 }
 
 func newStderrTail(tag string, written func() uint64) *stderrTail {
@@ -106,16 +108,16 @@ func (t *stderrTail) take(data []byte, pid int, log *logger) {
 }
 
 func (t *stderrTail) keep(line []byte, pid int, log *logger) {
+	written := t.written() // at once: what is written after the line must not count
 	line = bytes.TrimSuffix(line, []byte{'\r'})
 	log.line(t.label(pid), string(line), &t.limit)
-	written := t.written()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := shortLine(line)
 	if len(t.head) < headLines {
 		t.head = append(t.head, text)
 	}
-	t.lines = append(t.lines, keptLine{text, written})
+	t.lines = append(t.lines, keptLine{text, written, time.Now()})
 	if len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
 		t.omitted++
@@ -155,7 +157,7 @@ func (t *stderrTail) report(exit *exitReport) {
 	written := t.written()
 	for _, line := range t.lines {
 		exit.Stderr = append(exit.Stderr, line.text)
-		if exit.Recent++; line.written != written {
+		if exit.Recent++; line.written != written || time.Since(line.read) > recentFor {
 			exit.Recent = 0
 		}
 	}

@@ -337,6 +337,21 @@ def test_the_memory_guard_kills_the_largest_process_and_not_the_bridge(memory_gr
     assert "oom_kills_total 1" in running.get("/metrics")[1]
 
 
+@pytest.mark.parametrize("mode", [DIRECT, ATTACH], ids=["direct", "attach"])
+def test_the_report_says_which_lines_were_written_since_the_last_output(start: Start, mode: dict[str, Any]) -> None:
+    # the log has the command, too: there the name is written otherwise
+    script = "echo about al''ice >&2; read x; echo '{}'; read x; echo 'cannot go on' >&2; exit 3"
+    running = start("sh", "-c", script)
+    with running.connect(mode) as client:
+        client.control()
+        until("its first words", lambda: "about alice" in running.log.read_text())
+        client.send(b"{}")
+        assert client.line() == b"{}"
+        client.send(b"{}")
+        report = client.control()["exit"]
+        assert (report["stderr"], report["recent"]) == (["about alice", "cannot go on"], 1)
+
+
 def test_a_process_for_which_there_is_no_memory_is_refused_before_the_kernel_kills_a_neighbour(
     memory_group: MemoryGroup, started: Start
 ) -> None:

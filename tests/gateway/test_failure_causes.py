@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.gateway.conftest import server
-from tests.support.bridges import bridge
+from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import configuration, gateway
 
 PYTHON = (sys.executable, "-c")
@@ -84,3 +84,21 @@ def test_a_failed_start_is_reported_with_its_cause_and_all_that_was_said(bridge_
         said = httpx2.get(f"http://127.0.0.1:{ours.internal}/status/stdout").json()["lastError"]["exit"]
         assert said["stdout"] == ["Please set API_TOKEN", "Usage: srv TOKEN"]
         assert httpx2.get(f"http://127.0.0.1:{ours.internal}/status/none").status_code == 404
+
+
+def test_a_line_about_an_earlier_call_of_another_client_is_not_quoted(bridge_program: Path, tmp_path: Path) -> None:
+    program = f"""
+import runpy, sys
+sys.stderr.write("error: al" + "ice's account is locked\\n")
+sys.argv = [{ECHO[1]!r}, "modern"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    with (
+        bridge(bridge_program, tmp_path, sys.executable, "-c", program) as running,
+        gateway(tmp_path, configuration(server("s", running), folder=tmp_path)) as ours,
+    ):
+        ours.await_ready()
+        until("the line to be read", lambda: "alice" in running.log.read_text())
+        assert ours.text("s_echo") == "{}"
+        assert ours.call("s_kill")["error"]["message"].endswith("its process ended, killed by SIGKILL")
+        assert "exit code 7: about to die" in ours.call("s_die")["error"]["message"]
