@@ -30,6 +30,10 @@ def ids_as_text(message: dict[str, Any]) -> bytes | None:
     return line(**json.loads(good(message)) | {"id": str(message["id"])}) if "id" in message else None
 
 
+def ids_as_doubles(message: dict[str, Any]) -> bytes | None:
+    return line(**json.loads(good(message)) | {"id": float(message["id"])}) if "id" in message else None
+
+
 def a_null_error_beside_each_result(message: dict[str, Any]) -> bytes | None:
     reply = json.loads(good(message) or b"{}")
     return line(**reply, error=None) if "result" in reply else None
@@ -41,7 +45,8 @@ def an_error_without_an_id_to_what_is_unknown(message: dict[str, Any]) -> bytes 
 
 
 @pytest.mark.parametrize(
-    "script", [only_integer_ids, ids_as_text, a_null_error_beside_each_result, an_error_without_an_id_to_what_is_unknown]
+    "script",
+    [only_integer_ids, ids_as_text, ids_as_doubles, a_null_error_beside_each_result, an_error_without_an_id_to_what_is_unknown],
 )
 def test_a_server_with_an_odd_way_to_reply_is_used(script: Script) -> None:
     async def body() -> None:

@@ -37,6 +37,8 @@ from .visible_text import message_text
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _ID: Final = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+"|-?[0-9]++)')
+_DOUBLE: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
+_MAX_DOUBLE: Final = 32  # characters
 _ID_RANGE: Final = 64 << 10  # bytes at both ends of a message in which its id is looked for
 
 
@@ -68,9 +70,20 @@ def decode(body: bytes) -> Envelope:
         envelope = _recover(body.removeprefix(BYTE_ORDER_MARK), error)
     if envelope.jsonrpc != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'the member "jsonrpc" must be "2.0"')
-    if envelope.id is not UNSET and not valid_id(bytes(envelope.id)) and not _is_nameless_error(envelope):
+    if envelope.id is UNSET or valid_id(bytes(envelope.id)) or _is_nameless_error(envelope):
+        return envelope
+    integer = _integer(bytes(envelope.id)) if envelope.method is UNSET else None
+    if integer is None:
         raise ProtocolError(INVALID_REQUEST, "the id must be a string or an integer, not null")
-    return envelope
+    return msgspec.structs.replace(envelope, id=Raw(integer))
+
+
+def _integer(raw: bytes) -> bytes | None:
+    """The integer that a number equals: some servers read an id as a double, and write 5.0 or 1.0E7 for it."""
+    if len(raw) > _MAX_DOUBLE or not _DOUBLE.fullmatch(raw):
+        return None
+    number = float(raw)
+    return b"%d" % number if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _is_nameless_error(envelope: Envelope) -> bool:
