@@ -164,6 +164,15 @@ def test_what_a_server_says_of_itself_is_cut_to_the_schemas_lengths() -> None:
     assert len(server["lastError"]["message"]) <= 2048
 
 
+def test_limits_that_do_not_fit_are_mentioned_in_a_true_ready() -> None:
+    error = {"reason": "MemoryShort", "message": "its memory has room for about 7 processes"}
+    assert condition(with_report(servers=[row("time", lastError=error), row("git")]), "Ready") == (
+        "True",
+        "ServersReady",
+        "2 servers answer with 4 tools; server time is Ready: MemoryShort: its memory has room for about 7 processes",
+    )
+
+
 def test_a_failure_to_apply_stalls() -> None:
     seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
     assert condition(seen, "Programmed") == ("False", "Conflict", "Service gw already exists")

@@ -16,6 +16,8 @@ from .observation import Observation, Report, first_problem
 from .reasons import Reason
 from .rollout_state import rollout_problem
 
+_MEMORY_SHORT = "MemoryShort"  # a reason of the gateway
+
 _MAX_MESSAGE = 1024  # characters
 _STALLING = (Reason.ROLLOUT_HALTED, Reason.ROLLOUT_FAILED)  # and each failure to write: waiting does not help
 Servers = Sequence[Mapping[str, Any]]  # entries of status.servers
@@ -170,7 +172,14 @@ def _servers_ready(seen: Observation, servers: Servers, reports: Sequence[Report
         return Finding("False", Reason.SERVER_NOT_READY, "; ".join(_absence(server) for server in required))
     tools = min(int(report.get("toolCount", 0)) for report in reports)
     message = f"{len(servers) - len(absent)} servers answer with {tools} tools"
-    return Finding("True", Reason.SERVERS_READY, "; ".join([message, *(f"optional {_absence(server)}" for server in absent)]))
+    remarks = [f"optional {_absence(server)}" for server in absent]
+    remarks += [_absence(server) for server in servers if server["state"] == "Ready" and _short_of_memory(server)]
+    return Finding("True", Reason.SERVERS_READY, "; ".join([message, *remarks]))
+
+
+def _short_of_memory(server: Mapping[str, Any]) -> bool:
+    """Whether its limits do not fit each other: it serves, but not as many clients as it is meant to."""
+    return (server.get("lastError") or {}).get("reason") == _MEMORY_SHORT
 
 
 def _configured(seen: Observation, reports: Sequence[Report]) -> bool:
