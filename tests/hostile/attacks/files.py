@@ -19,7 +19,7 @@ def _refused(world: World, raw: bytes) -> str:
     fresh = world.folder / "config.new"
     fresh.write_bytes(raw)
     fresh.replace(world.folder / "config.json")
-    until("the file to be refused", lambda: world.gateway.status().get("configError"), 20)
+    until("the file to be refused", lambda: world.gateway.status().get("configError"))
     world.configure()
     until("the error to be gone", lambda: not world.gateway.status().get("configError"), 20)
     return "refused, the last good one stays"
