@@ -237,19 +237,21 @@ class Supervisor:
         try:
             while not work.done():
                 await first((watch.news, self._retry), (work, watch.closed), _SILENCE)
+                updated = self._retry.is_set()
                 watch.news.clear()
                 self._retry.clear()
                 if not work.done():
-                    self._check_place(watch, references)
+                    self._check_place(watch, references, updated=updated)
             return work.result()
         finally:
             if work.cancel():
                 await asyncio.wait([work])
 
-    def _check_place(self, watch: Watch, references: str) -> None:
+    def _check_place(self, watch: Watch, references: str, *, updated: bool) -> None:
+        """Raises: UpstreamError, unless the start goes on here. A fallback is left for the addresses of an update alone."""
         if watch.closed.done():
             raise UpstreamError(watch.closed.result())
-        if self._transport.moved:
+        if updated and self._transport.moved:
             raise UpstreamError(Failure(self._server.name, Reason.MOVED, "it has another address now"))
         if watch.control.references != references:
             raise UpstreamError(_references_changed(self._server.name))
