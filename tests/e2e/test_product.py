@@ -48,6 +48,16 @@ def resource(name: str, *servers: dict[str, Any], **spec: Any) -> dict[str, Any]
     }
 
 
+def both_modes(space: Space, name: str) -> tuple[str, str]:
+    """A ready gateway in each mode."""
+    names = (name, f"{name}-sidecar")
+    space.apply(resource(names[0], TIME))
+    space.apply(resource(names[1], TIME, mode="Sidecar"))
+    for each in names:
+        await_ready(space, each)
+    return names
+
+
 def url(space: Space, name: str, path: str = "/mcp") -> str:
     return f"http://{name}.{space.name}.svc:8811{path}"
 
@@ -338,10 +348,7 @@ def test_the_conformance_suite_passes_as_without_a_gateway(space: Space, mode: s
 
 def test_a_new_operator_writes_nothing_in_an_unchanged_world(space: Space) -> None:
     """Also with running pods, whose reports and addresses it has to learn again."""
-    space.apply(resource("steady", TIME))
-    space.apply(resource("steady-sidecar", TIME, mode="Sidecar"))
-    for name in ("steady", "steady-sidecar"):
-        await_ready(space, name)
+    both_modes(space, "steady")
 
     def versions() -> dict[str, str]:
         kinds = "mcpgateways,deployments,services,configmaps,networkpolicies,secrets,pods"
@@ -373,6 +380,7 @@ def _at_rest(space: Space) -> bool:
 
 
 def test_all_pods_are_restricted_and_nobody_has_a_service_account_token(space: Space) -> None:
+    both_modes(space, "restricted")
     labels = space.kubectl.get("namespace", space.name)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     pods = space.get("pods", "-l", "app.kubernetes.io/managed-by=mcpgateway-operator")["items"]
@@ -383,8 +391,7 @@ def test_all_pods_are_restricted_and_nobody_has_a_service_account_token(space: S
 
 
 def test_deletion_leaves_no_object(space: Space) -> None:
-    names = [item["metadata"]["name"] for item in space.get("mcpgateways")["items"]]
-    assert names
+    both_modes(space, "deleted")
     space.delete("mcpgateways", "--all")
     selector = ("-l", "app.kubernetes.io/managed-by=mcpgateway-operator")
     kinds = "deployments,replicasets,pods,services,configmaps,secrets,networkpolicies,endpointslices"

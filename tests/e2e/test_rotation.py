@@ -19,9 +19,9 @@ def secret(space: Space, name: str, value: str) -> None:
 
 
 def reading(*names: str) -> dict[str, Any]:
-    """A server with a variable of each Secret."""
+    """A server with a variable of each Secret. It keeps nothing for a client, so its processes may be replaced unsaid."""
     variables = [{"name": name.upper(), "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}} for name in names]
-    return EVERYTHING | {"env": variables}
+    return EVERYTHING | {"env": variables, "stateless": True}
 
 
 @pytest.mark.parametrize("mode", ["MultiPod", "Sidecar"])
