@@ -79,9 +79,16 @@ class Client:
         self.session = {"Mcp-Session-Id": str(response.headers["mcp-session-id"]), "MCP-Protocol-Version": "2025-11-25"}
         return self.session
 
+    def end_session(self, headers: dict[str, str]) -> None:
+        """End a session, so that an attack which is repeated does not fill the room for all."""
+        self._connection.request("DELETE", "/mcp", headers={"Authorization": f"Bearer {TOKEN}", **headers})
+        self._connection.getresponse().read()
+
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """End the session, if one was begun, and close the connection."""
+        with contextlib.closing(self._connection), contextlib.suppress(OSError, http.client.HTTPException):
+            if self.session:
+                self.end_session(self.session)
 
 
 def _no_constant(name: str) -> Any:

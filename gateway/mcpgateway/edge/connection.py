@@ -61,7 +61,6 @@ class Connection(asyncio.BufferedProtocol):
         "_drained",
         "_dropped",
         "_exchange",
-        "_handler",
         "_pace",
         "_phase",
         "_read_paused",
@@ -89,8 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self._ahead = self._requests.data  # received, and not yet part of a request
         self._body: Body | None = None  # of the exchange that is being read
         self._exchange: HttpExchange | None = None  # the one that is being read or answered
-        self._repeatable: KnownHead | None = None
-        self._handler: Handler | None = None  # of requests with that head
+        self._repeatable: tuple[KnownHead, Handler] | None = None  # the last head, and what answers it
         self._repeated = False  # it has sent a request before
         self._continuing = False  # `_continue` is scheduled
         self._read_paused = False
@@ -191,9 +189,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _repeat(self, data: bytes) -> bool:
         """Take a request with the same head as the last one, without parsing it. Returns: whether it is one."""
-        repeatable, handler = self._repeatable, self._handler
-        if repeatable is None or handler is None or self._ahead or not self._writable:
+        if self._repeatable is None or self._ahead or not self._writable:
             return False
+        repeatable, handler = self._repeatable
         span = repeatable.body(data)
         if span is None:
             return False
@@ -277,8 +275,8 @@ class Connection(asyncio.BufferedProtocol):
         handler, protected = edge.handler(head, self._transport)
         exchange = self._exchange = HttpExchange(self, head, handler)
         body = body_of(head.body_length, edge.router.config.request_bytes)
-        # from its second request on a connection is worth it
-        self._repeatable, self._handler = (learn(raw, head), handler) if self._repeated else (None, None)
+        learned = learn(raw, head) if self._repeated else None  # from its second request on a connection is worth it
+        self._repeatable = None if learned is None else (learned, handler)
         self._repeated = True
         if body.complete:
             self._answer(exchange)

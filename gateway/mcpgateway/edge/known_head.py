@@ -16,26 +16,26 @@ _MAX_DIGITS: Final = 9
 class KnownHead:
     """A head as it was sent (RFC 9112 section 2), and its meaning. The digits of Content-Length may differ."""
 
-    __slots__ = ("_after", "_before", "head")
+    __slots__ = ("_after", "_at", "_before", "_rest", "head")
 
     def __init__(self, before: bytes, after: bytes, head: RequestHead) -> None:
         self.head = head
         self._before, self._after = before, after  # the digits
+        self._at, self._rest = len(before), len(after)
 
     def body(self, data: bytes) -> tuple[int, int] | None:
         """Where the body of a request begins and ends, in bytes from the start of `data`, which may not hold all of it yet.
 
         Returns: None if `data` does not begin with this head.
         """
-        before = self._before
-        if not data.startswith(before):
+        if not data.startswith(self._before):
             return None
-        at = len(before)
+        at = self._at
         end = data.find(b"\r", at, at + _MAX_DIGITS + 1)
         digits = data[at:end]
         if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
             return None
-        start = end + len(self._after)
+        start = end + self._rest
         return start, start + int(digits)
 
 

@@ -148,7 +148,8 @@ class Router:
     def _handle(self, exchange: Exchange) -> None:
         headers = exchange.headers
         principal = self.admission.admit(headers)
-        _check_types(headers)
+        if headers.get(b"content-type") != _JSON or _JSON not in headers.get(b"accept", b""):
+            _check_types(headers)
         id = b"null"
         try:
             envelope = jsonrpc.decode(exchange.body)

@@ -63,8 +63,10 @@ def many_sessions(world: World) -> str:
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     client = Client(world.gateway.port)
     with contextlib.closing(client):
-        answers = (client.post(_request("initialize", params), {})[0].status for _ in range(500))
-        return " ".join(dict.fromkeys(map(str, answers)))
+        answers = [client.post(_request("initialize", params), {})[0] for _ in range(500)]
+        for id in [answer.headers["mcp-session-id"] for answer in answers if answer.status == 200]:
+            client.end_session({"Mcp-Session-Id": id})
+        return " ".join(dict.fromkeys(str(answer.status) for answer in answers))
 
 
 @attack("E7", "200 calls at once to a tool that takes half a second each", expects="^200 calls wait")
