@@ -15,10 +15,10 @@ from .measure import Effect, effect, other_caller
 from .world import running
 
 PAGE = ROOT / "docs" / "hostile.md"
-SECONDS = 3.0  # of each attack
-_HEAD = """# Attacks on the gateway
+SECONDS = 2.0  # of each attack
+_HEAD = f"""# Attacks on the gateway
 
-Written by `make hostile`: each attack is repeated for 3 seconds from the same machine (loopback), beside a caller who
+Written by `make hostile`: each attack is repeated for {SECONDS:g} seconds from the same machine (loopback), beside a caller who
 makes 100 calls a second to another server. Measured on two cores, which attacker, gateway, servers and that caller
 share. `kind` is the weak point that the attack is aimed at; p99 is that caller's, during the attack and just before
 it; liveness is the slowest answer of `/healthz`; memory is the growth of the gateway's resident memory at its peak;

@@ -34,7 +34,8 @@ def binary_configuration(world: World) -> str:
 def random_configuration(world: World) -> str:
     generator = random.Random(15)
     good = gateway_config.encode(configuration(*world.honest, folder=world.folder)).encode()
-    place = generator.randrange(len(good))
+    servers = good.index(b'"servers":[')  # an invalid entry of a server would be that server's failure alone
+    place = generator.choice([*range(servers), *range(good.rindex(b"}]") + 2, len(good))])
     _refused(world, generator.randbytes(1_000))
     return _refused(world, good[:place] + b"\xff" + good[place + 1 :])
 
