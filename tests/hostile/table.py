@@ -15,7 +15,7 @@ from .measure import Effect, effect, other_caller
 from .world import running
 
 PAGE = ROOT / "docs" / "hostile.md"
-SECONDS = 2.0  # of each attack
+SECONDS = 1.5  # of each attack
 _HEAD = f"""# Attacks on the gateway
 
 Written by `make hostile`: each attack is repeated for {SECONDS:g} seconds from the same machine (loopback), beside a caller who

@@ -6,10 +6,11 @@ import contextlib
 import http.client
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -32,16 +33,23 @@ _HEADERS = {
 }
 
 
+_KEPT: Final = 60.0  # seconds that a connection is kept unused, fewer than the gateway keeps it
+
+
 class Client:
     """A client on one kept connection."""
 
     def __init__(self, port: int, *, timeout: float = PATIENCE) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         self._ids = 0
+        self._used = time.monotonic()
         self.session: dict[str, str] = {}
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
         """One POST /mcp and the whole response."""
+        if time.monotonic() - self._used > _KEPT:
+            self._connection.close()
+        self._used = time.monotonic()
         try:
             self._connection.request("POST", "/mcp", body=body, headers={**_HEADERS, **headers})
             response = self._connection.getresponse()
