@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,10 +27,26 @@ def rmcp_server() -> Path:
             if cargo is None:
                 raise tools.CannotRunError("no cargo: the tests' server on the Rust SDK cannot be built")
             with Step("building a server on the Rust SDK, about five minutes, once"):
-                command = [cargo, "build", "--quiet", "--release", "--locked", "--target-dir", str(folder / "target")]
-                done = subprocess.run(command, cwd=_SOURCES, env=os.environ, capture_output=True, text=True, check=False)
-                if done.returncode != 0:
-                    raise tools.CannotRunError(f"cargo build failed: {done.stderr[-1000:]}")
-                shutil.copy(folder / "target" / "release" / "rmcp-server", program)
-                shutil.rmtree(folder / "target")
+                build = folder / "build"
+                shutil.copytree(_SOURCES, build, dirs_exist_ok=True)
+                _complete_lock(cargo, build)
+                _cargo(cargo, build, "build", "--quiet", "--release", "--locked")
+                shutil.copy(build / "target" / "release" / "rmcp-server", program)
+                shutil.rmtree(build)
     return program
+
+
+def _complete_lock(cargo: str, build: Path) -> None:
+    """Cargo's lock file with the registry that cargo itself uses: ours has versions and checksums, and no addresses."""
+    lock = build / "Cargo.lock"
+    ours = lock.read_text()
+    lock.unlink()
+    _cargo(cargo, build, "generate-lockfile", "--quiet")
+    registry = next(line for line in lock.read_text().splitlines() if line.startswith("source = "))
+    lock.write_text(ours.replace("\nchecksum = ", f"\n{registry}\nchecksum = "))
+
+
+def _cargo(cargo: str, folder: Path, *arguments: str) -> None:
+    done = subprocess.run([cargo, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise tools.CannotRunError(f"cargo {arguments[0]} failed: {done.stderr[-1000:]}")
