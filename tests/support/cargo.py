@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,14 +19,12 @@ _FILES = ("Cargo.toml", "Cargo.lock", "src/main.rs")
 
 def rmcp_server() -> Path:
     """The server's program. Raises: CannotRunError."""
-    cargo = shutil.which("cargo")
     mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in _FILES)).hexdigest()[:12]
     folder = CACHE / "rust" / mark
     program = folder / "rmcp-server"
     with exclusive("rust"):
         if not program.exists():
-            if cargo is None:
-                raise tools.CannotRunError("no cargo: the tests' server on the Rust SDK cannot be built")
+            cargo = _find_cargo()
             with Step("building a server on the Rust SDK, about five minutes, once"):
                 build = folder / "build"
                 shutil.copytree(_SOURCES, build, dirs_exist_ok=True)
@@ -34,6 +33,18 @@ def rmcp_server() -> Path:
                 shutil.copy(build / "target" / "release" / "rmcp-server", program)
                 shutil.rmtree(build)
     return program
+
+
+def _find_cargo() -> str:
+    """A cargo on PATH or where rustup puts it; else Debian's recent one, `cargo-web`. Raises: CannotRunError."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / ".cargo" / "bin")))
+    cargo = shutil.which("cargo", path=path)
+    if cargo is None:
+        tools.debian_packages({"cargo": "cargo-web"})
+        cargo = shutil.which("cargo")
+    if cargo is None:
+        raise tools.CannotRunError("no cargo: the tests' server on the Rust SDK cannot be built")
+    return cargo
 
 
 def _complete_lock(cargo: str, build: Path) -> None:

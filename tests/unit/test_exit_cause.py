@@ -151,7 +151,7 @@ npm error code E404
 npm error 404 Not Found - GET https://registry.example.com/no-such-package - Not found
 npm error 404
 npm error 404  'no-such-package@*' is not in this registry.
-npm error A complete log of this run can be found in: /root/.npm/_logs/debug-0.log""",
+npm error A complete log of this run can be found in: /home/node/.npm/_logs/debug-0.log""",
         "npm error 404 Not Found - GET https://registry.example.com/no-such-package - Not found",
     ),
     "uv": (
