@@ -16,6 +16,8 @@ from .kube.restart import RestartRequired
 from .observe.kinds import OPTIONS
 from .process import Options, run
 from .reconcile.reconciler import Settings
+from .render.context import Platform
+from .render.network_policies import dns_peer
 
 log = structlog.get_logger()
 
@@ -46,6 +48,21 @@ def parse(argv: list[str]) -> Options:
         "may be repeated",
     )
     parser.add_argument(
+        "--dns",
+        action="append",
+        default=[],
+        type=_dns_peer,
+        help="pods or addresses that answer DNS requests, the only ones that servers may ask: NAMESPACE/LABEL=VALUE or an "
+        f"address range; may be repeated (default: {', '.join(Platform().dns)})",
+    )
+    parser.add_argument(
+        "--dns-port",
+        action="append",
+        default=[],
+        type=_port,
+        help="port on which these pods and addresses answer; may be repeated (default: 53)",
+    )
+    parser.add_argument(
         "--max-concurrent-rollouts",
         default=5,
         type=_positive,
@@ -67,8 +84,17 @@ def parse(argv: list[str]) -> Options:
     args = parser.parse_args(argv)
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
-    settings = Settings(args.gateway_image, frozenset(args.api), args.own_namespace, tuple(args.cluster_cidr))
+    settings = Settings(args.gateway_image, frozenset(args.api), args.own_namespace, _platform(args))
     return Options(settings, tuple(args.namespace), args.max_concurrent_rollouts, args.probes, args.request_timeout)
+
+
+def _platform(args: argparse.Namespace) -> Platform:
+    usual = Platform()
+    return Platform(
+        cidrs=tuple(args.cluster_cidr),
+        dns=tuple(args.dns) or usual.dns,
+        dns_ports=tuple(args.dns_port) or usual.dns_ports,
+    )
 
 
 def _cidr(text: str) -> str:
@@ -76,6 +102,20 @@ def _cidr(text: str) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an address range, for example 203.0.113.0/24") from None
+
+
+def _dns_peer(text: str) -> str:
+    try:
+        dns_peer(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -24,6 +24,8 @@ def helm(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
         ("image.nonsense=1", "additional properties 'nonsense' not allowed"),
         ("scope=Galaxy", "value must be one of 'Cluster', 'Namespace'"),
         ("image.pullPolicy=Maybe", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
+        ("dns.peers={kube-dns}", "'kube-dns' does not match pattern"),
+        ("dns.ports={0}", "minimum: got 0, want 1"),
         ("crds.enabled=perhaps", "got string, want boolean"),
     ],
 )

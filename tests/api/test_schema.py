@@ -30,6 +30,8 @@ def test_every_sample_is_accepted(space: Space, sample: Any) -> None:
 
 def test_kubectl_explain_shows_the_descriptions(space: Space) -> None:
     assert "Which process serves a call." in space.kubectl("explain", "mcpgateway.spec.servers.isolation")
+    egress = " ".join(space.kubectl("explain", "mcpgateway.spec.servers.egress.allow").split())
+    assert "For a Service of the cluster, select its pods by namespaceSelector and podSelector" in egress
 
 
 def test_the_scale_subresource_works(space: Space) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from mcpgateway_operator.api.validation import check, parse_spec
 from mcpgateway_operator.cli.manifests import to_yaml
-from mcpgateway_operator.render.context import Context
+from mcpgateway_operator.render.context import Context, Platform
 from mcpgateway_operator.render.render import render
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/in.yaml"))
@@ -26,7 +26,7 @@ def test_rendering(case: Path) -> None:
         image="ghcr.io/mcpgateway/gateway:0.1.0",
         addresses={"time": ("198.18.0.9:4444",)},
         operator_namespace="mcpgateway-system",
-        cluster_cidrs=("203.0.112.0/20", "fd00::/8"),
+        platform=Platform(cidrs=("203.0.112.0/20", "fd00::/8")),
     )
     check(parse_spec(resource["spec"]))
     rendered = to_yaml(list(render(parse_spec(resource["spec"]), context).objects))

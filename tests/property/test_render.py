@@ -44,7 +44,19 @@ folders = st.one_of(
     st.fixed_dictionaries({"mountPath": paths, "emptyDir": st.just({})}),
 )
 egress = st.fixed_dictionaries(
-    {"allow": st.lists(st.sampled_from([{"cidr": "10.0.0.0/8"}, {"cidr": "::/0", "ports": [1]}]), max_size=3)}
+    {
+        "public": st.booleans(),
+        "allow": st.lists(
+            st.sampled_from(
+                [
+                    {"cidr": "10.0.0.0/8"},
+                    {"cidr": "::/0", "ports": [1]},
+                    {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "db"}}, "ports": [5432]},
+                ]
+            ),
+            max_size=3,
+        ),
+    }
 )
 
 

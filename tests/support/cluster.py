@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import images, tools
 from .kubectl import Kubectl, eventually
-from .node import Node
+from .node import GATEWAY, Node
 from .paths import CLUSTER, ROOT
 from .progress import Step
 
@@ -42,7 +42,8 @@ class Cluster:
         make_namespace(self.kubectl, namespace)
         helm = [str(tools.module("helm")), "upgrade", "--install", release, str(CHART), "--namespace", namespace]
         helm += ["--reset-values"]  # else Helm keeps the values of the release before where none are given
-        helm += ["--wait", "--timeout", "180s", *[f"--set={value}" for value in values]]
+        own = [f"dns.peers={{{GATEWAY}/32}}"] if self.node is not None else []  # CoreDNS runs on the node, not in a pod
+        helm += ["--wait", "--timeout", "180s", *[f"--set={value}" for value in (*own, *values)]]
         environment = {**os.environ, "KUBECONFIG": str(self.kubectl.kubeconfig)}
         done = subprocess.run(helm, env=environment, text=True, capture_output=True, check=False)
         if done.returncode != 0:

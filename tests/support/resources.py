@@ -164,6 +164,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         gateway("demo", server("a", egress={"allow": [{"cidr": "10.0.0.0/8", "ports": [0]}]})),
         "spec.servers[0].egress.allow[0].ports[0]",
     ),
+    (
+        gateway("demo", server("a", egress={"allow": [{"cidr": "10.0.0.0/8", "podSelector": {}}]})),
+        "a peer needs either cidr, or namespaceSelector and podSelector, one or both",
+    ),
+    (gateway("demo", server("a", egress={"allow": [{"ports": [5432]}]})), "a peer needs either cidr, or namespaceSelector"),
     (gateway(autoscaling={"minReplicas": 4, "maxReplicas": 3}), "autoscaling.minReplicas must not be more than"),
     (gateway(autoscaling={"maxReplicas": 3, "callsInFlight": 0}), "spec.autoscaling.callsInFlight"),
     (gateway(podDisruptionBudget={"maxUnavailable": 0}), "spec.podDisruptionBudget.maxUnavailable"),

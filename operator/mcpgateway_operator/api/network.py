@@ -36,7 +36,9 @@ class Peer(Model):
     )
     namespace_selector: LabelSelector | None = Field(None, description="Namespaces of the pods; absent: the gateway's own.")
     pod_selector: LabelSelector | None = Field(None, description="The pods; absent: all pods of the namespaces.")
-    cidr: Cidr | None = Field(None, description="An address range outside of the cluster.")
+    cidr: Cidr | None = Field(
+        None, description="An address range outside of the cluster. Addresses of Services never match: select their pods."
+    )
 
 
 class NetworkPolicy(Model):
@@ -63,18 +65,26 @@ class Monitoring(Model):
     )
 
 
-class EgressRule(Model):
-    """A destination of a server's connections."""
+class EgressRule(Peer):
+    """A destination of a server's connections: pods, by the labels of their namespace and their own, or an address range."""
 
-    cidr: Cidr = Field(description="An address range.")
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
-        (), max_length=16, json_schema_extra=ATOMIC, description="TCP ports; empty: all ports and protocols."
+        (),
+        max_length=16,
+        json_schema_extra=ATOMIC,
+        description="TCP ports of the destination itself: of pods, not of their Service. Empty: all ports and protocols.",
     )
 
 
 class Egress(Model):
-    """The destinations of a server's connections, besides DNS."""
+    """The destinations of a server's connections, besides the cluster's DNS."""
 
+    public: bool = Field(False, description="Whether public addresses are allowed, too, as they are without egress.")
     allow: tuple[EgressRule, ...] = Field(
-        (), max_length=32, json_schema_extra=ATOMIC, description="Allowed destinations; empty: DNS only."
+        (),
+        max_length=32,
+        json_schema_extra=ATOMIC,
+        description="Allowed destinations. For a Service of the cluster, select its pods by namespaceSelector and podSelector, "
+        "and give the port that they listen on: the Service's own address never matches. Empty: DNS, and public addresses if "
+        "public is true.",
     )

@@ -119,8 +119,8 @@ class Server(Model):
     autoscaling: Autoscaling | None = Field(None, description="Scale the server's pods by their CPU utilization (MultiPod).")
     egress: Egress | None = Field(
         None,
-        description="Destinations of the server's connections. Absent: DNS and public addresses, but no private, link-local or "
-        "cluster addresses. In Sidecar mode the rules of all servers apply to each of them.",
+        description="Destinations of the server's connections. Absent: the cluster's DNS and public addresses, but no private, "
+        "link-local or cluster addresses. In Sidecar mode the rules of all servers apply to each of them.",
     )
     optional: bool = Field(
         False,

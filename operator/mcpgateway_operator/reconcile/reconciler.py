@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..api.spec import Spec
 from ..api.validation import InvalidSpecError, check, parse_spec
 from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
-from ..render.context import Context
+from ..render.context import Context, Platform
 from ..render.render import Rendered, render
 from . import conditions, events, gateway_status, image_pull_quarantine, plan
 from .children import Children, Outcome, Target
@@ -44,7 +44,7 @@ class Settings:
     image: str  # of the gateway, where spec.image is absent
     options: frozenset[str] = frozenset()  # optional APIs that it may use
     namespace: str = ""  # of its own pod
-    cluster_cidrs: tuple[str, ...] = ()
+    platform: Platform = field(default_factory=Platform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Reconciler:
             foreign_services=frozenset(name for kind, name in subject.memory.children.conflicts if kind == "Service"),
             hosts=service.hosts if service else (),
             operator_namespace=self._settings.namespace,
-            cluster_cidrs=self._settings.cluster_cidrs,
+            platform=self._settings.platform,
         )
 
     # --- act --------------------------------------------------------------------------------------------------------------

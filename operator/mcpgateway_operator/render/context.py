@@ -10,6 +10,15 @@ from ..api.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
+class Platform:
+    """What the operator is told of its cluster; the defaults are those of most clusters."""
+
+    cidrs: tuple[str, ...] = ()  # address ranges of pods and Services outside of the private ranges
+    dns: tuple[str, ...] = ("kube-system/k8s-app=kube-dns", "169.254.20.10/32")  # who answers: NAMESPACE/LABEL=VALUE or a range
+    dns_ports: tuple[int, ...] = (53,)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a rendering depends on beside the spec."""
 
@@ -23,7 +32,7 @@ class Context:
     foreign_services: frozenset[str] = frozenset()  # names of wanted Services that something else controls
     hosts: tuple[str, ...] = ()  # host names of the Service's load balancer
     operator_namespace: str = ""  # of the operator's pod; empty: not in the cluster
-    cluster_cidrs: tuple[str, ...] = ()  # address ranges of the cluster outside of the private ranges
+    platform: Platform = field(default_factory=Platform)
 
 
 @dataclass(frozen=True, slots=True)

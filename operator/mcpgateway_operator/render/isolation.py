@@ -29,7 +29,7 @@ def gateway_policy(gateway: Gateway) -> Iterator[dict[str, Any]]:
     if not spec.network_policy.enabled:
         return
     remote = [server for server in gateway.servers if not server.hosted]
-    egress = network_policies.server_egress(gateway.servers if gateway.sidecar else remote, context.cluster_cidrs)
+    egress = network_policies.server_egress(gateway.servers if gateway.sidecar else remote, context.platform)
     ingress = [
         network_policies.from_clients(spec.network_policy.ingress_from),
         *network_policies.from_observers(context.operator_namespace, spec.monitoring.scrapers),
@@ -44,5 +44,5 @@ def server_policy(gateway: Gateway, server: Server) -> Iterator[dict[str, Any]]:
     if gateway.spec.network_policy.enabled:
         selector = naming.server_selector(gateway.name, server.name)
         ingress = [network_policies.from_gateway(gateway.name)]
-        egress = network_policies.server_egress([server], gateway.context.cluster_cidrs)
+        egress = network_policies.server_egress([server], gateway.context.platform)
         yield manifest(NetworkPolicyView(server_meta(gateway, server.name), selector, ingress, egress))

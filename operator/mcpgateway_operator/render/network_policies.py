@@ -12,9 +12,12 @@ from typing import Any
 from ..api.network import EgressRule, Peer
 from ..api.servers import Server
 from . import naming
+from .context import Platform
 
-# Address ranges that are not public: IANA's special-purpose registries (RFC 6890), and those mapped to them (RFC 6052).
+# Address ranges that are not public: IANA's special-purpose registries (RFC 6890), and those that translators and tunnels map to
+# IPv4 addresses: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056) and Teredo (RFC 4380). 0.0.0.0/8 is the host itself (RFC 1122).
 _PRIVATE_V4 = (
+    "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
@@ -25,11 +28,42 @@ _PRIVATE_V4 = (
     "198.18.0.0/15",
     "224.0.0.0/3",
 )
-_PRIVATE_V6 = ("::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8")
+_PRIVATE_V6 = (
+    "::/127",
+    "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "2001::/32",
+    "2002::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+)
 
 Rule = dict[str, Any]
 
-DNS: Rule = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+
+def dns_peer(text: str) -> Rule:
+    """Who answers DNS requests: pods by NAMESPACE/LABEL=VALUE, or an address range. Raises: ValueError."""
+    try:
+        return {"ipBlock": {"cidr": str(ipaddress.ip_network(text, strict=False))}}
+    except ValueError:
+        namespace, _, selector = text.partition("/")
+        label, _, value = selector.partition("=")
+        if not (namespace and label and value):
+            raise ValueError(
+                f"{text!r} is neither NAMESPACE/LABEL=VALUE nor an address range, for example kube-system/k8s-app=kube-dns"
+            ) from None
+        return {
+            "namespaceSelector": _selector({"kubernetes.io/metadata.name": namespace}),
+            "podSelector": _selector({label: value}),
+        }
+
+
+def to_dns(platform: Platform) -> Rule:
+    """To the cluster's DNS, and to nothing else that listens on its port."""
+    ports = [{"port": port, "protocol": protocol} for port in platform.dns_ports for protocol in ("UDP", "TCP")]
+    return {"to": [dns_peer(text) for text in platform.dns], "ports": ports}
 
 
 def public(cluster_cidrs: Iterable[str]) -> Rule:
@@ -40,17 +74,18 @@ def public(cluster_cidrs: Iterable[str]) -> Rule:
     return {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(v4)}}, {"ipBlock": {"cidr": "::/0", "except": list(v6)}}]}
 
 
-def server_egress(servers: Iterable[Server], cluster_cidrs: Iterable[str]) -> list[Rule]:
+def server_egress(servers: Iterable[Server], platform: Platform) -> list[Rule]:
     """The union of what these servers may connect to, DNS included."""
-    rules: list[Rule] = [DNS]
+    rules: list[Rule] = [to_dns(platform)]
     for server in servers:
-        wanted = [public(cluster_cidrs)] if server.egress is None else [_allowed(rule) for rule in server.egress.allow]
+        wanted = [public(platform.cidrs)] if server.egress is None or server.egress.public else []
+        wanted += [_allowed(rule) for rule in server.egress.allow] if server.egress is not None else []
         rules += [rule for rule in wanted if rule not in rules]
     return rules
 
 
 def _allowed(rule: EgressRule) -> Rule:
-    to: Rule = {"to": [{"ipBlock": {"cidr": rule.cidr}}]}
+    to: Rule = {"to": [_peer(rule)]}
     return to | {"ports": [{"port": port, "protocol": "TCP"} for port in rule.ports]} if rule.ports else to
 
 
