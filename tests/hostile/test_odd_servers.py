@@ -105,7 +105,8 @@ GROUPS: dict[str, list[Habit]] = {
         Habit("leading-space"),
     ],
     "handshakes": [
-        Habit("old-version"),
+        *_each("version", '"2024-11-05"', '"2024-10-07"', '"2026-07-28"', '"2099-01-01"', "null", "5", '""'),
+        *_each("version", r'"1\r\nX-Admin: 1"', r'"\ud83d"', r'"\u202e\u0000"', '"é"', json.dumps("x" * 20_000)),
         Habit("instructions-null"),
         *_each("hello-result", "null", "[]", '"x"', echo=False, error=NO_OBJECT),
         Habit("hello-result", "{}"),

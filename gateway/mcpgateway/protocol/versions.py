@@ -6,6 +6,7 @@ Source: MCP specification 2026-07-28, "Streamable HTTP" and "Versioning"; 2025-1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -25,6 +26,7 @@ LATEST_LEGACY: Final = LEGACY_VERSIONS[-1]
 OFFERED_LEGACY: Final = LEGACY_VERSIONS[1:]
 OFFERED_SSE: Final = LEGACY_VERSIONS
 WITH_BATCHES: Final = "2025-03-26"  # the only one in which arrays of messages must be accepted
+_NAME: Final = re.compile(r"[!-~]{1,32}")
 
 # HTTP status by error code in the modern era; everything else is 200.
 HTTP_STATUS: Final[Mapping[int, int]] = {
@@ -85,3 +87,13 @@ def _check_modern(
 def negotiate(requested: object, offered: tuple[str, ...] = OFFERED_LEGACY) -> str:
     """The version that initialize agrees on: the requested version if it is offered, else the latest legacy version."""
     return requested if isinstance(requested, str) and requested in offered else LATEST_LEGACY
+
+
+def legacy_answer(version: str | None) -> str:
+    """The version to go on with after a server's answer to initialize: the one that it names, even if it is none that we know,
+    for servers expect it in the header `MCP-Protocol-Version`. It is the latest legacy version where the server names none that
+    a header can carry, or one of the other era, which initialize cannot agree on.
+    """
+    if version is None or version in MODERN_VERSIONS or not _NAME.fullmatch(version):
+        return LATEST_LEGACY
+    return version

@@ -167,7 +167,7 @@ class Handshake:
         fields = jsonrpc.members_or_none(answer)
         if fields is None:
             raise _malformed(self._connection, "the result of initialize must be an object")
-        version = jsonrpc.text(fields.get("protocolVersion", UNSET)) or versions.LATEST_LEGACY
+        version = versions.legacy_answer(jsonrpc.text(fields.get("protocolVersion", UNSET)))
         profile = _profile(self._connection, "legacy", version, fields)
         self._connection.agreed(version)
         self._connection.notify("notifications/initialized")

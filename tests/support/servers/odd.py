@@ -218,9 +218,11 @@ class DiscoverError(_Verbatim):
     member = b"error"
 
 
-class OldVersion(Odd):
+class Version(Odd):
+    """Agrees on any JSON as its version."""
+
     def hello(self, params: JSON) -> Any:
-        return {**super().hello(params), "protocolVersion": "2024-11-05"}
+        return {**super().hello(params), "protocolVersion": json.loads(self.argument)}
 
 
 class InstructionsNull(Odd):
