@@ -177,7 +177,9 @@ def modern(on_call: Callable[[Handler, dict[str, Any]], None]) -> Callable[[Hand
     return answer
 
 
-def legacy(on_call: Callable[[Handler, dict[str, Any]], None]) -> Callable[[Handler, dict[str, Any]], None]:
+def legacy(
+    on_call: Callable[[Handler, dict[str, Any]], None], session: str = "session-{}"
+) -> Callable[[Handler, dict[str, Any]], None]:
     """A server of 2025-11-25 with sessions and one tool; everything it does not know is a 400, as SDKs have it."""
 
     def answer(handler: Handler, body: dict[str, Any]) -> None:
@@ -185,7 +187,7 @@ def legacy(on_call: Callable[[Handler, dict[str, Any]], None]) -> Callable[[Hand
         if method == "initialize":
             result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}
             number = len(handler.script.sent("initialize"))
-            handler.reply(200, {"jsonrpc": "2.0", "id": body["id"], "result": result}, Mcp_Session_Id=f"session-{number}")
+            handler.reply(200, {"jsonrpc": "2.0", "id": body["id"], "result": result}, Mcp_Session_Id=session.format(number))
         elif handler.command == "DELETE":
             handler.reply(200)
         elif "mcp-session-id" not in handler.script.seen[-1].headers:
@@ -248,6 +250,20 @@ def test_a_modern_request_says_in_headers_what_the_specification_wants(tmp_path:
             "mcp-param-zone": "=?base64?WsO8cmljaA==?=",
         }
         assert {name: found[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("session", ["a b\t{}", "{}" + "x" * 7000])
+def test_a_session_id_comes_back_as_it_was_given(tmp_path: Path, session: str) -> None:
+    with scripted(legacy(ok, session)) as script, in_front_of(tmp_path, script.url) as ours:
+        ours.await_ready()
+        assert ours.text("far_t") == "ok"
+        assert script.sent("tools/call")[0].headers["mcp-session-id"] == session.format(2)
+
+
+def test_a_session_id_that_cannot_come_back_is_refused(tmp_path: Path) -> None:
+    with scripted(legacy(ok, "\x80é{}")) as script, in_front_of(tmp_path, script.url) as ours:
+        until("the reason to be said", lambda: "Mcp-Session-Id has characters" in str(ours.server("far").get("lastError")))
+    assert "Traceback" not in ours.log
 
 
 def test_a_legacy_session_is_kept_named_and_ended(tmp_path: Path) -> None:

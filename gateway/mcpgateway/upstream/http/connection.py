@@ -164,7 +164,7 @@ class RemoteConnection(Connection):
             last = ""
             async with self._posted(message, self._routing(method, params, item)) as response:
                 if method == "initialize":
-                    self._session = response.headers.get("Mcp-Session-Id", "")
+                    self._session = self._given_session(response)
                 if response.status < 300:
                     last = await self._receive(response, key)
                 else:
@@ -176,6 +176,13 @@ class RemoteConnection(Connection):
         except Exception as error:  # the boundary of one request: whatever a response makes of it is this request's failure
             if key in self._pending:
                 self._settle(key, "lost", self._failure(error))
+
+    def _given_session(self, response: aiohttp.ClientResponse) -> str:
+        """The id of the session, to be sent back; empty: it keeps none. Raises: UpstreamError, if it cannot be sent back."""
+        session = response.headers.get("Mcp-Session-Id", "")
+        if not session.isascii():
+            raise UpstreamError(self._failed(Reason.PROTOCOL_ERROR, "its Mcp-Session-Id has characters that are not ASCII"))
+        return session
 
     def _forgotten(self) -> None:
         self._session = ""
