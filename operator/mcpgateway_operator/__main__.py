@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
-import logging
 import os
+import ssl
 import sys
-from typing import Any
+from pathlib import Path
 
 import structlog
 
 from .kube.restart import RestartRequired
+from .logs import set_up_logging
 from .observe.kinds import OPTIONS
 from .process import Options, run
 from .reconcile.reconciler import Settings
@@ -77,6 +78,16 @@ def parse(argv: list[str]) -> Options:
         "after twice that and 10 seconds more (default: %(default)s)",
     )
     parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="whether other replicas run: one that waits for the Lease of another is ready, because it can take over",
+    )
+    parser.add_argument(
+        "--ca-file",
+        type=_authorities,
+        help="PEM file with authorities to trust besides the cluster's own, for a proxy (HTTPS_PROXY) that re-encrypts",
+    )
+    parser.add_argument(
         "--probes",
         default="http://0.0.0.0:8080/healthz",
         help="URL to listen on for /healthz, /readyz and /metrics (default: %(default)s)",
@@ -85,7 +96,15 @@ def parse(argv: list[str]) -> Options:
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
     settings = Settings(args.gateway_image, frozenset(args.api), args.own_namespace, _platform(args))
-    return Options(settings, tuple(args.namespace), args.max_concurrent_rollouts, args.probes, args.request_timeout)
+    return Options(
+        settings,
+        tuple(args.namespace),
+        args.max_concurrent_rollouts,
+        args.probes,
+        args.request_timeout,
+        args.standby,
+        args.ca_file or "",
+    )
 
 
 def _platform(args: argparse.Namespace) -> Platform:
@@ -118,36 +137,19 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _authorities(file: str) -> str:
+    try:
+        text = Path(file).read_text()
+        ssl.create_default_context(cadata=text)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise argparse.ArgumentTypeError(f"{file!r} has no certificates in PEM: {error}") from None
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
     return int(text)
-
-
-class _OneLine(logging.Formatter):
-    """kopf logs the error that ends it with a traceback through its own code: its type and message are enough."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
-        return f"{ei[0].__name__}: {ei[1]}"
-
-
-def set_up_logging() -> None:
-    """JSON lines on standard error; of kopf only warnings, because it logs every call of a handler."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[lines])
-    # kopf's watches cause this, with a traceback, when they are cancelled in the middle of a long list; there is nothing to do.
-    closing = "an error occurred during closing of asynchronous generator"
-    logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith(closing))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """The composition root: builds the parts, plugs `kube` and `serving` into them, leads, and stops.
 
-Order of the start: probes, leader election, discovery of the served kinds, watches and the initial cache sync, workers.
+Order of the start: probes, discovery of the served kinds, rights, leader election, watches and the initial cache sync, workers.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import kopf
 import structlog
 
 from . import __version__
+from .kube.access import Access
 from .kube.client import KubernetesCluster
 from .kube.discovery import Definitions, Served
 from .kube.leader_election import Lease
 from .kube.restart import RestartRequired
+from .kube.streams import Streams
 from .kube.transport import Transport
 from .kube.watches import registry, settings
 from .observe.child_state import Key
 from .observe.gateway_reports import GatewayReports
 from .observe.index import Index
-from .observe.kinds import POD, managed
+from .observe.kinds import GATEWAY, POD, managed
 from .observe.resync import Resync
 from .reconcile.reconciler import Reconciler, Settings
 from .reconcile.rollouts import Rollouts
@@ -34,6 +36,7 @@ from .reconcile.workqueue import WorkQueue
 from .render.naming import MANAGER
 from .serving import health
 from .serving.metrics import Metrics
+from .serving.readiness import Readiness
 
 log = structlog.get_logger()
 
@@ -49,6 +52,8 @@ class Options:
     max_concurrent_rollouts: int = 5
     probes: str = "http://0.0.0.0:8080/healthz"
     request_timeout: int = 30  # seconds for an answer of the API server
+    standby: bool = False  # whether there are more replicas, of which those without the Lease are ready, too
+    authorities: str = ""  # in PEM, to trust besides the cluster's own
 
 
 class Operator:
@@ -59,6 +64,8 @@ class Operator:
         self._cluster = KubernetesCluster(transport)
         self._index = Index()
         self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, _log_retry)
+        self._readiness = Readiness()
+        self._definitions = Definitions(transport, managed(options.reconciler.options))
         self._reports = GatewayReports(on_change=self._queue.add)
         self._reconciler = Reconciler(
             cluster=self._cluster,
@@ -72,50 +79,71 @@ class Operator:
 
     async def run(self) -> None:
         """Run until a signal. Raises: RestartRequired, or the error of a part that ended."""
-        queue, own_namespace = self._queue, self._options.reconciler.namespace
+        own_namespace = self._options.reconciler.namespace
         async with contextlib.AsyncExitStack() as stack:
             probes = await health.serve(
-                self._options.probes, age=queue.age, ready=lambda: queue.running, metrics=self._metrics.text
+                self._options.probes, age=self._queue.age, readiness=self._readiness, metrics=self._metrics.text
             )
             stack.push_async_callback(probes.cleanup)
             stack.push_async_callback(self._reports.close)
             log.info("operator started", version=__version__, namespaces=list(self._options.namespaces) or "all")
+            await self._permitted()  # before the Lease, so that only one who could act stands by for it
             required = []
             if own_namespace:
                 identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
                 lease = Lease(self._cluster, namespace=own_namespace, identity=identity)
-                required.append(await stack.enter_async_context(lease.held()))
+                required.append(await stack.enter_async_context(lease.held(self._without_lease)))
             await self._lead(required)
         log.info("operator stopped")
 
+    async def _permitted(self) -> tuple[Served, Access]:
+        """Wait until the CRD is served and the operator may list and watch all that it works on."""
+        served = await self._definitions.served(self._readiness.waits_for)
+        access = Access(self._transport, (GATEWAY, *served.children, POD), self._options.namespaces)
+        await access.granted(self._readiness.waits_for)
+        return served, access
+
+    def _without_lease(self, holder: str) -> None:
+        if holder and self._options.standby:
+            self._readiness.stands_by(f"{holder} has the lease")
+        else:
+            self._readiness.waits_for(f"the lease{holder and ', which is held by '}{holder}")
+
     async def _lead(self, required: list[asyncio.Task[None]]) -> None:
         """Watch and work. `required` are tasks whose end ends the run."""
-        definitions = Definitions(self._transport, managed(self._options.reconciler.options))
-        served = await definitions.served()
+        served, access = await self._permitted()
         resync = self._resync(served)
+        streams = Streams(self._transport, (GATEWAY, *served.children, POD), self._options.namespaces)
         tasks = [
-            asyncio.create_task(self._work(resync), name="work"),
-            asyncio.create_task(definitions.guard(served), name="definitions"),
+            asyncio.create_task(self._work(resync, streams), name="work"),
+            asyncio.create_task(self._definitions.guard(served), name="definitions"),
             asyncio.create_task(resync.run(), name="resync"),
+            asyncio.create_task(_guard(access, streams), name="rights"),
             *required,
         ]
-        handlers = registry(served.children, enqueue=self._queue.add, index=self._index, relisted=resync.soon)
+        handlers = registry(
+            served.children, login=streams.login, enqueue=self._queue.add, index=self._index, relisted=resync.soon
+        )
         try:
             chosen = settings(served.children, request_timeout=self._options.request_timeout)
             await _watch(self._options.namespaces, handlers, chosen, tasks)
         except RestartRequired:
             raise
         except Exception:
-            await definitions.check(served)  # its message says more than kopf's 404
+            await self._definitions.check(served)  # its message says more than kopf's 404
+            await access.check()  # and this one's more than kopf's 403
             raise
 
     def _resync(self, served: Served) -> Resync:
         kinds = [*(child.kind for child in served.children), POD.kind]
         return Resync(self._cluster, self._index, kinds=kinds, namespaces=self._options.namespaces, enqueue=self._queue.add)
 
-    async def _work(self, resync: Resync) -> None:
+    async def _work(self, resync: Resync, streams: Streams) -> None:
+        await streams.opened(self._readiness.waits_for)
+        self._readiness.waits_for("the objects of the first lists")
         await resync.complete()
         log.info("caches synced")
+        self._readiness.acts()
         await self._queue.run(_WORKERS)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -126,11 +154,18 @@ class Operator:
 async def run(options: Options) -> None:
     """One run, from the connection to the API server to the stop. Raises: RestartRequired, or the error that ended it."""
     metrics = Metrics()
-    transport = await Transport.connect(metrics.request, timeout=options.request_timeout)
+    transport = await Transport.connect(metrics.request, timeout=options.request_timeout, authorities=options.authorities)
     try:
         await Operator(options, transport, metrics).run()
     finally:
         await transport.close()
+
+
+async def _guard(access: Access, streams: Streams) -> None:
+    """Raises: RestartRequired when a right is lost."""
+    while True:
+        await streams.refused()
+        await access.check()
 
 
 def utc_now() -> datetime:

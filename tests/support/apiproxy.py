@@ -34,7 +34,7 @@ class Request:
     @property
     def write(self) -> bool:
         """Whether it changes something; a Lease does not count."""
-        return self.method in WRITES and "/leases" not in self.path
+        return writes(self.method, self.path)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Answer:
     status: int
     reason: str
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def writes(method: str, path: str) -> bool:
+    """Whether a request changes something; a Lease does not count, and the question for a right is a POST."""
+    return method in WRITES and not path.endswith("/selfsubjectaccessreviews") and "/leases" not in path
 
 
 HANG = Answer(0, "hang")
@@ -59,6 +64,7 @@ class ApiProxy:
         self._upstream = f"https://127.0.0.1:{plane.addresses.api}"
         self.port = free_port()
         self.rule: Rule = lambda request: None
+        self.delay = 0.0  # seconds before each request is passed on
         self.speaking = threading.Event()  # not set: watches stay open, and say nothing more
         self.speaking.set()
         self.seen: list[Request] = []
@@ -133,6 +139,7 @@ class ApiProxy:
         self._open.add(task)
         try:
             answer = self.rule(request)
+            await asyncio.sleep(self.delay)
             if answer is HANG:
                 await asyncio.sleep(600)
             if answer is CUT:
@@ -152,7 +159,7 @@ class ApiProxy:
             self._open.discard(task)
 
     def _noted(self, incoming: web.Request) -> Request:
-        if incoming.method in WRITES and "/leases" not in incoming.path:
+        if writes(incoming.method, incoming.path):
             self._writes += 1
         number = self._writes if incoming.method in WRITES else 0
         request = Request(incoming.method, incoming.path, incoming.query.get("watch") == "true", number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -80,22 +81,26 @@ _probes: dict[Path, str] = {}
 
 
 @contextlib.contextmanager
-def operator(kubeconfig: Path, folder: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Path]:
-    """Run it; yields its log. A traceback in the log fails the test."""
+def operator(
+    kubeconfig: Path, folder: Path, *flags: str, env: dict[str, str] | None = None, module: str = "mcpgateway_operator"
+) -> Iterator[Path]:
+    """Run it; yields its log. A traceback in the log fails the test, and so does a line that is no JSON object."""
     log = folder / f"operator-{free_port()}.log"
     probes = f"--probes=http://127.0.0.1:{free_port()}/healthz"
-    command = [sys.executable, "-m", "mcpgateway_operator", f"--gateway-image={IMAGE}", probes, *flags]
+    command = [sys.executable, "-m", module, f"--gateway-image={IMAGE}", probes, *flags]
     world = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=world)
     _running[log] = process
     _probes[log] = probes.removeprefix("--probes=")
     try:
-        eventually("the operator to start", lambda: "operator started" in log.read_text())
+        eventually("the operator to start", lambda: "operator started" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
         yield log
     finally:
         stop(log)
     assert "Traceback" not in log.read_text(), log.read_text()
+    assert not [line for line in log.read_text().splitlines() if not isinstance(json.loads(line), dict)]
 
 
 def stop(log: Path) -> None:
@@ -106,9 +111,15 @@ def stop(log: Path) -> None:
 
 def ready(log: Path) -> bool:
     """Whether the operator that writes this log says that it can act."""
+    return readiness(log)[0] == 200
+
+
+def readiness(log: Path) -> tuple[int, str]:
+    """What the operator that writes this log answers a kubelet that asks whether it is ready; 0 while it does not answer."""
     with contextlib.suppress(httpx2.TransportError):
-        return httpx2.get(probes(log).replace("/healthz", "/readyz")).status_code == 200
-    return False
+        answer = httpx2.get(probes(log).replace("/healthz", "/readyz"))
+        return answer.status_code, answer.text
+    return 0, ""
 
 
 def metrics(log: Path) -> dict[str, float]:

@@ -8,19 +8,15 @@ others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
-
-import structlog
 
 from ..api.group import API_VERSION, CRD_NAME
 from ..observe.kinds import Resource
 from ..observe.ports import ApiError
 from .restart import RestartRequired
 from .transport import METADATA, Transport
-
-log = structlog.get_logger()
 
 INTERVAL = 10.0  # seconds between checks; a few small requests each
 _WAITING = 1.0  # seconds between checks while the CRD is absent
@@ -42,18 +38,15 @@ class Definitions:
     def __init__(self, transport: Transport, children: Iterable[Resource]) -> None:
         self._transport, self._children = transport, tuple(children)
 
-    async def served(self) -> Served:
-        """Wait until our CRD is served."""
-        logged = False
+    async def served(self, waits_for: Callable[[str], None]) -> Served:
+        """Wait until our CRD is served; what is missing is reported."""
         while True:
             try:
                 if served := await self._discover():
                     return served
+                waits_for(f"the CRD {CRD_NAME}")
             except ApiError as error:
-                log.warning("the CRD could not be looked up", error=str(error))
-            if not logged:
-                log.info("waiting for the CRD", name=CRD_NAME)
-                logged = True
+                waits_for(f"the API server: {error}")
             await asyncio.sleep(_WAITING)
 
     async def guard(self, expected: Served) -> None:

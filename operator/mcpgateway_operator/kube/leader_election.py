@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -35,18 +35,19 @@ class Lease:
 
     def __init__(self, cluster: KubernetesCluster, *, namespace: str, identity: str) -> None:
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
+        self._holder = ""  # that holds it in our place
         self._observed: tuple[str, float] = ("", 0.0)  # another holder's version, and the time of its first observation
         self._written = 0  # our last version
         self.renewed = time.monotonic()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Wait for the lease; yields a task that ends with RestartRequired when it is lost. On exit it is released."""
-        waiting = False
+    async def held(self, waits_for: Callable[[str], None]) -> AsyncIterator[asyncio.Task[None]]:
+        """Wait for the lease; yields a task that ends with RestartRequired when it is lost. On exit it is released.
+
+        `waits_for` is told the holder's identity, empty if there is no answer.
+        """
         while not await self._attempt():
-            if not waiting:
-                log.info("waiting for the lease", namespace=self._namespace)
-                waiting = True
+            waits_for(self._holder)
             await asyncio.sleep(_PERIOD)
         log.info("lease acquired", namespace=self._namespace, identity=self._identity)
         renewing = asyncio.create_task(self._renew(), name="lease")
@@ -65,6 +66,7 @@ class Lease:
 
     async def _attempt(self) -> bool:
         """Take or renew it. Returns: whether it is ours now."""
+        self._holder = ""
         try:
             async with asyncio.timeout(_DEADLINE / 2):
                 return await self._write()
@@ -81,6 +83,7 @@ class Lease:
             if int(version) < self._written:
                 raise RestartRequired(f"the API server has gone back from version {self._written} to {version}")
             if not self._available(spec, version):
+                self._holder = str(spec["holderIdentity"])
                 return False
             written = await self._cluster.replace(
                 {**lease, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}

@@ -30,13 +30,31 @@ class Transport:
         self._api, self._count, self._timeout = api, count, timeout
 
     @classmethod
-    async def connect(cls, count: Count, *, timeout: float) -> Transport:  # noqa: ASYNC109 - of each request to come
-        """With the pod's service account, else with the kubeconfig."""
+    async def connect(cls, count: Count, *, timeout: float, authorities: str = "") -> Transport:  # noqa: ASYNC109 - of each request to come
+        """With the pod's service account, else with the kubeconfig; `authorities` (PEM) are trusted besides theirs."""
+        chosen = client.Configuration()
         try:
-            config.load_incluster_config()  # type: ignore[no-untyped-call]
+            config.load_incluster_config(chosen)  # type: ignore[no-untyped-call]
         except ConfigException:
-            await config.load_kube_config()  # type: ignore[no-untyped-call]
-        return cls(client.ApiClient(), count, timeout=timeout)
+            await config.load_kube_config(client_configuration=chosen)  # type: ignore[no-untyped-call]
+        chosen.ca_cert_data = authorities or None
+        return cls(client.ApiClient(chosen), count, timeout=timeout)
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self._api.configuration.host)
+
+    async def session(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        """A session of its own for kopf: to the same server, with the same certificates, proxy and current token."""
+        rest, settings = self._api.rest_client, await self._api.configuration.auth_settings()
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=rest.ssl_context),
+            headers={setting["key"]: setting["value"] for setting in settings.values()},
+            proxy=rest.proxy,
+            trust_env=True,  # HTTPS_PROXY and NO_PROXY, as for the requests of this class
+            trace_configs=[trace],
+        )
 
     async def close(self) -> None:
         """Close the connections."""

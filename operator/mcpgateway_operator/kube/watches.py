@@ -5,7 +5,7 @@ Only low-level handlers are used (on.event): they write nothing to the resources
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import kopf
@@ -40,15 +40,20 @@ def settings(watched: Iterable[kinds.Resource], *, request_timeout: int) -> kopf
 
 
 def registry(
-    watched: Iterable[kinds.Resource], *, enqueue: Callable[[Key], None], index: Index, relisted: Callable[[], None]
+    watched: Iterable[kinds.Resource],
+    *,
+    login: Callable[[], Awaitable[kopf.AiohttpSession]],
+    enqueue: Callable[[Key], None],
+    index: Index,
+    relisted: Callable[[], None],
 ) -> kopf.OperatorRegistry:
     """All handlers of the operator."""
     handlers = kopf.OperatorRegistry()
     kind_of = {resource.plural: resource.kind for resource in watched}
 
     @kopf.on.login(registry=handlers)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return await login()
 
     def on_gateway(namespace: str, name: str, **_: Any) -> None:
         enqueue((namespace, name))

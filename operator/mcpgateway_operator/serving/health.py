@@ -1,7 +1,6 @@
 """The operator's own `/healthz`, `/readyz` and `/metrics`.
 
-Alive means that the queue makes progress, not that a task answers; ready means that the workers run: the Lease is held and the
-caches are synced.
+Alive means that the queue makes progress, not that a task answers; what ready means is in `readiness`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from .readiness import Readiness
+
 STUCK = 120.0  # seconds for which one gateway may wait or be processed: every request ends within 30
 
 
-async def serve(url: str, *, age: Callable[[], float], ready: Callable[[], bool], metrics: Callable[[], bytes]) -> web.AppRunner:
+async def serve(url: str, *, age: Callable[[], float], readiness: Readiness, metrics: Callable[[], bytes]) -> web.AppRunner:
     """Serve at a URL; `age` is the age of the oldest key in seconds. Returns: the runner, to be cleaned up."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -25,9 +26,7 @@ async def serve(url: str, *, age: Callable[[], float], ready: Callable[[], bool]
         return web.Response(text=text + "\n", status=503 if stuck else 200)
 
     async def readyz(_: web.Request) -> web.Response:
-        if ready():
-            return web.Response(text="ok\n")
-        return web.Response(text="waiting for the lease, the CRD or the initial cache sync\n", status=503)
+        return web.Response(text=readiness.text + "\n", status=200 if readiness.ready else 503)
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
