@@ -26,7 +26,11 @@ BESIDE = {
 GATEWAY_LIBRARIES = {"uvicorn": ("edge",), "starlette": ("edge",), "aiohttp": ("upstream.http",)}
 IO = ("aiohttp", "prometheus_client", "socket", "ssl", "http", "subprocess")  # of libraries that do it, those in use here
 NOT_IN_GATEWAY = ("mcpgateway_operator", "mcp", "mcp_types", "pydantic", "kopf", "kubernetes")
+CLI_LAYERS = ("gateway_commands", "verbs", "mcp_client", "target", "cluster", "output")
+SDK = ("mcp", "mcp_types", "httpx2")
 CONTRACTS = {
+    "cli": "mcpgw: arrows run down",
+    "sdk": "only cli.mcp_client imports the MCP SDK",
     "mcpgateway": "gateway: arrows run down",
     "mcpgateway_operator": "operator: arrows run down",
     "uvicorn": "uvicorn and starlette are for the edge and the root",
@@ -62,6 +66,9 @@ def forbidden(package: str) -> dict[str, str]:
             if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
         }
     plants |= {f"mcpgateway.{other}": CONTRACTS["gateway"] for other in ("__main__", *LAYERS["mcpgateway"])}
+    plants |= dict.fromkeys(SDK, CONTRACTS["sdk"])
+    above = CLI_LAYERS[: CLI_LAYERS.index(inner)] if (inner := name.removeprefix("cli.")) in CLI_LAYERS else ()
+    plants |= {f"mcpgateway_operator.cli.{module}": CONTRACTS["cli"] for module in above}
     plants |= dict.fromkeys(IO, CONTRACTS["io"]) if room in ("api", "render", "reconcile", "importing") else {}
     return plants | ({} if room == "kube" else dict.fromkeys(("kopf", "kubernetes"), CONTRACTS["client"]))
 

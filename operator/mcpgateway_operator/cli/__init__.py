@@ -1,4 +1,4 @@
-"""`mcpgw` (also `kubectl mcpgw`): run, render, validate and import MCPGateways without a cluster."""
+"""`mcpgw` (also `kubectl mcpgw`): run MCPGateways on this machine, write their resources, and use those of a cluster."""
 
 # Each command imports its own parts: models, CEL and templates take half a second, which --help and version need not wait for.
 
@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .. import __version__
+from . import gateway_commands
 from .bad_input import BadInputError
+from .guard import guarded
+from .usage import OneLineUsage
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(cls=OneLineUsage, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, optionally with Secrets and ConfigMaps.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Output format: text or json.")]
 DEFAULT_IMAGE = f"ghcr.io/mcpgateway/gateway:{__version__}"
@@ -35,7 +37,7 @@ def up_command(
 
     from .up import Options, up
 
-    _guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
+    guarded(lambda: asyncio.run(up(Options(files=tuple(files), port=port, calls=tuple(call or ()), json=output == "json"))))
 
 
 @app.command()
@@ -54,7 +56,7 @@ def render(
         objects = manifests(read(files), namespace=namespace, image=image)
         sys.stdout.write(to_yaml(objects) if output == "yaml" else json.dumps(objects, indent=2) + "\n")
 
-    _guarded(run)
+    guarded(run)
 
 
 @app.command("keys")
@@ -66,7 +68,7 @@ def keys_command(
     from .documents import read
     from .manifests import keys, to_yaml
 
-    _guarded(lambda: sys.stdout.write(to_yaml(keys(read(files), namespace=namespace))))
+    guarded(lambda: sys.stdout.write(to_yaml(keys(read(files), namespace=namespace))))
 
 
 @app.command()
@@ -86,7 +88,7 @@ def validate(files: Files, output: Output = "text") -> None:
         if errors:
             raise typer.Exit(1)
 
-    _guarded(run)
+    guarded(run)
 
 
 @app.command("import")
@@ -105,7 +107,7 @@ def import_command(
     """Convert MCP configurations into one MCPGateway and a Secret to fill in, and report what became of each server."""
     from .import_command import import_sources_of, report_on
 
-    _guarded(
+    guarded(
         lambda: report_on(
             import_sources_of(files or [], from_clients=from_clients, name=name, offline=offline),
             file=file,
@@ -114,21 +116,13 @@ def import_command(
     )
 
 
+gateway_commands.add_to(app)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"mcpgw {__version__}\n")
-
-
-def _guarded(run: Callable[[], object]) -> None:
-    """Print each error of bad input on a line of its own, without a traceback."""
-    try:
-        run()
-    except BadInputError as error:
-        sys.stderr.writelines(f"mcpgw: {message}\n" for message in error.messages)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

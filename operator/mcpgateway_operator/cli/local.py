@@ -11,9 +11,8 @@ from pathlib import Path
 from ..render import bridge_keys
 from ..render.mounts import header_references, references
 from .documents import Documents, Gateway
-
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcpgateway"
-STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mcpgateway"
+from .folders import CACHE as CACHE
+from .folders import STATE as STATE
 
 
 def user_path() -> str:

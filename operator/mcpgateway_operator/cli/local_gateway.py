@@ -39,6 +39,11 @@ class LocalGateway:
         return f"http://127.0.0.1:{self._port}/mcp"
 
     @property
+    def internal_url(self) -> str:
+        """Base URL of its internal port."""
+        return f"http://127.0.0.1:{self._internal}"
+
+    @property
     def log(self) -> Path:
         """Its log."""
         return self._folder / "gateway.log"
@@ -81,7 +86,7 @@ class LocalGateway:
             while True:
                 parameters = {"after": version, "wait": f"{_WAIT}s"}
                 try:
-                    async with session.get(f"http://127.0.0.1:{self._internal}/status", params=parameters) as answer:
+                    async with session.get(f"{self.internal_url}/status", params=parameters) as answer:
                         report = await answer.json()
                 except (aiohttp.ClientError, OSError):
                     await asyncio.sleep(_POLL)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .local_gateway import LocalGateway, require_port
 from .local_servers import LocalServers, Prepared, RunningBridge
 from .run_folder import run_folder
 from .show import Screen, settled
+from .target.runs import Run, recorded
 
 _CHECK_INTERVAL = 0.5  # seconds between checks of the files
 _APPLY_PATIENCE = 10.0  # seconds until a running gateway has taken a configuration
@@ -42,7 +44,7 @@ class Local:
     """One gateway on this machine, made equal to the files."""
 
     def __init__(self, options: Options, name: str, folder: Path, screen: Screen) -> None:
-        self._name, self._folder, self._screen = name, folder, screen
+        self._name, self._folder, self._screen, self._files = name, folder, screen, options.files
         self._state = local.state_folder(name)
         self._problems: dict[str, list[str]] = {}  # of servers that cannot run, by name
         self.servers = LocalServers(folder=folder, state=self._state, screen=screen)
@@ -120,6 +122,13 @@ class Local:
             if report["servers"] and all(settled(row) for row in report["servers"]):
                 ready.set()
 
+    @property
+    def run(self) -> Run:
+        """How other commands find it."""
+        files = tuple(str(file.resolve()) for file in self._files)
+        url, internal = self.gateway.url, self.gateway.internal_url
+        return Run(gateway=self._name, url=url, internal=internal, logs=str(self._folder), files=files)
+
     async def stop(self) -> None:
         """Stop the gateway, so that it releases the servers, and then the bridges."""
         await self.gateway.stop()
@@ -171,9 +180,11 @@ async def _serve(options: Options) -> None:
     require_port(options.port)
     bridge_program()
     screen = Screen(json=options.json)
-    with run_folder(gateway.name) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(run_folder(gateway.name))
         screen.say("mcpgw", f"logs are in {folder} until the end")
         ours = Local(options, gateway.name, folder, screen)
+        stack.enter_context(recorded(ours.run))
         try:
             await ours.begin(documents)
             async with asyncio.TaskGroup() as group:

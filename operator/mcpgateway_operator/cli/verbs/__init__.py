@@ -1,0 +1,1 @@
+"""The commands about a running gateway, one a module."""
