@@ -9,9 +9,11 @@ import os
 import ssl
 import sys
 from pathlib import Path
+from typing import get_args
 
 import structlog
 
+from .api.workload import RunAs
 from .kube.restart import RestartRequired
 from .logs import set_up_logging
 from .observe.kinds import OPTIONS
@@ -64,6 +66,13 @@ def parse(argv: list[str]) -> Options:
         help="port on which these pods and addresses answer; may be repeated (default: 53)",
     )
     parser.add_argument(
+        "--run-as",
+        default="Fixed",
+        choices=get_args(RunAs),
+        help="user, group and file system group of pods where spec.runAs is absent. Fixed: 65532; Assigned: the platform "
+        "assigns them (default: Fixed)",
+    )
+    parser.add_argument(
         "--max-concurrent-rollouts",
         default=5,
         type=_positive,
@@ -113,6 +122,7 @@ def _platform(args: argparse.Namespace) -> Platform:
         cidrs=tuple(args.cluster_cidr),
         dns=tuple(args.dns) or usual.dns,
         dns_ports=tuple(args.dns_port) or usual.dns_ports,
+        run_as=args.run_as,
     )
 
 

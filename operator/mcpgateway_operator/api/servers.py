@@ -101,7 +101,10 @@ class Server(Model):
         default_factory=Resources, description="Resources of the server's container; absent values have defaults."
     )
     run_as_user: int | None = Field(
-        None, ge=1, le=2147483647, description="User id of the program, for an image that requires a certain one; absent: 65532."
+        None,
+        ge=1,
+        le=2147483647,
+        description="User id of the program, for an image that requires a certain one; absent: see spec.runAs.",
     )
     writable_root_filesystem: bool = Field(
         False, description="Whether the program may write outside of /tmp and its storage; such files are lost with the pod."

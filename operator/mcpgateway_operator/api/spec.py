@@ -29,7 +29,7 @@ from .types import (
     cel,
     list_map,
 )
-from .workload import GatewayAutoscaling, PodDisruptionBudget, Resources, Toleration
+from .workload import GatewayAutoscaling, PodDisruptionBudget, Resources, RunAs, Toleration
 
 
 class Spec(Model):
@@ -69,6 +69,12 @@ class Spec(Model):
     image_pull_policy: PullPolicy = Field("IfNotPresent", description="When the gateway's image is pulled.")
     image_pull_secrets: tuple[ObjectSelector, ...] = Field(
         (), max_length=8, json_schema_extra=list_map("name"), description="Secrets for private registries, used by every pod."
+    )
+    run_as: RunAs | None = Field(
+        None,
+        description="User, group and file system group of every pod. Fixed: 65532. Assigned: none is set, for platforms whose "
+        "admission assigns them, as OpenShift's restricted-v2. Absent: the operator's default, which is Fixed unless the chart's "
+        "runAs is Assigned.",
     )
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=16, description="Required labels of the nodes, for every pod."

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 from .quantities import Quantity
 from .types import NO_SPACE, Model, cel
 
+RunAs = Literal["Fixed", "Assigned"]
+
 
 class ResourceList(Model):
     """Amounts of compute resources."""

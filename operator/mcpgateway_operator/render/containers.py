@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.servers import Server
-from ..api.spec import Spec
 from ..api.workload import Resources, Toleration
 from . import bridge_keys, naming
 from .bridge_flags import bridge_access, bridge_environment, bridge_needs, bridge_processes
@@ -25,6 +24,7 @@ class PodView:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     image_pull_secrets: Sequence[Mapping[str, str]]
+    fixed_ids: bool  # else the platform assigns user, group and file system group
     node_selector: Mapping[str, str]
     tolerations: Sequence[Mapping[str, Any]]
 
@@ -63,12 +63,14 @@ class ServerContainerView:
     mounts: Sequence[Mount]
 
 
-def pod(spec: Spec, labels: Mapping[str, str]) -> PodView:
+def pod(gateway: Gateway, labels: Mapping[str, str]) -> PodView:
     """A pod with these labels of ours."""
+    spec = gateway.spec
     return PodView(
         labels={**spec.pod_labels, **labels},
         annotations=spec.pod_annotations,
         image_pull_secrets=[{"name": secret.name} for secret in spec.image_pull_secrets],
+        fixed_ids=(spec.run_as or gateway.context.platform.run_as) == "Fixed",
         node_selector=spec.node_selector,
         tolerations=[_toleration(toleration) for toleration in spec.tolerations],
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..api.servers import Server
 from ..api.spec import Spec
+from ..api.workload import RunAs
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Platform:
     cidrs: tuple[str, ...] = ()  # address ranges of pods and Services outside of the private ranges
     dns: tuple[str, ...] = ("kube-system/k8s-app=kube-dns", "169.254.20.10/32")  # who answers: NAMESPACE/LABEL=VALUE or a range
     dns_ports: tuple[int, ...] = (53,)
+    run_as: RunAs = "Fixed"  # where spec.runAs is absent
 
 
 @dataclass(frozen=True, slots=True)
