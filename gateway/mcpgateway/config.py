@@ -17,6 +17,7 @@ import msgspec
 Isolation = Literal["Auto", "Shared", "Session", "Principal", "Call"]
 _T = TypeVar("_T")
 PrefixPolicy = Literal["Always", "OnConflict", "Never"]
+PROCESSES: Final = 16  # most processes of a server that is not shared, where its configuration says no number
 
 # Files are written by programs, but also by hand: a value that would only fail later is refused when the file is read.
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1000 * 366 * 86_400)]  # a thousand years: above every Duration of the resource
@@ -93,12 +94,17 @@ class Server(_Model, frozen=True):
     call_timeout: _Seconds = 60.0
     start_timeout: _Seconds = 120.0  # from the start of a process until it has answered
     pool: _Count = 1  # processes of a shared server
-    max_processes: _Count = 16  # of a server that is not shared
+    max_processes: _Count | None = None  # of a server that is not shared; None: PROCESSES, or fewer by its memory
     stateless: bool = False  # whether it keeps nothing between calls: then a process is replaced without telling its client
     idle_timeout: _Seconds = 1800.0  # that a process of one session or principal is kept without use
     hang_timeout: _Seconds = 30.0  # without an answer, until a shared process that has nothing to do is restarted
     tools: ToolRules = ToolRules()
     pin: str | None = None  # digest of the tools that are approved, empty if none is; None: no approval is needed
+
+    @property
+    def most_processes(self) -> int:
+        """The largest number of processes of a server that is not shared."""
+        return PROCESSES if self.max_processes is None else self.max_processes
 
 
 class _Named(msgspec.Struct):

@@ -227,7 +227,7 @@ def test_sessions_give_way_where_memory_is_short_and_the_status_says_what_to_cha
     with (
         made() as group,
         bridge(bridge_program, tmp_path, *command, wrapper=group.wrapper(256 << 20)) as running,
-        gateway(tmp_path, configuration(server("s", running), folder=tmp_path)) as ours,
+        gateway(tmp_path, configuration(server("s", running, max_processes=16), folder=tmp_path)) as ours,
     ):
         ours.await_ready()
         sessions = [ours.session() for _ in range(8)]

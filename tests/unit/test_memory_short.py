@@ -21,6 +21,7 @@ def test_it_says_what_to_change() -> None:
         "raise resources.limits.memory to 1067Mi, or lower maxProcesses to 7"
     )
     assert memory_short(READY.running(3, 1067 << 20, 60 << 20), 16) == ""
+    assert memory_short(seen, None) == ""  # as many as there is room for
 
 
 def test_nothing_is_said_where_nothing_is_known_or_one_process_serves_all() -> None:

@@ -91,9 +91,11 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
     )
 
 
-def memory_short(snapshot: Snapshot, max_processes: int) -> str:
-    """What to change where a server's memory has no room for all processes that it may have; empty where it has."""
-    if snapshot.isolation == "Shared" or not 0 < snapshot.room < max_processes:
+def memory_short(snapshot: Snapshot, max_processes: int | None) -> str:
+    """What to change where a server's memory has no room for all processes that were asked for; empty where it has, and where
+    no number was asked for: then there are as many as it has room for.
+    """
+    if max_processes is None or snapshot.isolation == "Shared" or not 0 < snapshot.room < max_processes:
         return ""
     each, needed = snapshot.process_memory, snapshot.process_memory * max_processes / GUARD_RATIO
     return (

@@ -39,7 +39,7 @@ class Backend:
         self._transport, self._gateway, self._peer, self._reports = transport, gateway, peer, reports
         self._processes = KeyedProcesses(
             server.name,
-            limit=server.max_processes,
+            limit=server.most_processes,
             idle_timeout=server.idle_timeout,
             stateless=_may_be_replaced(server),
             listens=peer.listens,
@@ -199,7 +199,7 @@ class Backend:
         """Take a changed configuration; the connection stays if its address does."""
         self.server = server
         self._transport.update(server, addresses)
-        self._processes.limit, self._processes.idle_timeout = server.max_processes, server.idle_timeout
+        self._processes.limit, self._processes.idle_timeout = server.most_processes, server.idle_timeout
         self._processes.stateless = _may_be_replaced(server)
         self._supervisor.update(server)
 

@@ -141,11 +141,12 @@ class Server(Model):
     warm: int = Field(
         0, ge=0, le=16, description="Number of processes that are started in advance, for servers that start slowly."
     )
-    max_processes: int = Field(
-        16,
+    max_processes: int | None = Field(
+        None,
         ge=1,
         le=1000,
-        description="Largest number of processes of a server that is not Shared. A further session takes the place of the one "
+        description="Largest number of processes of a server that is not Shared; absent: 16, or fewer where its memory has no "
+        "room for as many. A further session takes the place of the one "
         "that was not used for the longest time, unless all wait for an answer or read a stream; a further call waits. "
         "A remote server limits its sessions itself.",
     )

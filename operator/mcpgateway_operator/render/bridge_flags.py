@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mcpgateway.config import PROCESSES
+
 from ..api.servers import Server
 from .gateway_config import origin
 from .mounts import REFS, stored
@@ -33,7 +35,7 @@ def bridge_access(server: str, folder: str) -> list[str]:
 
 def bridge_processes(server: Server) -> list[str]:
     """The flags for the number of processes. The bridge also counts the sessions of a gateway that has just ended."""
-    most = 2 * server.max_processes + server.pool + server.warm
+    most = 2 * (server.max_processes or PROCESSES) + server.pool + server.warm
     flags = [f"--warm={server.warm}"] if server.warm else []
     return [*flags, f"--max-processes={most}"] if most > _PROCESSES else flags
 
