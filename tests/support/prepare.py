@@ -17,9 +17,9 @@ def prepare() -> None:
     cargo.rmcp_server()
     for name in pypi.USED:
         pypi.python(name)
-    for name in ("helm", "kube-score", "glua"):
+    for name in ("helm", "helm3", "kube-score", "glua"):
         tools.module(name)
-    for source, _ in (operators.GATEWAY_API, operators.SERVICE_MONITOR):
+    for source, _ in (operators.GATEWAY_API, operators.SERVICE_MONITOR, operators.PROMETHEUS_RULE):
         tools.sources(source)
     for name in PROGRAMS:
         tools.component(name)

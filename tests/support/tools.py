@@ -27,6 +27,7 @@ SERVERS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 MODULES = {
     "coredns": "github.com/coredns/coredns@v1.15.0",
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "helm3": "helm.sh/helm/v3/cmd/helm@v3.22.0",
     "kube-score": "github.com/zegl/kube-score/cmd/kube-score@v1.20.0",
     "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
     "contour": "github.com/projectcontour/contour/cmd/contour@v1.33.8",
@@ -120,11 +121,12 @@ def module(name: str) -> Path:
     """A program from its Go module, by the name in MODULES."""
     source = MODULES[name]
     folder = CACHE / "bin" / source.rsplit("/", 1)[-1].replace("@", "-")
+    program = folder / source.partition("@")[0].rsplit("/", 1)[-1]
     with exclusive(name):
-        if not (folder / name).exists():
+        if not program.exists():
             folder.mkdir(parents=True, exist_ok=True)
             compile_go(f"building {source}, once", ["install", source], folder, GOBIN=str(folder))
-    return folder / name
+    return program
 
 
 def sources(module: str) -> Path:

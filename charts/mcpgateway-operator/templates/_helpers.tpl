@@ -14,6 +14,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- /* The full name of an image of the values. */ -}}
+{{- define "operator.image" -}}
+{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}{{- with .image.digest }}@{{ . }}{{ end -}}
+{{- end -}}
+
 {{- /* All permissions of the operator. Secrets: create only, for the gateways' keys; it never reads one. */ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [mcpgateway.dev]
