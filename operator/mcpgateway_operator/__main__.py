@@ -8,11 +8,13 @@ import ipaddress
 import os
 import ssl
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import structlog
 
+from .api.annotations import FurtherAnnotations
 from .api.workload import RunAs
 from .kube.restart import RestartRequired
 from .logs import set_up_logging
@@ -23,6 +25,8 @@ from .render.context import Platform
 from .render.network_policies import dns_peer
 
 log = structlog.get_logger()
+
+_ANNOTATED: Final = ("ingress", "service", "pods")
 
 
 def parse(argv: list[str]) -> Options:
@@ -73,6 +77,15 @@ def parse(argv: list[str]) -> Options:
         "assigns them (default: Fixed)",
     )
     parser.add_argument(
+        "--allow-annotation",
+        action="append",
+        default=[],
+        type=_annotation,
+        metavar="KIND:PATTERN",
+        help="further annotation that a resource may give to its ingress, service or pods, for example ingress:example.com/*: a "
+        "key, or the beginning of keys and *; may be repeated",
+    )
+    parser.add_argument(
         "--max-concurrent-rollouts",
         default=5,
         type=_positive,
@@ -104,7 +117,9 @@ def parse(argv: list[str]) -> Options:
     args = parser.parse_args(argv)
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
-    settings = Settings(args.gateway_image, frozenset(args.api), args.own_namespace, _platform(args))
+    settings = Settings(
+        args.gateway_image, frozenset(args.api), args.own_namespace, _platform(args), _further(args.allow_annotation)
+    )
     return Options(
         settings,
         tuple(args.namespace),
@@ -124,6 +139,19 @@ def _platform(args: argparse.Namespace) -> Platform:
         dns_ports=tuple(args.dns_port) or usual.dns_ports,
         run_as=args.run_as,
     )
+
+
+def _further(allowed: Iterable[tuple[str, str]]) -> FurtherAnnotations:
+    patterns = {kind: tuple(pattern for of, pattern in allowed if of == kind) for kind in _ANNOTATED}
+    return FurtherAnnotations(**patterns)
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    kind, _, pattern = text.partition(":")
+    if kind not in _ANNOTATED or not pattern:
+        kinds = ", ".join(_ANNOTATED)
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND:PATTERN, for example pods:example.com/*; kinds: {kinds}")
+    return kind, pattern
 
 
 def _cidr(text: str) -> str:

@@ -321,7 +321,7 @@ def test_every_pod_has_the_labels_and_scheduling_of_the_spec(space: Space) -> No
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [toleration],
         "podLabels": {"team": "a"},
-        "podAnnotations": {"x/y": "1"},
+        "podAnnotations": {"prometheus.io/scrape": "true"},
     }
     space.apply(gateway("demo", server("time"), **reported))
     for name in ("demo", "demo-time"):
@@ -330,7 +330,7 @@ def test_every_pod_has_the_labels_and_scheduling_of_the_spec(space: Space) -> No
         assert template["spec"]["nodeSelector"] == {"disk": "ssd"}
         assert template["spec"]["tolerations"] == [toleration]
         assert template["metadata"]["labels"]["team"] == "a"
-        assert template["metadata"]["annotations"] == {"x/y": "1"}
+        assert template["metadata"]["annotations"] == {"prometheus.io/scrape": "true"}
         assert "team" not in space.get("deployment", name)["spec"]["selector"]["matchLabels"]
 
 

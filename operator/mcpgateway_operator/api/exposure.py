@@ -53,13 +53,8 @@ class Service(Model):
     annotations: dict[str, AnnotationValue] = Field(
         default_factory=dict,
         max_length=32,
-        description="Annotations of the Service, for load balancer controllers.",
-        json_schema_extra=cel(
-            (
-                "self.all(key, !key.contains('kubernetes.io/') || key.startsWith('service.beta.kubernetes.io/'))",
-                "service.annotations may not set kubernetes.io keys other than service.beta.kubernetes.io/…",
-            )
-        ),
+        description="Annotations of the Service, for load balancer controllers. The operator has a list of allowed ones, which "
+        "the chart's allowedAnnotations.service extends.",
     )
 
 
@@ -77,13 +72,8 @@ class Ingress(Model):
     annotations: dict[str, AnnotationValue] = Field(
         default_factory=dict,
         max_length=32,
-        description="Annotations of the Ingress, for the Ingress controller.",
-        json_schema_extra=cel(
-            (
-                "self.all(key, !key.endsWith('-snippet') && !key.endsWith('-snippets') && !key.contains('mcpgateway.dev/'))",
-                "ingress.annotations may not set mcpgateway.dev keys, nor snippets of the controller's configuration",
-            )
-        ),
+        description="Annotations of the Ingress, for the Ingress controller. The operator has a list of allowed ones, which the "
+        "chart's allowedAnnotations.ingress extends.",
     )
 
 

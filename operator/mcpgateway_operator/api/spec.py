@@ -96,12 +96,12 @@ class Spec(Model):
     pod_annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict,
         max_length=32,
-        description="Annotations of every pod.",
+        description="Annotations of every pod. The operator has a list of allowed ones, which the chart's "
+        "allowedAnnotations.pods extends.",
         json_schema_extra=cel(
             (
-                "self.all(key, !key.contains('mcpgateway.dev/') && (!key.contains('kubernetes.io/') "
-                "|| key.startsWith('cluster-autoscaler.kubernetes.io/')))",
-                "podAnnotations may not set mcpgateway.dev keys, nor kubernetes.io keys but cluster-autoscaler.kubernetes.io/…",
+                "self.all(key, !key.contains('mcpgateway.dev/'))",
+                "podAnnotations may not set mcpgateway.dev keys: remove them",
             )
         ),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from ..api.annotations import FurtherAnnotations, annotation_errors
 from ..api.group import KIND
 from ..api.spec import Spec
 from ..api.validation import InvalidSpecError, check, parse_spec
@@ -45,6 +46,7 @@ class Settings:
     options: frozenset[str] = frozenset()  # optional APIs that it may use
     namespace: str = ""  # of its own pod
     platform: Platform = field(default_factory=Platform)
+    annotations: FurtherAnnotations = field(default_factory=FurtherAnnotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Reconciler:
             return None
         memory = self._remembered(key, resource)
         try:
-            spec = _validated(resource, memory)
+            spec = _validated(resource, memory, self._settings.annotations)
         except InvalidSpecError as error:
             await self._reject(key, resource, memory, str(error))
             return None
@@ -249,13 +251,15 @@ class Reconciler:
             await self._cluster.create(events.event(metadata, change, now=_stamp(now)))
 
 
-def _validated(resource: Mapping[str, Any], memory: Memory) -> Spec:
-    """The spec, checked once for each generation. Raises: InvalidSpecError."""
+def _validated(resource: Mapping[str, Any], memory: Memory, further: FurtherAnnotations) -> Spec:
+    """The spec, its rules checked once for each generation. Raises: InvalidSpecError."""
     spec, generation = parse_spec(resource["spec"]), resource["metadata"]["generation"]
     if memory.validated_generation != generation:
         if not conditions.accepted(resource):
             check(spec)
         memory.validated_generation = generation
+    if refused := list(annotation_errors(spec, further)):
+        raise InvalidSpecError(refused)
     return spec
 
 
