@@ -24,8 +24,8 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: tools bridge ## Run the quick start without a cluster: http://127.0.0.1:8811/mcp until Ctrl-C
-	exec mcpgw up examples/quickstart.yaml --call 'time_get_current_time={"timezone":"UTC"}'
+run: tools bridge ## Run two servers from packages without a cluster: http://127.0.0.1:8811/mcp until Ctrl-C
+	exec mcpgw up examples/packages.yaml --call 'time_get_current_time={"timezone":"UTC"}'
 
 .PHONY: test
 test: tools bridge ## Run all tests; on Debian as root this includes a real one-node cluster
@@ -125,6 +125,8 @@ lock: tools ## Resolve all lock files again
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
 	for name in servers legacy old scanners ingress mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 tests/python/$$name.in -o tests/python/$$name.txt; done
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  images/runner/requirements.in -o images/runner/requirements.txt
 	python -m tests.support.npm
 
 ##@ Cluster

@@ -19,6 +19,7 @@ var (
 const usage = `usage:
   mcp-bridge serve [flags] -- COMMAND [ARG...]   run COMMAND for each connection
   mcp-bridge install PATH                        copy this binary to PATH
+  mcp-bridge package [flags] DIR                 install a package of npm or PyPI into DIR, for serve --package
   mcp-bridge probe ADDR                          check a bridge's health port for readiness
   mcp-bridge version
   docker-mcp-bridge COMMAND [ARG...]             as the original: serve on :4444, start at accept
@@ -39,6 +40,8 @@ func run(argv []string) int {
 		return runServe(args)
 	case "install":
 		return runInstall(args)
+	case "package":
+		return runPackage(args)
 	case "probe":
 		return runProbe(args)
 	case "version", "--version":

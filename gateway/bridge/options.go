@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type options struct {
 	pipes        bool // raw and direct: pipes instead of the socket itself
 	startAtOnce  bool // docker-mcp-bridge: a process at accept, not at the first byte
 	access       access
+	packageDir   string // of an installed package, whose program comes before command
 	command      []string
 }
 
@@ -39,6 +41,7 @@ func parseServe(args []string) (options, error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.StringVar(&o.listen, "listen", o.listen, "address that clients connect to, `HOST:PORT`")
 	flags.StringVar(&o.health, "health", "", "address of /healthz, /readyz and /metrics, `HOST:PORT`; empty: none")
+	flags.StringVar(&o.packageDir, "package", "", "`DIR` of an installed package: its program is run, with what follows `--` as arguments")
 	flags.StringVar(&o.refs, "refs", "", "`DIR` that relative files of --env and --env-from-dir are read from")
 	flags.Func("env", "`NAME=VALUE` or NAME=@FILE: a variable of the child's environment; @@ is a literal @", func(s string) error {
 		source, err := parseEnv(s)
@@ -84,7 +87,7 @@ func parseServe(args []string) (options, error) {
 }
 
 func (o options) validate() error {
-	if len(o.command) == 0 {
+	if len(o.command) == 0 && o.packageDir == "" {
 		return errors.New("no command: put it after `--`, for example `mcp-bridge serve -- mcp-server-time`")
 	}
 	for _, n := range []struct {
@@ -118,7 +121,21 @@ func runServe(args []string) int {
 		fmt.Fprintln(os.Stderr, "mcp-bridge:", err)
 		return exitUsage
 	}
+	if o.packageDir != "" {
+		o.usePackage()
+	}
 	return serve(o)
+}
+
+// usePackage makes the package's program the command, and its folder the first of the child's PATH, before all of --env.
+// Without an installation there is a bridge, too, which says at each start what is missing.
+func (o *options) usePackage() {
+	record, err := readInstalled(o.packageDir)
+	if err != nil {
+		record.Command = filepath.Join(o.packageDir, packageRecord)
+	}
+	o.command = append([]string{record.Command}, o.command...)
+	_ = os.Setenv("PATH", filepath.Dir(record.Command)+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
 // The original's clients open a connection for every call.

@@ -21,7 +21,7 @@ from .logs import set_up_logging
 from .observe.kinds import OPTIONS
 from .process import Options, run
 from .reconcile.reconciler import Settings
-from .render.context import Platform
+from .render.context import RUNNER, Platform
 from .render.network_policies import dns_peer
 
 log = structlog.get_logger()
@@ -36,6 +36,11 @@ def parse(argv: list[str]) -> Options:
         "--gateway-image",
         default=os.environ.get("GATEWAY_IMAGE"),
         help="image of the gateway and the bridge where spec.image is absent (default: $GATEWAY_IMAGE)",
+    )
+    parser.add_argument(
+        "--runner-image",
+        default=os.environ.get("RUNNER_IMAGE", RUNNER),
+        help="image for packages where spec.packages.runnerImage is absent (default: $RUNNER_IMAGE, else %(default)s)",
     )
     parser.add_argument("--namespace", action="append", default=[], help="watch only this namespace; may be repeated")
     parser.add_argument(
@@ -118,7 +123,12 @@ def parse(argv: list[str]) -> Options:
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
     settings = Settings(
-        args.gateway_image, frozenset(args.api), args.own_namespace, _platform(args), _further(args.allow_annotation)
+        args.gateway_image,
+        args.runner_image,
+        frozenset(args.api),
+        args.own_namespace,
+        _platform(args),
+        _further(args.allow_annotation),
     )
     return Options(
         settings,

@@ -33,10 +33,10 @@ def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
     port = free_port()
     call = 'time_get_current_time={"timezone":"UTC"}'
     assert f"--call '{call}'" in (ROOT / "Makefile").read_text()
-    running = stack.enter_context(up("examples/quickstart.yaml", f"--port={port}", f"--call={call}", state=tmp_path))
+    running = stack.enter_context(up("examples/packages.yaml", f"--port={port}", f"--call={call}", state=tmp_path))
     report = running.connected()
     assert json.loads(report["calls"][0]["result"])["timezone"] == "UTC"
-    entry = report["clientConfig"]["mcpServers"]["quickstart"]
+    entry = report["clientConfig"]["mcpServers"]["packages"]
     assert entry == {
         "type": "http",
         "url": f"http://127.0.0.1:{port}/mcp",
@@ -48,7 +48,7 @@ def test_the_quick_start(stack: ExitStack, tmp_path: Path) -> None:
     assert running.interrupt() == 0
     until("no process to be left", lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
     assert "Traceback" not in running.log
-    token = tmp_path / "mcpgateway" / "quickstart" / "tokens" / "mcp-token" / "token"
+    token = tmp_path / "mcpgateway" / "packages" / "tokens" / "mcp-token" / "token"
     assert (token.stat().st_mode & 0o777, token.read_text()) == (0o600, report["token"])
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_start_is_named_and_the_others_serve(stack: ExitS
     [
         (
             {"command": ["no-such-program"]},
-            "command 'no-such-program' is not on PATH: install it, or set the annotation install.mcpgateway.dev/a",
+            "command 'no-such-program' is not on PATH: install it, or write package in place of command",
         ),
         ({"env": [{"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, "set MCPGW_SECRET_S_K"),
     ],

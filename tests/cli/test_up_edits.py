@@ -164,8 +164,7 @@ def test_what_cannot_run_keeps_only_itself_from_running_and_all_of_it_is_named(s
     wanted["spec"]["servers"][1]["command"] = ["no-such-program"]
     reference = {"secretKeyRef": {"name": "s", "key": "k"}}
     wanted["spec"]["servers"][2]["env"] = [{"name": "VALUE", "valueFrom": reference}]
-    wanted["spec"]["servers"][3]["command"] = ["no-such-tool"]
-    wanted["metadata"]["annotations"] = {"install.mcpgateway.dev/package": "npm:no-such-tool@latest"}
+    wanted["spec"]["servers"][3] = {"name": "package", "package": {"npm": "mcpgw-no-such-package", "version": "1.0.0"}}
     running, file = started(stack, tmp_path, wanted)
     report = running.connected()
     assert running.call(report, "good_echo", n=1) == '{"n": 1}'
@@ -173,7 +172,7 @@ def test_what_cannot_run_keeps_only_itself_from_running_and_all_of_it_is_named(s
         "unknown  cannot run: server 'unknown': command 'no-such-program' is not on PATH",
         "secret  cannot run: server 'secret': Secret 's', key 'k', is neither in the files nor in the environment: "
         "set MCPGW_SECRET_S_K",
-        "package  cannot run: annotation install.mcpgateway.dev/package is 'npm:no-such-tool@latest'",
+        "package  cannot run: server 'package': npm package mcpgw-no-such-package@1.0.0: there is no such package",
     ):
         assert message in running.log
     states = {row["name"]: row["state"] for row in report["servers"]}
@@ -187,8 +186,8 @@ def test_what_cannot_run_keeps_only_itself_from_running_and_all_of_it_is_named(s
 
 
 def test_the_port_is_checked_before_anything_is_installed(tmp_path: Path) -> None:
-    wanted = resource("a", command=["no-such-tool"])
-    wanted["metadata"]["annotations"] = {"install.mcpgateway.dev/a": "pypi:no-such-tool==1"}
+    wanted = resource("a")
+    wanted["spec"]["servers"] = [{"name": "a", "package": {"pypi": "no-such-tool", "version": "1"}}]
     file = tmp_path / "gateway.yaml"
     write(file, wanted)
     with socket.socket() as taken:

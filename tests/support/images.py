@@ -52,6 +52,7 @@ _PACKAGES = ("pyproject.toml", "gateway/mcpgateway", "operator/mcpgateway_operat
 ALL = (
     Image("gateway", "gateway/Dockerfile", (*_PACKAGES, "requirements/gateway.txt", "gateway/bridge")),
     Image("operator", "operator/Dockerfile", (*_PACKAGES, "requirements/operator.txt")),
+    Image("runner", "images/runner/Dockerfile", ("images/runner",)),
     Image("example-time", "examples/images/time/Dockerfile", ("examples/images/time",)),
     Image("example-everything", "examples/images/everything/Dockerfile", ("examples/images/everything",)),
     Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image", "tests/conformance/fixture.py")),
@@ -119,6 +120,8 @@ def _buildah(image: Image) -> None:
             f"GO_IMAGE={python}",
             "--build-arg",
             f"NODE_IMAGE={node}",
+            "--build-arg",
+            "PYTHONS=",  # only packages can be fetched where these images are built: the base image's Python is the only one
             *_arguments(),
             *[f"--volume={mount}" for mount in mounts],
             "-f",

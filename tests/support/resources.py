@@ -45,6 +45,11 @@ def peer(**fields: Any) -> dict[str, Any]:
     return gateway(networkPolicy={"ingressFrom": [fields]})
 
 
+def packaged(**fields: Any) -> dict[str, Any]:
+    """A gateway whose only server is a package."""
+    return gateway("demo", {"name": "a", "package": {"version": "1.0.0", **fields}})
+
+
 # Each rule of the schema at least once, with words of the message.
 WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("Demo.x"), "metadata.name must be a DNS-1035 label of at most 40 characters"),
@@ -63,8 +68,31 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "command is required with image, because the bridge starts the program itself",
     ),
     (gateway("demo", server("time", command=[])), "command is required with image"),
-    (gateway("demo", {"name": "a"}), "a server needs exactly one of image (a program in a container) and url"),
+    (gateway("demo", {"name": "a"}), "a server needs exactly one of image (a program in a container), package (a program"),
     (gateway("demo", server("a", url="https://example.com/mcp")), "a server needs exactly one of image"),
+    (packaged(), "package needs exactly one of npm and pypi"),
+    (packaged(npm="a", pypi="b"), "package needs exactly one of npm and pypi"),
+    (packaged(npm="a", extras=["x"]), "extras, with and python belong to packages of PyPI: remove them, or give pypi"),
+    (packaged(npm="git+https://example.com/a"), "spec.servers[0].package.npm in body should match"),
+    (
+        packaged(pypi="a", **{"with": ["b @ https://example.com/b.tar.gz"]}),
+        "spec.servers[0].package.with[0] in body should match",
+    ),
+    (packaged(pypi="a", version="latest"), "spec.servers[0].package.version in body should match"),
+    (packaged(pypi="a", python="python3"), "spec.servers[0].package.python in body should match"),
+    (gateway(packages={"npmRegistry": "https://user:secret@example.com/"}), "spec.packages.npmRegistry in body should match"),
+    (
+        gateway("demo", {"name": "a", "package": {"npm": "a", "version": "1.0.0"}, "command": ["a"]}),
+        "command does not go with package, which has the program",
+    ),
+    (
+        gateway("demo", {"name": "a", "package": {"npm": "a", "version": "1.0.0", "cache": {}}, "replicas": 2}),
+        "a package.cache that only one pod can mount allows no replicas or autoscaling",
+    ),
+    (
+        gateway("demo", {"name": "a", "package": {"npm": "a", "version": "1.0.0", "cache": {}}}, mode="Sidecar", replicas=2),
+        "in Sidecar mode, storage that only one pod can mount allows no replicas",
+    ),
     (gateway("demo", remote(args=["x"])), "command, args, env and envFrom belong to a container"),
     (
         gateway("demo", remote(url="http://example.com:80443/mcp")),

@@ -36,8 +36,7 @@ def converted(fields: dict[str, Any], **document: Any) -> tuple[dict[str, Any], 
     result = imported(json.dumps({"mcpServers": {"a": fields}, **document}))
     resource, *secrets = yaml.safe_load_all(result.text)
     (server,) = resource["spec"]["servers"]
-    install = resource["metadata"].get("annotations", {}).get("install.mcpgateway.dev/a")
-    return {**server, **({"install": install} if install else {})}, secrets[0]["stringData"] if secrets else {}, result
+    return server, secrets[0]["stringData"] if secrets else {}, result
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
@@ -63,22 +62,34 @@ def test_nearly_all_servers_of_the_given_cases_are_converted() -> None:
     [
         (
             {"command": "npx", "args": ["-y", "@s/pkg@1.0.0", "--flag", "x"]},
-            {"install": "npm:@s/pkg@1.0.0", "args": ["--flag", "x"]},
+            {"package": {"npm": "@s/pkg", "version": "1.0.0"}, "args": ["--flag", "x"]},
         ),
-        ({"command": "npx", "args": ["@s/pkg@latest"]}, {"install": "npm:@s/pkg@1.2.3", "command": ["pkg"]}),
-        ({"command": "C:\\nodejs\\npx.cmd", "args": ["-y", "pkg"]}, {"install": "npm:pkg@1.2.3"}),
-        ({"command": "cmd", "args": ["/c", "npx", "-y", "pkg", "serve"]}, {"install": "npm:pkg@1.2.3", "args": ["serve"]}),
-        ({"command": "npx -y pkg"}, {"install": "npm:pkg@1.2.3"}),
+        ({"command": "npx", "args": ["@s/pkg@latest"]}, {"package": {"npm": "@s/pkg", "version": "1.2.3"}, "command": None}),
+        ({"command": "C:\\nodejs\\npx.cmd", "args": ["-y", "pkg"]}, {"package": {"npm": "pkg", "version": "1.2.3"}}),
+        (
+            {"command": "cmd", "args": ["/c", "npx", "-y", "pkg", "serve"]},
+            {"package": {"npm": "pkg", "version": "1.2.3"}, "args": ["serve"]},
+        ),
+        ({"command": "npx -y pkg"}, {"package": {"npm": "pkg", "version": "1.2.3"}}),
         (
             {"command": "npx", "args": ["-p", "pkg@2.0.0", "tool", "run"]},
-            {"install": "npm:pkg@2.0.0", "command": ["tool"], "args": ["run"]},
+            {"package": {"npm": "pkg", "version": "2.0.0", "bin": "tool"}, "args": ["run"]},
         ),
-        ({"command": ["pnpm", "dlx", "pkg"]}, {"install": "npm:pkg@1.2.3"}),
-        ({"command": "uvx", "args": ["pkg@1.0", "-v"]}, {"install": "pypi:pkg==1.0", "command": ["pkg"], "args": ["-v"]}),
-        ({"command": "uvx", "args": ["--from", "pkg==1.0", "tool"]}, {"install": "pypi:pkg==1.0", "command": ["tool"]}),
-        ({"command": "uvx", "args": ["--with", "mcp<2", "pkg[a,b]==1.0"]}, {"install": "pypi:pkg[a,b]==1.0", "command": ["pkg"]}),
-        ({"command": "uv", "args": ["tool", "run", "pkg"]}, {"install": "pypi:pkg==1.2.3", "command": ["pkg"]}),
-        ({"command": "env", "args": ["A=b", "npx", "pkg"]}, {"install": "npm:pkg@1.2.3", "env": [{"name": "A", "value": "b"}]}),
+        ({"command": ["pnpm", "dlx", "pkg"]}, {"package": {"npm": "pkg", "version": "1.2.3"}}),
+        ({"command": "uvx", "args": ["pkg@1.0", "-v"]}, {"package": {"pypi": "pkg", "version": "1.0"}, "args": ["-v"]}),
+        (
+            {"command": "uvx", "args": ["--from", "pkg==1.0", "tool"]},
+            {"package": {"pypi": "pkg", "version": "1.0", "bin": "tool"}},
+        ),
+        (
+            {"command": "uvx", "args": ["--with", "mcp <2", "-p", "python3.12", "pkg[a,b]==1.0"]},
+            {"package": {"pypi": "pkg", "version": "1.0", "extras": ["a", "b"], "with": ["mcp<2"], "python": "3.12"}},
+        ),
+        ({"command": "uv", "args": ["tool", "run", "pkg"]}, {"package": {"pypi": "pkg", "version": "1.2.3"}}),
+        (
+            {"command": "env", "args": ["A=b", "npx", "pkg"]},
+            {"package": {"npm": "pkg", "version": "1.2.3"}, "env": [{"name": "A", "value": "b"}]},
+        ),
         ({"command": "npx", "args": ["mcp-remote", "https://x.example/mcp"]}, {"url": "https://x.example/mcp"}),
         ({"type": "http", "url": "https://x.example/mcp"}, {"url": "https://x.example/mcp"}),
         ({"serverUrl": "https://x.example/mcp"}, {"url": "https://x.example/mcp"}),
@@ -111,7 +122,10 @@ def test_a_server_is_converted(fields: dict[str, Any], wanted: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("source", "wanted"),
     [
-        ({"mcp": {"a": {"type": "local", "command": ["npx", "-y", "p"], "environment": {"A": "b"}}}}, {"command": ["p"]}),
+        (
+            {"mcp": {"a": {"type": "local", "command": ["npx", "-y", "p"], "environment": {"A": "b"}}}},
+            {"package": {"npm": "p", "version": "1.2.3"}},
+        ),
         (
             "mcpServers:\n- {name: a, url: 'https://h/x', requestOptions: {headers: {X-A: b}}}",
             {"headers": [{"name": "X-A", "value": "b"}]},
@@ -127,7 +141,7 @@ def test_a_server_is_converted(fields: dict[str, Any], wanted: dict[str, Any]) -
         ),
         (
             "apiVersion: kagent.dev/v1alpha1\nkind: MCPServer\nmetadata: {name: a}\nspec: {deployment: {cmd: npx, args: [p]}}",
-            {"command": ["p"]},
+            {"package": {"npm": "p", "version": "1.2.3"}},
         ),
         (
             {"servers": [{"server": {"name": "a", "remotes": [{"type": "sse", "url": "https://h/sse"}]}}]},
@@ -136,7 +150,7 @@ def test_a_server_is_converted(fields: dict[str, Any], wanted: dict[str, Any]) -
         ({"mcpServers": {"a": {"command": "docker", "args": ["mcp", "gateway", "run"]}}}, {"command": ["docker"]}),
         (
             {"mcpServers": {"a": {"command": "npx", "args": ["supergateway", "--stdio", "uvx p x"]}}},
-            {"command": ["p"], "args": ["x"]},
+            {"package": {"pypi": "p", "version": "1.2.3"}, "args": ["x"]},
         ),
     ],
 )

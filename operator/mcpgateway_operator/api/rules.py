@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import celpy
 from celpy import celtypes
@@ -20,6 +20,7 @@ from .field_error import FieldError, Path
 from .structure import Schema
 
 _ENVIRONMENT = celpy.Environment()
+_WORDS_OF_CEL: Final = frozenset({"import", "namespace", "package", "return"})  # of its reserved words, those that name fields
 
 
 def rule_errors(schema: Schema, value: Any, path: Path, broken: Collection[Path] = ()) -> Iterator[FieldError]:
@@ -70,9 +71,16 @@ def _duplicates(schema: Schema, items: list[Any], path: Path, unusable: Collecti
 
 def _holds(rule: str, value: Any) -> bool:
     try:
-        return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
+        return bool(_program(rule).evaluate({"self": json_to_cel(_escaped(value))}))
     except CELEvalError:
         return False  # as in the API server: an error in the evaluation is a violation
+
+
+def _escaped(value: Any) -> Any:
+    """A value with names that rules can use: a word of CEL itself is written __WORD__ in them, as by the API server."""
+    if isinstance(value, dict):
+        return {f"__{name}__" if name in _WORDS_OF_CEL else name: _escaped(child) for name, child in value.items()}
+    return [_escaped(child) for child in value] if isinstance(value, list) else value
 
 
 @cache

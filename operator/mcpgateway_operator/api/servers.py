@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from .environment import MAX_ENV, EnvFromSource, EnvVar
 from .network import Egress
+from .packages import CACHE_ALLOWS_SEVERAL, Package
 from .quantities import Duration, Quantity
 from .remote import Header, RemoteURL
 from .storage import SHAREABLE, Storage
@@ -22,13 +23,14 @@ RESERVED_SERVER_NAMES: Final = ("gateway", "peers", "config", "keys", "bridge")
 
 
 class Server(Model):
-    """One MCP server: an ordinary stdio program in an ordinary image, or a remote one at a URL."""
+    """One MCP server: an ordinary stdio program in an ordinary image or a package, or a remote one at a URL."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                "has(self.image) != has(self.url)",
-                "a server needs exactly one of image (a program in a container) and url (a remote server)",
+                "[has(self.image), has(self.url), has(self.__package__)].filter(given, given).size() == 1",
+                "a server needs exactly one of image (a program in a container), package (a program from npm or PyPI) and url (a "
+                "remote server)",
             ),
             (
                 "!has(self.url) || !(has(self.command) || size(self.args) + size(self.env) + size(self.envFrom) > 0)",
@@ -49,11 +51,20 @@ class Server(Model):
                 "[ReadWriteMany] if its class supports that",
             ),
             (
+                "(self.replicas == 1 && !has(self.autoscaling)) || " + CACHE_ALLOWS_SEVERAL.replace("SERVER", "self"),
+                "a package.cache that only one pod can mount allows no replicas or autoscaling: remove them, or set accessModes: "
+                "[ReadWriteMany] if its class supports that",
+            ),
+            (
                 "has(self.url) || size(self.headers) == 0",
                 "headers belong to a remote server: remove them, or give url in place of image",
             ),
             (
-                "has(self.url) || (has(self.command) && size(self.command) > 0)",
+                "!has(self.__package__) || !has(self.command)",
+                "command does not go with package, which has the program: write args, and package.bin if it has several programs",
+            ),
+            (
+                "!has(self.image) || (has(self.command) && size(self.command) > 0)",
                 "command is required with image, because the bridge starts the program itself: take the image's own, which "
                 "`docker image inspect -f '{{json .Config.Entrypoint}} {{json .Config.Cmd}}' IMAGE` shows",
             ),
@@ -71,6 +82,9 @@ class Server(Model):
         description="Name of the server, a DNS label; with toolNames.prefix it is the prefix of its tools' names.",
     )
     image: ImageReference | None = Field(None, description="Container image with the server's program.")
+    package: Package | None = Field(
+        None, description="Package of npm or PyPI with the server's program, in place of an image; see also spec.packages."
+    )
     url: RemoteURL | None = Field(
         None,
         description="URL of a remote server: streamable HTTP of any version, or the HTTP+SSE transport of 2024-11-05.",
@@ -178,7 +192,8 @@ class Server(Model):
     @property
     def single(self) -> bool:
         """Whether it has storage that only one pod at a time may mount."""
-        return any(storage.single for storage in self.storage)
+        cache = self.package.cache if self.package is not None else None
+        return any(storage.single for storage in self.storage) or (cache is not None and cache.single)
 
     @property
     def hosted(self) -> bool:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from .auth import Audit, Auth
 from .exposure import HTTPRoute, Ingress, Service
 from .network import Cidr, Monitoring, NetworkPolicy
+from .packages import CACHE_ALLOWS_SEVERAL, Packages
 from .servers import Server
 from .sessions import Limits, Sessions
 from .storage import SHAREABLE
@@ -47,7 +48,7 @@ class Spec(Model):
             ),
             (
                 "self.mode == 'MultiPod' || (self.replicas <= 1 && !has(self.autoscaling)) || self.servers.all(server, "
-                f"server.storage.all(kept, {SHAREABLE}))",
+                f"server.storage.all(kept, {SHAREABLE}) && " + CACHE_ALLOWS_SEVERAL.replace("SERVER", "server") + ")",
                 "in Sidecar mode, storage that only one pod can mount allows no replicas or autoscaling: set mode: MultiPod, or "
                 "remove them",
             ),
@@ -142,6 +143,7 @@ class Spec(Model):
     sessions: Sessions = Field(default_factory=Sessions, description="Sessions of clients.")
     limits: Limits = Field(default_factory=Limits, description="Limits for clients.")
     audit: Audit = Field(default_factory=Audit, description="Record of requests.")
+    packages: Packages = Field(default_factory=Packages, description="Where the packages of servers come from.")
     servers: tuple[Server, ...] = Field(
         min_length=1, max_length=MAX_SERVERS, json_schema_extra=list_map("name"), description="The MCP servers."
     )

@@ -30,6 +30,19 @@ class LastError(Model):
     time: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="Time of the first occurrence.")
 
 
+class InstalledPackage(Model):
+    """The package that a server's program is from."""
+
+    name: str = Field(max_length=224, description="npm:NAME or pypi:NAME.")
+    version: str = Field(max_length=64, description="Its version.")
+    integrity: str | None = Field(
+        None,
+        max_length=80,
+        description="Digest of the package and all that it needs, as its registry has them; absent before it is installed. The "
+        "annotation packages.mcpgateway.dev/SERVER of the MCPGateway enforces it.",
+    )
+
+
 class ServerState(Model):
     """Observed state of one server."""
 
@@ -44,6 +57,7 @@ class ServerState(Model):
     prompts: int = Field(0, description="Number of prompts.")
     resources: int = Field(0, description="Number of resources.")
     digest: str | None = Field(None, max_length=80, description="Digest of all tool definitions of the server.")
+    package: InstalledPackage | None = Field(None, description="The package of the server, if it is one.")
     processes: int = Field(0, description="Number of running processes.")
     restarts: int = Field(0, description="Number of processes that have ended unexpectedly since the gateway started.")
     failed_starts: int = Field(

@@ -14,7 +14,7 @@ SHAREABLE: Final = (  # CEL: whether several pods may mount the storage `kept`
     "(!(has(kept.size) || has(kept.claimName)) || "
     "(has(kept.accessModes) && kept.accessModes.exists(mode, mode.endsWith('Many'))))"
 )
-_OUR_PATHS = ("/mcp-bridge", "/run/mcpgateway", "/proc", "/sys", "/dev")
+_OUR_PATHS = ("/mcp-bridge", "/mcp-package", "/run/mcpgateway", "/proc", "/sys", "/dev")
 
 
 class EmptyDir(Model):

@@ -21,6 +21,7 @@ app = typer.Typer(cls=OneLineUsage, no_args_is_help=True, add_completion=False, 
 Files = Annotated[list[Path], typer.Argument(help="YAML files with an MCPGateway, optionally with Secrets and ConfigMaps.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Output format: text or json.")]
 DEFAULT_IMAGE = f"ghcr.io/mcpgateway/gateway:{__version__}"
+RUNNER_IMAGE = f"ghcr.io/mcpgateway/runner:{__version__}"
 
 
 @app.command("up")
@@ -45,6 +46,9 @@ def render(
     files: Files,
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the manifests.")] = "default",
     image: Annotated[str, typer.Option(help="Gateway image where spec.image is absent.")] = DEFAULT_IMAGE,
+    runner_image: Annotated[
+        str, typer.Option(help="Image for packages where spec.packages.runnerImage is absent.")
+    ] = RUNNER_IMAGE,
     output: Annotated[Literal["yaml", "json"], typer.Option("--output", "-o")] = "yaml",
 ) -> None:
     """Print the manifests that the operator would apply, without the Secrets of `mcpgw keys`."""
@@ -53,7 +57,7 @@ def render(
     from .manifests import manifests, to_yaml
 
     def run() -> None:
-        objects = manifests(read(files), namespace=namespace, image=image)
+        objects = manifests(read(files), namespace=namespace, image=image, runner=runner_image)
         sys.stdout.write(to_yaml(objects) if output == "yaml" else json.dumps(objects, indent=2) + "\n")
 
     guarded(run)

@@ -20,7 +20,6 @@ from ..render import naming
 from .bad_input import BadInputError, all_of
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-_INSTALL = "install.mcpgateway.dev/"
 _FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
@@ -30,7 +29,7 @@ class Gateway:
 
     name: str
     spec: Spec
-    installs: Mapping[str, str]  # server -> pypi:NAME==V or npm:NAME@V
+    integrities: Mapping[str, str]  # server -> approved digests of its package
     pins: Mapping[str, str]  # server -> approved digest of its tools
 
 
@@ -119,8 +118,12 @@ def _text_errors(value: Any, path: tuple[str, ...]) -> Iterator[FieldError]:
 def _gateway(document: Mapping[str, Any]) -> Gateway:
     metadata = document["metadata"]
     annotations = metadata.get("annotations") or {}
-    installs = {key.removeprefix(_INSTALL): value for key, value in annotations.items() if key.startswith(_INSTALL)}
-    return Gateway(metadata["name"], parse_spec(document["spec"]), installs=installs, pins=naming.pins(annotations))
+    return Gateway(
+        metadata["name"],
+        parse_spec(document["spec"]),
+        integrities=naming.integrities(annotations),
+        pins=naming.pins(annotations),
+    )
 
 
 def _add_data(documents: Documents, document: Mapping[str, Any]) -> Iterator[str | FieldError]:

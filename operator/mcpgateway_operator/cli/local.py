@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..render import bridge_keys
@@ -107,6 +107,14 @@ def write_references(documents: Documents, gateway: Gateway, folder: Path) -> No
     for file, value in wanted.items():
         if not file.exists() or file.read_bytes() != value:
             private_file(file, value, keep=False)
+
+
+def write_values(documents: Documents, kind: str, name: str, keys: Iterable[str], folder: Path) -> None:
+    """Write those values of an object that are given."""
+    for key in keys:
+        value = value_of(documents, kind, name, key)
+        if value is not None:
+            private_file(folder / key, value, keep=False)
 
 
 def _references(documents: Documents, gateway: Gateway) -> Iterator[tuple[str, str, str, str | None]]:

@@ -16,12 +16,12 @@ import aiohttp
 
 from ..api.quantities import seconds
 from ..api.servers import Server
-from ..render.bridge_flags import bridge_access, bridge_environment, bridge_processes
+from ..render.bridge_flags import bridge_access, bridge_environment, bridge_package, bridge_processes
 from . import local
 from .bad_input import BadInputError
 from .children import Child, bridge_program, free_port, server_environment
 from .documents import Gateway
-from .install import search_path
+from .install import ROOT, PackageSource, program_path
 from .show import Screen
 
 _LISTEN_TIMEOUT = 20.0  # seconds until a bridge listens
@@ -29,7 +29,9 @@ _POLL = 0.1  # seconds between looks at a bridge
 _QUIET_POLLS = 5  # in a row without a process, before a bridge that has been replaced is stopped
 _RESTART_PAUSE = 1.0  # seconds
 _PROCESSES = re.compile(r"^mcp_bridge_processes (\d+)$", re.MULTILINE)
-_PROGRAM = frozenset({"command", "args", "env", "env_from", "warm", "max_processes"})  # what the bridge is started with
+_PROGRAM = frozenset(
+    {"package", "command", "args", "env", "env_from", "warm", "max_processes"}
+)  # what the bridge is started with
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,13 @@ class Prepared:
     """What a server is started from; `problem` says why it cannot be, and is empty if it can."""
 
     server: Server
-    source: str | None  # the package of its annotation
     path: str  # PATH
     call_timeout: float  # seconds
     problem: str = ""
 
     def same_program(self, other: Prepared) -> bool:
         """Whether a bridge need not be replaced; fields that only the gateway reads do not count."""
-        if (self.source, self.path, bool(self.problem)) != (other.source, other.path, bool(other.problem)):
+        if (self.path, bool(self.problem)) != (other.path, bool(other.problem)):
             return False
         return self.server.model_dump(include=set(_PROGRAM)) == other.server.model_dump(include=set(_PROGRAM))
 
@@ -73,20 +74,20 @@ class LocalServers:
         self._bridges: dict[str, RunningBridge] = {}
         self._replaced: dict[asyncio.Task[None], RunningBridge] = {}
 
-    async def prepare(self, gateway: Gateway) -> dict[str, Prepared]:
+    async def prepare(self, gateway: Gateway, source: PackageSource) -> dict[str, Prepared]:
         """Find or install the program of each server, at once; nothing that runs changes."""
         servers = [server for server in gateway.spec.enabled if server.hosted]
-        prepared = await asyncio.gather(*(self._prepare(gateway, server) for server in servers))
+        prepared = await asyncio.gather(*(self._prepare(gateway, server, source) for server in servers))
         return {item.server.name: item for item in prepared}
 
-    async def _prepare(self, gateway: Gateway, server: Server) -> Prepared:
-        source = gateway.installs.get(server.name)
+    async def _prepare(self, gateway: Gateway, server: Server, source: PackageSource) -> Prepared:
+        approved = gateway.integrities.get(server.name, "")
         timeout = seconds(server.call_timeout or gateway.spec.limits.call_timeout)
         try:
-            path = await search_path(server.name, server.command[0], source, lambda text: self._screen.say(server.name, text))
+            path = await program_path(server, source, approved, lambda text: self._screen.say(server.name, text))
         except BadInputError as error:
-            return Prepared(server, source, local.user_path(), timeout, problem=str(error))
-        return Prepared(server, source, path, timeout)
+            return Prepared(server, local.user_path(), timeout, problem=str(error))
+        return Prepared(server, path, timeout)
 
     def fresh(self, prepared: Mapping[str, Prepared]) -> dict[str, Prepared]:
         """Those that are new, or need another bridge."""
@@ -123,6 +124,7 @@ class LocalServers:
             *bridge_access(server.name, str(local.public_keys(self._state))),
             *(flag for flag in bridge_environment(server) if not flag.startswith("--refs=")),
             *bridge_processes(server),
+            *bridge_package(server, str(ROOT)),
         ]
         listen = [f"--listen=127.0.0.1:{port}", f"--health=127.0.0.1:{health}", f"--refs={self._folder}/refs"]
         command = [bridge_program(), "serve", *listen, *flags, "--", *server.command, *server.args]

@@ -15,11 +15,13 @@ from .documents import Documents
 _UID = "00000000"  # there is no MCPGateway in the cluster
 
 
-def manifests(documents: Documents, *, namespace: str, image: str) -> list[dict[str, Any]]:
+def manifests(documents: Documents, *, namespace: str, image: str, runner: str) -> list[dict[str, Any]]:
     """All objects of all gateways, without owner references: there is no MCPGateway in the cluster."""
     objects = []
     for gateway in documents.gateways:
-        context = Context(name=gateway.name, namespace=namespace, uid=_UID, image=image)
+        context = Context(
+            name=gateway.name, namespace=namespace, uid=_UID, image=image, runner=runner, integrities=gateway.integrities
+        )
         for manifest in render(gateway.spec, context).objects:
             manifest["metadata"].pop("ownerReferences", None)  # a retained claim has none
             objects.append(manifest)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mcpgateway import config as gateway_config
 
+from ..api.packages import CREDENTIAL_KEYS
 from ..api.servers import Server
 from ..render.gateway_config import gateway_auth, hot_config, pin_of, server_config
 from . import local
@@ -20,6 +21,7 @@ from .bad_input import BadInputError
 from .children import bridge_program
 from .client import call_tool
 from .documents import Documents, Gateway, read
+from .install import PackageSource
 from .local_gateway import LocalGateway, require_port
 from .local_servers import LocalServers, Prepared, RunningBridge
 from .run_folder import run_folder
@@ -54,7 +56,7 @@ class Local:
     async def begin(self, documents: Documents) -> None:
         """Start all servers that can run; the others are named. Raises: BadInputError, if none can run."""
         gateway = only_gateway(documents)
-        prepared = await self.servers.prepare(gateway)
+        prepared = await self.servers.prepare(gateway, self._package_source(documents, gateway))
         problems = self._found_problems(documents, gateway, prepared)
         if problems and len(problems) == len(gateway.spec.enabled):
             raise BadInputError(*_words(problems))
@@ -68,13 +70,23 @@ class Local:
         gateway = only_gateway(documents)
         if gateway.name != self._name:
             raise BadInputError(f"metadata.name is {gateway.name!r} now: it stays {self._name!r} until `mcpgw up` is restarted")
-        prepared = await self.servers.prepare(gateway)
+        prepared = await self.servers.prepare(gateway, self._package_source(documents, gateway))
         problems = self._found_problems(documents, gateway, prepared)
         if added := {name: messages for name, messages in problems.items() if messages != self._problems.get(name)}:
             raise BadInputError(*_words(added))
         surplus, digest = await self._commit(documents, gateway, prepared, problems)
         await self.gateway.applied(digest, patience=_APPLY_PATIENCE)
         self.servers.replace(surplus)
+
+    def _package_source(self, documents: Documents, gateway: Gateway) -> PackageSource:
+        """The registries of the resource, with the files of their credentials."""
+        folder, packages = self._folder / "packages", gateway.spec.packages
+        if packages.credentials is not None:
+            local.write_values(documents, "secrets", packages.credentials.name, CREDENTIAL_KEYS, folder / "credentials")
+        bundle = packages.ca_bundle
+        if bundle is not None:
+            local.write_values(documents, "configmaps", bundle.name, (bundle.key,), folder / "ca")
+        return PackageSource(packages, folder / "credentials", folder / "ca" / (bundle.key if bundle is not None else ""))
 
     def _found_problems(self, documents: Documents, gateway: Gateway, prepared: dict[str, Prepared]) -> dict[str, list[str]]:
         """Why servers cannot run: a program that is not there, values that are missing."""

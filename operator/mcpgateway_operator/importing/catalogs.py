@@ -94,7 +94,7 @@ def _image(
         report.add("step", name, f"write the command of {image}: `docker image inspect` shows Entrypoint and Cmd")
     folders = tuple(Folder(path) for path in dict.fromkeys(paths) if path.startswith("/"))
     for folder in folders:
-        report.add("step", name, f"copy what it needs into the storage at {folder.path}, if anything")
+        report.add("changed", name, f"copy what it needs into the storage at {folder.path}, if anything")
     return Server(name, image=image, args=args, env=env, folders=folders, **more)
 
 

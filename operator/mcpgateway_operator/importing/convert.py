@@ -173,6 +173,8 @@ def _from_shim(entry: Entry, fields: Mapping[str, Any], launched: Launch, own: M
 
 
 def _note_launch(entry: Entry, launched: Launch, report: Report) -> None:
+    for text in launched.moved:
+        report.add("changed", entry.name, text)
     for text in launched.dropped:
         report.add("dropped", entry.name, text)
     for text in launched.steps:

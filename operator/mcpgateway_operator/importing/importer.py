@@ -19,7 +19,7 @@ from .resource import resource
 from .source import documents
 
 MAX_SERVERS = 64
-Resolve = Callable[[Package], Awaitable[Package]]  # with an exact version and its command; as it was, if it cannot be looked up
+Resolve = Callable[[Package], Awaitable[Package]]  # with an exact version; as it was, if it cannot be looked up
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ class Launch:
     user: str = ""
     local: bool = False  # only this machine has the program
     dropped: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
 
 
@@ -215,16 +216,18 @@ def _uvx(words: Sequence[str]) -> Launch:
     package = pypi_package(sources[0] if sources else rest[0])
     if package.name in _REMOTE_SHIMS:
         return _shim(package.name, rest[1:])
+    python = next((value for name, value in options if name in ("--python", "-p")), "")
+    version = re.search(r"3\.\d{1,2}", python)
     package = replace(
         package,
         program=rest[0] if sources and rest else "",
         requirements=tuple(value for name, value in options if name == "--with"),
-        python=next((value for name, value in options if name in ("--python", "-p")), ""),
+        python=version[0] if version else "",
     )
-    indexes = [f"{name} {value}" for name, value in options if "index" in name]
-    return Launch(
-        package=package, args=tuple(rest[1:]), dropped=[f"{option}: registries are the platform's choice" for option in indexes]
-    )
+    dropped = [f"{name} {value}: spec.packages says where packages come from" for name, value in options if "index" in name]
+    if python and not version:
+        dropped.append(f"--python {python}: write package.python as 3.12, if the default does not do")
+    return Launch(package=package, args=tuple(rest[1:]), dropped=dropped)
 
 
 def pypi_package(spec: str) -> Package:
@@ -320,7 +323,7 @@ def _volume(launched: Launch, value: str) -> None:
         launched.dropped.append(f"volume {value}: pods have no container engine")
         return
     launched.folders.append(Folder(match["path"]))
-    launched.steps.append(f"copy the content of {match['source']} into the storage at {match['path']}, if it needs any")
+    launched.moved.append(f"{match['source']} of this machine is storage of its own at {match['path']}: copy what it needs there")
 
 
 def _local(program: str, words: Sequence[str]) -> str:

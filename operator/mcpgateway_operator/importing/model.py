@@ -33,15 +33,10 @@ class Package:
     registry: Literal["npm", "pypi"]
     name: str
     version: str = ""
-    program: str = ""  # the command in it; empty: the one that is named as the package
+    program: str = ""  # the command in it; empty: the only one, or the one that is named as the package
     extras: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()  # further ones
-    python: str = ""
-
-    @property
-    def command(self) -> str:
-        """The command that the package installs."""
-        return self.program or self.name.rsplit("/", 1)[-1]
+    python: str = ""  # a version as 3.12
 
 
 @dataclass(frozen=True)

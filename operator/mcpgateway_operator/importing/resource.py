@@ -13,6 +13,7 @@ from .model import Package, Report, Server, Setting
 from .names import gateway_label, label, secret_key
 
 FILL_IN: Final = "FILL-IN"  # a value of the Secret that is not given yet
+UNKNOWN_VERSION: Final = "0.FILL-IN"
 UNBUILT: Final = "mcpgateway.invalid/"  # images that do not exist; RFC 2606: a name that no registry has
 _ENV_NAME: Final = 128  # characters
 
@@ -23,7 +24,6 @@ class _Resource:
 
     name: str
     servers: list[dict[str, Any]] = field(default_factory=list)
-    annotations: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)  # key → what it is
 
 
@@ -45,19 +45,9 @@ def _server(made: _Resource, server: Server, own: str, report: Report) -> dict[s
     if server.url:
         out["url"] = server.url
     elif server.package is not None:
-        package = server.package
-        out["image"] = f"{UNBUILT}{own}:{package.version or 'latest'}"[:512]
-        if package.version:
-            made.annotations[f"install.mcpgateway.dev/{own}"] = _annotation(package)
-        else:
-            report.add("step", server.name, f"choose a version of {package.name}, which could not be looked up")
-        for kind, values in (("with", package.requirements), ("on Python", (package.python,) if package.python else ())):
-            for value in values:
-                report.add("step", server.name, f"it runs {kind} {value}, which `mcpgw up` does not install: install it yourself")
-        report.add(
-            "step", server.name, f"for a cluster, build an image with {package.name}, and write its name; `mcpgw up` needs none"
-        )
-        out["command"] = [package.command]
+        out["package"] = _package(server.package)
+        if not server.package.version:
+            report.add("step", server.name, f"choose a version of {server.package.name}, which could not be looked up")
     elif not server.image:
         out["image"], out["command"] = f"{UNBUILT}{own}", list(server.command)
     else:
@@ -86,10 +76,12 @@ def _server(made: _Resource, server: Server, own: str, report: Report) -> dict[s
     return out
 
 
-def _annotation(package: Package) -> str:
-    """Where `mcpgw up` installs a package from."""
-    extras = f"[{','.join(package.extras)}]" if package.extras else ""
-    return f"{package.registry}:{package.name}{extras}{'==' if package.registry == 'pypi' else '@'}{package.version}"
+def _package(package: Package) -> dict[str, Any]:
+    """The field `package`; a version that is not known is one that no registry has."""
+    out: dict[str, Any] = {package.registry: package.name, "version": package.version or UNKNOWN_VERSION}
+    lists = (("extras", package.extras), ("with", tuple("".join(text.split()) for text in package.requirements)))
+    texts = (("python", package.python), ("bin", package.program))
+    return out | {name: list(values) for name, values in lists if values} | {name: text for name, text in texts if text}
 
 
 def _unique(settings: Sequence[Setting]) -> list[Setting]:
@@ -105,9 +97,6 @@ def _setting(made: _Resource, server: str, setting: Setting) -> dict[str, Any]:
 
 
 def _text(made: _Resource) -> str:
-    metadata: dict[str, Any] = {"name": made.name}
-    if made.annotations:
-        metadata["annotations"] = made.annotations
     spec = {
         "auth": {"tokens": [{"name": "developer", "secretKeyRef": {"name": f"{made.name}-token", "key": "token"}}]},
         "servers": made.servers,
@@ -116,7 +105,7 @@ def _text(made: _Resource) -> str:
         f"# Written by `mcpgw import`. On this machine: mcpgw up FILE. In a cluster, clients need a token:\n"
         f'#   kubectl create secret generic {made.name}-token --from-literal=token="$(head -c 24 /dev/urandom | base64)"\n'
     )
-    text = head + _dump({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
+    text = head + _dump({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": made.name}, "spec": spec})
     if made.secrets:
         text += "---\n# Fill in each value: those of the source are not copied.\n" + _secret(made)
     return text

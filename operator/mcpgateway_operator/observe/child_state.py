@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..api.group import KIND
@@ -49,8 +49,10 @@ class Container:
     image: str
     running: bool
     ready: bool
-    reason: str = ""  # why it waits: the kubelet's reason
+    reason: str = ""  # why it waits: the kubelet's reason, or the installer's
     message: str = ""
+    package: str = ""  # of an installer: the folder that it fills
+    outcome: str = ""  # of an installer that has succeeded: the integrity
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,9 @@ def pod(body: Mapping[str, Any]) -> Pod:
     metadata, status = body["metadata"], body.get("status") or {}
     labels = metadata.get("labels") or {}
     states = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    packages = {
+        c["name"]: c["args"][-1] for c in body["spec"].get("initContainers") or () if c["name"].startswith(naming.INSTALL)
+    }
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -199,7 +204,9 @@ def pod(body: Mapping[str, Any]) -> Pod:
         created=metadata.get("creationTimestamp", ""),
         terminating="deletionTimestamp" in metadata,
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
-        containers=tuple(_container(state) for state in states),
+        containers=tuple(
+            _installer(state, packages[state["name"]]) if state["name"] in packages else _container(state) for state in states
+        ),
         problem=_condition_message(status, "PodScheduled", "False"),
         template=labels.get(_TEMPLATE_HASH, ""),
     )
@@ -220,6 +227,23 @@ def _container(state: Mapping[str, Any]) -> Container:
         reason="" if reason in ("PodInitializing", "ContainerCreating") else reason,
         message=message,
     )
+
+
+def _installer(state: Mapping[str, Any], folder: str) -> Container:
+    """An initContainer that installs a package: its termination message is REASON: MESSAGE, or the integrity."""
+    container = replace(_container(state), package=folder.rsplit("/", 1)[-1])
+    now = state.get("state") or {}
+    ended = now.get("terminated") or (state.get("lastState") or {}).get("terminated")
+    if not ended:
+        return container
+    text = str(ended.get("message") or "").strip()
+    if ended.get("exitCode") == 0:
+        return replace(container, outcome=text)
+    reason, separated, message = text.partition(": ")
+    if not separated:
+        words = f"{ended.get('reason')}, exit code {ended.get('exitCode')}, with the server's own resources {text}".strip()
+        return replace(container, reason="InstallFailed", message=words)
+    return replace(container, reason=reason, message=message)
 
 
 def _condition_message(status: Mapping[str, Any], kind: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""Sidecar mode: a server whose image cannot be pulled must not keep the others from serving.
+"""Sidecar mode: a server whose image cannot be pulled or package be installed must not keep the others from serving.
 
 One container that cannot be created makes the whole pod unready. So the server is left out of the rendering, and tried again
 after a delay or when the spec changes. The state is kept in `status`, so that a restart of the operator does not lose it. Pure.
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..api.servers import Server
 from ..api.spec import Spec
 from ..observe.child_state import Container, Pod
+from ..render import naming
 
 STATE = "Quarantined"
 RETRY_AFTER = timedelta(minutes=5)
@@ -39,13 +41,13 @@ def held_back(spec: Spec, *, pods: Iterable[Pod], status: Mapping[str, Any], gen
     """The servers to leave out of the next rendering, by name."""
     if spec.mode != "Sidecar":
         return {}
-    images = {server.name: server.image for server in spec.enabled if server.hosted}
+    images = {server.name: _wanted(server) for server in spec.enabled if server.hosted}
     held = {}
     if status.get("observedGeneration") == generation:
         held = {name: entry for name, entry in _stored(status).items() if name in images and not _due(entry, now)}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name, container in _failing(pods):
-        if name in images and name not in held and container.image in ("", images[name]):
+        if name in images and name not in held and (container.package or container.image) in ("", images[name]):
             held[name] = Held(reason=container.reason, message=container.message or f"image {images[name]}", since=stamp)
     return held
 
@@ -64,12 +66,19 @@ def _stored(status: Mapping[str, Any]) -> dict[str, Held]:
     }
 
 
+def _wanted(server: Server) -> str | None:
+    """What has to be there before its program can start."""
+    return server.image if server.package is None else server.package.key
+
+
 def _failing(pods: Iterable[Pod]) -> Iterable[tuple[str, Container]]:
     for pod in pods:
         if pod.component == "gateway" and not pod.terminating:
             for container in pod.containers:
                 if container.name.startswith("mcp-") and container.reason in _IMAGE_REASONS:
                     yield container.name.removeprefix("mcp-"), container
+                elif container.name.startswith(naming.INSTALL) and container.reason:
+                    yield container.name.removeprefix(naming.INSTALL), container
 
 
 def _due(entry: Held, now: datetime) -> bool:

@@ -43,6 +43,7 @@ class Settings:
     """The operator's own settings."""
 
     image: str  # of the gateway, where spec.image is absent
+    runner: str  # of packages, where spec.packages.runnerImage is absent
     options: frozenset[str] = frozenset()  # optional APIs that it may use
     namespace: str = ""  # of its own pod
     platform: Platform = field(default_factory=Platform)
@@ -171,9 +172,11 @@ class Reconciler:
             namespace=subject.key[0],
             uid=subject.memory.uid,
             image=self._settings.image,
+            runner=self._settings.runner,
             addresses=plan.addresses(world.pods, naming.BRIDGE_PORT),
             quarantined=frozenset(world.held),
             pins=naming.pins(subject.metadata.get("annotations") or {}),
+            integrities=naming.integrities(subject.metadata.get("annotations") or {}),
             foreign_services=frozenset(name for kind, name in subject.memory.children.conflicts if kind == "Service"),
             hosts=service.hosts if service else (),
             operator_namespace=self._settings.namespace,

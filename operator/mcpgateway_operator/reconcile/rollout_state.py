@@ -22,6 +22,19 @@ _PERMANENT = (  # the kubelet retries, but succeeds only after a change of the i
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",
+    # Of an installer; RegistryUnreachable passes.
+    "DiskFull",
+    "NoIntegrity",
+    "PackageChanged",
+    "PackageNotFound",
+    "PlatformNotSupported",
+    "ProgramNotFound",
+    "RegistryDenied",
+    "RegistryNotTrusted",
+    "RequirementsConflict",
+    "RunnerIncomplete",
+    "RuntimeNotSupported",
+    "VersionNotFound",
 )
 
 
@@ -58,8 +71,12 @@ def _incomplete(seen: Observation) -> Iterator[_Rollout]:
     for server in seen.spec.enabled:
         deployment = seen.deployments.get(naming.child(seen.name, server.name))
         if server.hosted and not server.optional and (deployment is None or not deployment.complete):
-            problem = first_problem(seen.server_pods(server.name), ("copy-bridge", naming.server_container(server.name)))
+            problem = first_problem(seen.server_pods(server.name), _containers(server.name))
             yield _rollout(f"server {server.name}", deployment, problem)
+
+
+def _containers(server: str) -> tuple[str, ...]:
+    return "copy-bridge", naming.install_container(server), naming.server_container(server)
 
 
 def _rollout(subject: str, deployment: Owned | None, problem: dict[str, str] | None) -> _Rollout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..api.packages import Package
 from ..api.servers import Server
 from ..render import naming
 from . import tool_pins
@@ -39,9 +40,22 @@ def server_status(server: Server, seen: Observation, reports: Sequence[Report], 
     out |= {fact: row[fact][:length] for fact, length in _FACTS.items() if row.get(fact)}
     if "digest" in previous:
         out.setdefault("digest", previous["digest"])  # of a server that is away, so that a change meanwhile is noticed
+    if server.package is not None:
+        out["package"] = _package(server, server.package, seen, previous.get("package") or {})
     if error:
         out["lastError"] = _dated(error, previous.get("lastError") or {}, now)
     return out
+
+
+def _package(server: Server, package: Package, seen: Observation, previous: Row) -> dict[str, str]:
+    """What is installed; of pods that are away it is what they had."""
+    out = {"name": f"{package.registry}:{package.name}", "version": package.version}
+    pods = seen.gateway_pods() if seen.spec.mode == "Sidecar" else seen.server_pods(server.name)
+    installers = [pod.container(naming.install_container(server.name)) for pod in sorted(pods, key=lambda pod: pod.created)]
+    outcomes = [c.outcome for c in installers if c is not None and c.outcome and c.package == package.key]
+    stored = previous.get("integrity") if {**previous, **out} == previous else None
+    integrity = outcomes[-1] if outcomes else stored
+    return {**out, "integrity": integrity[:80]} if integrity else out
 
 
 def significant(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +103,7 @@ def _pin_error(row: Row, seen: Observation, previous: Row) -> dict[str, str] | N
 
 
 def _pod_problem(server: Server, seen: Observation) -> dict[str, str] | None:
-    containers = ("copy-bridge", f"mcp-{server.name}")
+    containers = ("copy-bridge", naming.install_container(server.name), f"mcp-{server.name}")
     if seen.spec.mode == "Sidecar":
         return first_problem(seen.gateway_pods(), containers)
     deployment = seen.deployments.get(naming.child(seen.name, server.name))

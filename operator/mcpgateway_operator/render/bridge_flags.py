@@ -7,6 +7,7 @@ from mcpgateway.config import PROCESSES
 from ..api.servers import Server
 from .gateway_config import origin
 from .mounts import REFS, stored
+from .packages import FOLDER, folder
 
 _PROCESSES = 256  # the bridge's default for --max-processes
 
@@ -38,6 +39,11 @@ def bridge_processes(server: Server) -> list[str]:
     most = 2 * (server.max_processes or PROCESSES) + server.pool + server.warm
     flags = [f"--warm={server.warm}"] if server.warm else []
     return [*flags, f"--max-processes={most}"] if most > _PROCESSES else flags
+
+
+def bridge_package(server: Server, root: str = FOLDER) -> list[str]:
+    """The flag for a package, whose program comes before the arguments."""
+    return [] if server.package is None else [f"--package={folder(server.package, root)}"]
 
 
 def bridge_needs(server: Server) -> list[str]:

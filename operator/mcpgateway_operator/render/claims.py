@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from . import naming
 from .context import Gateway
+from .packages import FOLDER
 from .templating import View, manifest, server_meta
 
 
@@ -22,7 +23,7 @@ class ClaimView(View):
 
 
 def claims(gateway: Gateway) -> Iterator[dict[str, Any]]:
-    """One claim for each storage with a size."""
+    """One claim for each storage with a size, and for each cache of a package."""
     for server in gateway.hosted:
         for storage in server.storage:
             if storage.size is not None:
@@ -30,3 +31,8 @@ def claims(gateway: Gateway) -> Iterator[dict[str, Any]]:
                 meta = server_meta(gateway, server.name, name, owned=storage.on_delete != "Retain")
                 modes = storage.access_modes or ("ReadWriteOnce",)
                 yield manifest(ClaimView(meta, modes, storage.storage_class_name, storage.size))
+        cache = server.package.cache if server.package is not None else None
+        if cache is not None:
+            meta = server_meta(gateway, server.name, naming.claim(gateway.name, server.name, FOLDER))
+            modes = cache.access_modes or ("ReadWriteOnce",)
+            yield manifest(ClaimView(meta, modes, cache.storage_class_name, cache.size))

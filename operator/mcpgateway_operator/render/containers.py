@@ -8,10 +8,11 @@ from typing import Any
 
 from ..api.servers import Server
 from ..api.workload import Resources, Toleration
-from . import bridge_keys, naming
-from .bridge_flags import bridge_access, bridge_environment, bridge_needs, bridge_processes
+from . import bridge_keys, naming, packages
+from .bridge_flags import bridge_access, bridge_environment, bridge_needs, bridge_package, bridge_processes
 from .context import Gateway
 from .mounts import Mount, gateway_mounts, server_mounts
+from .packages import InstallView, package_mount
 
 _SERVER_RESOURCES = ({"cpu": "10m", "memory": "64Mi"}, {"memory": "512Mi"})
 _GATEWAY_RESOURCES = ({"cpu": "50m", "memory": "64Mi"}, {"memory": "256Mi"})
@@ -61,6 +62,7 @@ class ServerContainerView:
     user: int | None
     read_only: bool
     mounts: Sequence[Mount]
+    install: InstallView | None  # of a package
 
 
 def pod(gateway: Gateway, labels: Mapping[str, str]) -> PodView:
@@ -101,7 +103,7 @@ def server_container(gateway: Gateway, server: Server, index: int | None) -> Ser
     """A server's container; `index` is its place in a Sidecar pod, None in a pod of its own."""
     return ServerContainerView(
         name=naming.server_container(server.name),
-        image=server.image,
+        image=server.image if server.package is None else packages.runner(gateway),
         pull_policy=server.image_pull_policy,
         exposed=index is None,
         # The kubelet expands $(VAR) in args by the container's variables; these are the bridge's to expand.
@@ -111,7 +113,8 @@ def server_container(gateway: Gateway, server: Server, index: int | None) -> Ser
         tmp_size=server.tmp_size,
         user=server.run_as_user,
         read_only=not server.writable_root_filesystem,
-        mounts=server_mounts(gateway.name, server),
+        mounts=server_mounts(gateway.name, server) + ([] if server.package is None else [package_mount(gateway.name, server)]),
+        install=packages.install(gateway, server),
     )
 
 
@@ -125,6 +128,7 @@ def _bridge_args(server: Server, index: int | None) -> list[str]:
         *bridge_processes(server),
         *bridge_environment(server),
         *bridge_needs(server),
+        *bridge_package(server),
         "--",
         *server.command,
         *server.args,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from .. import __version__
 from ..api.servers import Server
 from ..api.spec import Spec
 from ..api.workload import RunAs
@@ -20,6 +22,9 @@ class Platform:
     run_as: RunAs = "Fixed"  # where spec.runAs is absent
 
 
+RUNNER: Final = f"ghcr.io/mcpgateway/runner:{__version__}"
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a rendering depends on beside the spec."""
@@ -28,9 +33,11 @@ class Context:
     namespace: str
     uid: str
     image: str  # the operator's default for spec.image
+    runner: str = RUNNER  # the operator's default for spec.packages.runnerImage
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: HOST:PORT of the pods, by server
     quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be pulled
     pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of tools, by server
+    integrities: Mapping[str, str] = field(default_factory=dict)  # approved digests of packages, by server
     foreign_services: frozenset[str] = frozenset()  # names of wanted Services that something else controls
     hosts: tuple[str, ...] = ()  # host names of the Service's load balancer
     operator_namespace: str = ""  # of the operator's pod; empty: not in the cluster

@@ -29,7 +29,8 @@ def gateway_policy(gateway: Gateway) -> Iterator[dict[str, Any]]:
     if not spec.network_policy.enabled:
         return
     remote = [server for server in gateway.servers if not server.hosted]
-    egress = network_policies.server_egress(gateway.servers if gateway.sidecar else remote, context.platform)
+    servers = gateway.servers if gateway.sidecar else remote
+    egress = network_policies.server_egress(servers, context.platform, spec.packages.egress)
     ingress = [
         network_policies.from_clients(spec.network_policy.ingress_from),
         *network_policies.from_observers(context.operator_namespace, spec.monitoring.scrapers),
@@ -44,5 +45,5 @@ def server_policy(gateway: Gateway, server: Server) -> Iterator[dict[str, Any]]:
     if gateway.spec.network_policy.enabled:
         selector = naming.server_selector(gateway.name, server.name)
         ingress = [network_policies.from_gateway(gateway.name)]
-        egress = network_policies.server_egress([server], gateway.context.platform)
+        egress = network_policies.server_egress([server], gateway.context.platform, gateway.spec.packages.egress)
         yield manifest(NetworkPolicyView(server_meta(gateway, server.name), selector, ingress, egress))

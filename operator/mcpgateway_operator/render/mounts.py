@@ -56,7 +56,7 @@ def stored(storage: Storage) -> tuple[str, str] | None:
 def server_mounts(gateway: str, server: Server) -> list[Mount]:
     """The mounts of a server's container beside /tmp and the bridge."""
     return [
-        *(_reference("ref", server.name, kind, name, keys, REFS) for (kind, name), keys in references(server).items()),
+        *(reference("ref", server.name, kind, name, keys, REFS) for (kind, name), keys in references(server).items()),
         *(_folder(gateway, server, storage) for storage in server.storage),
     ]
 
@@ -65,12 +65,18 @@ def gateway_mounts(spec: Spec, servers: Iterable[Server]) -> list[Mount]:
     """The tokens and secret headers that the gateway reads."""
     tokens = [("secrets", token.secret_key_ref.name, token.secret_key_ref.key) for token in spec.auth.tokens]
     wanted = _collected([*tokens, *_header_keys(servers)])
-    return [_reference("token", "gateway", kind, name, keys, TOKENS) for (kind, name), keys in wanted.items()]
+    return [reference("token", "gateway", kind, name, keys, TOKENS) for (kind, name), keys in wanted.items()]
 
 
 def mounted(kind: str, name: str, key: str) -> str:
     """The path of a key in the gateway's container."""
     return f"{TOKENS}/{kind}/{name}/{key}"
+
+
+def reference(prefix: str, server: str, kind: str, name: str, keys: set[str] | None, root: str) -> Mount:
+    """A reference as an optional volume; `keys` None: all of them."""
+    volume = naming.volume(prefix, server, f"{kind}/{name}")
+    return Mount(volume, f"{root}/{kind}/{name}", "projected", _optional(kind, name, keys))
 
 
 def _collected(wanted: Iterable[tuple[str, str, str | None]]) -> References:
@@ -85,11 +91,6 @@ def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
     return [origin(header.value_from) for server in servers for header in server.headers if header.value_from]
 
 
-def _reference(prefix: str, server: str, kind: str, name: str, keys: set[str] | None, root: str) -> Mount:
-    volume = naming.volume(prefix, server, f"{kind}/{name}")
-    return Mount(volume, f"{root}/{kind}/{name}", "projected", _optional(kind, name, keys))
-
-
 def _optional(kind: str, name: str, keys: set[str] | None) -> dict[str, Any]:
     source: dict[str, Any] = {"name": name, "optional": True}
     if keys is not None:
@@ -99,9 +100,9 @@ def _optional(kind: str, name: str, keys: set[str] | None) -> dict[str, Any]:
 
 def _folder(gateway: str, server: Server, storage: Storage) -> Mount:
     volume, path = naming.volume("data", server.name, storage.mount_path), storage.mount_path
-    reference = stored(storage)
-    if reference is not None:
-        return Mount(volume, path, "projected", _optional(*reference, None))
+    given = stored(storage)
+    if given is not None:
+        return Mount(volume, path, "projected", _optional(*given, None))
     if storage.empty_dir is not None:
         return Mount(volume, path, "emptyDir", {"sizeLimit": storage.empty_dir.size_limit}, read_only=False)
     claim = storage.claim_name or naming.claim(gateway, server.name, path)

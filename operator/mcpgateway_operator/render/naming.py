@@ -19,6 +19,8 @@ INSTANCE = "app.kubernetes.io/instance"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 NAME = "app.kubernetes.io/name"
 SERVER = f"{GROUP}/server"
+INSTALL = "install-package-"  # and the server's name: the initContainer that installs its package
+INTEGRITY = f"packages.{GROUP}/"  # and the server's name: the annotation that approves what is installed
 PIN = f"tools.{GROUP}/"  # and the server's name: the annotation that approves its tools
 CONFIG_SYNC = f"{GROUP}/config-sync"  # an annotation of pods whose change makes the kubelet refresh their volumes
 
@@ -47,6 +49,11 @@ def config_map(gateway: str) -> str:
 def server_container(server: str) -> str:
     """The container of a server, in either mode."""
     return f"mcp-{server}"
+
+
+def install_container(server: str) -> str:
+    """The initContainer that installs a server's package, in either mode."""
+    return f"{INSTALL}{server}"
 
 
 def keys_secret(gateway: str, uid: str) -> str:
@@ -83,6 +90,11 @@ def server_selector(gateway: str, server: str) -> dict[str, str]:
 def pins(annotations: Mapping[str, str]) -> dict[str, str]:
     """The approved digests by server, from an MCPGateway's annotations."""
     return {key.removeprefix(PIN): value for key, value in annotations.items() if key.startswith(PIN)}
+
+
+def integrities(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The approved digests of packages by server, from an MCPGateway's annotations; several are separated by commas."""
+    return {key.removeprefix(INTEGRITY): value for key, value in annotations.items() if key.startswith(INTEGRITY)}
 
 
 def service_hosts(gateway: str, namespace: str) -> tuple[str, ...]:

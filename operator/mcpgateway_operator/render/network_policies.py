@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..api.network import EgressRule, Peer
+from ..api.network import Egress, EgressRule, Peer
 from ..api.servers import Server
 from . import naming
 from .context import Platform
@@ -73,14 +73,21 @@ def public(cluster_cidrs: Iterable[str]) -> Rule:
     return {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(v4)}}, {"ipBlock": {"cidr": "::/0", "except": list(v6)}}]}
 
 
-def server_egress(servers: Iterable[Server], platform: Platform) -> list[Rule]:
-    """The union of what these servers may connect to, DNS included."""
+def server_egress(servers: Iterable[Server], platform: Platform, registries: Egress) -> list[Rule]:
+    """The union of what these servers may connect to, DNS included, and the registries for those with a package.
+
+    A policy cannot tell an initContainer from the pod's other containers: what installs may be reached by what runs.
+    """
     rules: list[Rule] = [to_dns(platform)]
     for server in servers:
-        wanted = [public(platform.cidrs)] if server.egress is None or server.egress.public else []
-        wanted += [_allowed(rule) for rule in server.egress.allow] if server.egress is not None else []
+        wanted = [public(platform.cidrs)] if server.egress is None else _destinations(server.egress, platform)
+        wanted += _destinations(registries, platform) if server.package is not None else []
         rules += [rule for rule in wanted if rule not in rules]
     return rules
+
+
+def _destinations(egress: Egress, platform: Platform) -> list[Rule]:
+    return [*([public(platform.cidrs)] if egress.public else []), *(_allowed(rule) for rule in egress.allow)]
 
 
 def _allowed(rule: EgressRule) -> Rule:
