@@ -29,6 +29,7 @@ from .observe.child_state import Key
 from .observe.gateway_reports import GatewayReports
 from .observe.index import Index
 from .observe.kinds import GATEWAY, POD, managed
+from .observe.places import Places
 from .observe.resync import Resync
 from .reconcile.reconciler import Reconciler, Settings
 from .reconcile.rollouts import Rollouts
@@ -66,10 +67,12 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, _log_retry)
         self._readiness = Readiness()
         self._definitions = Definitions(transport, managed(options.reconciler.options))
+        self._places = Places(wake=self._queue.add)
         self._reports = GatewayReports(on_change=self._queue.add)
         self._reconciler = Reconciler(
             cluster=self._cluster,
             index=self._index,
+            places=self._places,
             reports=self._reports,
             rollouts=Rollouts(options.max_concurrent_rollouts, wake=self._queue.add),
             settings=options.reconciler,
@@ -122,7 +125,12 @@ class Operator:
             *required,
         ]
         handlers = registry(
-            served.children, login=streams.login, enqueue=self._queue.add, index=self._index, relisted=resync.soon
+            served.children,
+            login=streams.login,
+            enqueue=self._queue.add,
+            index=self._index,
+            places=self._places,
+            relisted=resync.soon,
         )
         try:
             chosen = settings(served.children, request_timeout=self._options.request_timeout)

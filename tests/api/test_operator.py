@@ -170,8 +170,8 @@ def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     space.apply(gateway())
     result = space.await_condition("demo", "Programmed", "False", "Conflict")
     assert result["message"] == (
-        "ConfigMap demo-config already exists and has no controller: rename this MCPGateway, or delete the object if "
-        "nothing uses it"
+        "ConfigMap demo-config exists and was not created for this MCPGateway, so it is left as it is: create this MCPGateway "
+        "under another name"
     )
     assert space.get("configmap", "demo-config")["data"] == {"precious": "yes"}
     assert space.condition("demo", "Stalled")["status"] == "True"
@@ -182,24 +182,76 @@ def test_a_foreign_object_is_never_taken_over(space: Space) -> None:
     await_objects(space, "Deployment/demo")
 
 
-def test_names_that_join_never_share_an_object(space: Space) -> None:
-    """`web` + server `api-x` and `web-api` + server `x` need `web-api-x`; `web-peers` needs a Service of `web`."""
-    space.apply(gateway("web", server("api-x")))
-    await_objects(space, "Deployment/web-api-x", "Service/web-api-x", "Service/web-peers", "Deployment/web")
-    before = {name: space.owned()[name]["metadata"]["ownerReferences"] for name in ("Deployment/web-api-x", "Service/web-peers")}
-    for name in ("web-api", "web-peers"):
-        space.apply(gateway(name, server("x")))
-        result = space.await_condition(name, "Ready", "False", "Conflict")
-        assert "controlled by MCPGateway web: rename this MCPGateway or its server" in result["message"]
-        assert "delete" not in result["message"]
+JOINED = (  # a gateway, and a later one whose names would join to the same
+    (gateway("web", server("api-x")), gateway("web-api", server("x")), "give server x of this MCPGateway another name"),
+    (gateway("web", server("api-x")), gateway("web-peers"), "create this MCPGateway under another name"),
+    (gateway("web", server("api")), gateway("web-api", server("z")), "create this MCPGateway under another name"),
+    (gateway("web-api", server("z")), gateway("web", server("api")), "give server api of this MCPGateway another name"),
+)
 
-    def isolated() -> bool:
-        config = json.loads(space.get("configmap", "web-api-config")["data"]["config.json"])
-        return [(result["addresses"], result["fallback"]) for result in config["servers"]] == [([], "")]
 
-    eventually("no address of another gateway in the configuration", isolated)
-    assert "url" not in space.get("mcpgateway", "web-peers")["status"]
-    assert before == {name: space.owned()[name]["metadata"]["ownerReferences"] for name in before}
+def fallbacks(space: Space, name: str) -> list[str]:
+    config = json.loads(space.get("configmap", f"{name}-config")["data"]["config.json"])
+    return [each["fallback"] for each in config["servers"]]
+
+
+@pytest.mark.parametrize(("older", "younger", "fix"), JOINED, ids=["servers", "peers", "gateway", "server"])
+def test_names_that_join_never_share_an_object(space: Space, older: dict[str, Any], younger: dict[str, Any], fix: str) -> None:
+    """O1: the older one keeps all of the name; the other is told whose it is, and shows and dials nothing that is not its own."""
+    first, second = older["metadata"]["name"], younger["metadata"]["name"]
+    older["spec"]["paused"] = True  # so that age alone decides, and not who has written first
+    space.apply(older)
+    space.await_condition(first, "Programmed", "False", "Paused")
+    space.apply(younger)
+    refused = space.await_condition(second, "Ready", "False", "Conflict")
+    assert f"is used by MCPGateway {first}, whose objects are left as they are: {fix}" in refused["message"]
+    assert "delete" not in refused["message"]
+    assert space.condition(second, "Stalled")["status"] == "True"
+    if "this MCPGateway under" in fix:
+        assert "url" not in space.get("mcpgateway", second)["status"]
+    else:
+        assert fallbacks(space, second) == [""]
+    older["spec"]["paused"] = False
+    space.apply(older)
+    await_objects(space, f"Deployment/{first}", f"Service/{first}-peers")
+    space.await_condition(first, "Ready", "False", "GatewayNotReady")
+    space.await_condition(second, "Ready", "False", "Conflict")
+    labels = {name: item["metadata"]["labels"]["app.kubernetes.io/instance"] for name, item in space.owned().items()}
+    owners = {name: item["metadata"]["ownerReferences"][0]["name"] for name, item in space.owned().items()}
+    assert labels == owners
+    space.delete("mcpgateway", first)
+    space.await_condition(second, "Ready", "False", "GatewayNotReady")  # the name has become free
+    eventually("its URL", lambda: space.get("mcpgateway", second)["status"].get("url"))
+
+
+def test_a_gateway_that_has_a_name_keeps_it_from_an_older_one(space: Space) -> None:
+    """Also over a restart of the operator: an edit of the older one takes nothing away."""
+    space.apply(gateway("web", server("time")))
+    await_objects(space, "Deployment/web")
+    space.apply(gateway("web-api", server("x")))
+    before = await_objects(space, "Deployment/web-api-x", "Service/web-api-x")
+    space.apply(gateway("web", server("time"), server("api-x")))
+    refused = space.await_condition("web", "Ready", "False", "Conflict")
+    assert "the name web-api-x is used by MCPGateway web-api" in refused["message"]
+    after = space.owned()
+    for name in ("Deployment/web-api-x", "Service/web-api-x"):
+        assert after[name]["metadata"]["uid"] == before[name]["metadata"]["uid"]
+    space.await_condition("web-api", "Ready", "False", "GatewayNotReady")
+    space.apply(gateway("web", server("time")))
+    space.await_condition("web", "Ready", "False", "GatewayNotReady")
+
+
+def test_a_paused_gateway_whose_service_is_gone_has_no_url(space: Space) -> None:
+    """O11."""
+    space.apply(gateway())
+    await_objects(space, "Deployment/demo")
+    eventually("its URL", lambda: space.get("mcpgateway", "demo")["status"].get("url"))
+    space.apply(gateway(paused=True))
+    space.await_condition("demo", "Programmed", "False", "Paused")
+    space.delete("service", "demo")
+    eventually("no URL", lambda: "url" not in space.get("mcpgateway", "demo")["status"])
+    space.apply(gateway(paused=False))
+    eventually("its URL", lambda: space.get("mcpgateway", "demo")["status"].get("url"))
 
 
 def test_an_edit_is_not_programmed_before_its_rollout(space: Space) -> None:

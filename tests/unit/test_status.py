@@ -44,6 +44,7 @@ def pod(name: str = "g1", **more: Any) -> Pod:
 
 DEPLOYMENT = Owned("Deployment", "gw", "u", "owner", "d", complete=True, available=1)
 DEPLOYMENTS = {name: replace(DEPLOYMENT, name=name) for name in ("gw-time", "gw-git")}
+SERVICE = Owned("Service", "gw", "u", "owner", "d")
 REPORT = {"config": "c1", "toolCount": 4, "servers": [row("time"), row("git")]}
 READY = Observation(
     name="gw",
@@ -55,6 +56,7 @@ READY = Observation(
     deployments=DEPLOYMENTS,
     pods=(pod(),),
     reports={"g1": REPORT},
+    entrances={"Service": SERVICE},
 )
 
 
@@ -180,9 +182,11 @@ def test_a_failure_to_apply_stalls() -> None:
 
 
 def test_a_conflict_is_not_ready_and_shows_no_url() -> None:
-    seen = replace(READY, failure=Finding("False", "Conflict", "Service gw already exists"))
+    conflict = Finding("False", "Conflict", "Service gw already exists")
+    seen = replace(READY, failure=conflict, conflict=conflict)
     assert condition(seen, "Ready") == ("False", "Conflict", "Service gw already exists")
-    assert "url" not in built(seen)
+    assert condition(replace(seen, conflict=None), "Ready")[0] == "True", "an aid of the gateway is in conflict"
+    assert "url" not in built(replace(seen, entrances={}))
     assert condition(replace(READY, failure=Finding("False", "Forbidden", "patch Service gw")), "Ready")[0] == "True"
 
 
@@ -273,8 +277,22 @@ def test_an_absent_optional_server_is_mentioned_in_a_true_ready() -> None:
 )
 def test_the_url_is_that_of_the_route_ingress_or_load_balancer(spec: dict[str, Any], url: str) -> None:
     raw = SPEC.model_dump(by_alias=True, exclude_none=True) | spec
-    service = Owned("Service", "gw", "u", "owner", "d", hosts=("2001:db8::1",))
-    assert built(replace(READY, spec=parse_spec(raw), service=service))["url"] == url
+    service = replace(SERVICE, hosts=("2001:db8::1",))
+    entrances = {kind: replace(service, kind=kind) for kind in ("Service", "Ingress", "HTTPRoute")}
+    assert built(replace(READY, spec=parse_spec(raw), entrances=entrances))["url"] == url
+    inside = "http://[2001:db8::1]:8811/mcp"
+    assert built(replace(READY, spec=parse_spec(raw), entrances={"Service": service}))["url"] == inside
+
+
+def test_a_gateway_whose_service_was_deleted_is_not_ready_and_has_no_url() -> None:
+    """O11: a paused gateway, whose Service the operator does not create again."""
+    seen = replace(READY, spec=SPEC.model_copy(update={"paused": True}), entrances={})
+    assert condition(seen, "Ready") == (
+        "False",
+        "ServiceMissing",
+        "Service gw does not exist, so no client reaches the gateway; spec.paused keeps it from being created",
+    )
+    assert "url" not in built(seen)
 
 
 class TestAccepted:

@@ -56,7 +56,7 @@ class KubernetesCluster:
     async def apply(self, manifest: Mapping[str, Any], *, uid: str | None) -> dict[str, Any]:
         metadata = manifest["metadata"]
         body = dict(manifest) if uid is None else {**manifest, "metadata": {**metadata, "uid": uid}}
-        return await self._apply(_path(manifest["kind"], metadata["namespace"], metadata["name"]), body)
+        return await self._apply(_path(manifest["kind"], metadata["namespace"], metadata["name"]), body, force=uid is not None)
 
     async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
         metadata = {"name": name, "namespace": namespace, "uid": uid}
@@ -109,8 +109,10 @@ class KubernetesCluster:
             if error.status != 404:
                 raise
 
-    async def _apply(self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER) -> dict[str, Any]:
-        query = urlencode({"fieldManager": manager, "force": "true", "fieldValidation": "Strict"})
+    async def _apply(
+        self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True
+    ) -> dict[str, Any]:
+        query = urlencode({"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"})
         return await self._transport.request("PATCH", f"{path}?{query}", body=body, content="application/apply-patch+yaml")
 
 

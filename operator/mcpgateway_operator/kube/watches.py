@@ -14,6 +14,7 @@ from ..api.group import GROUP, PLURAL, VERSION
 from ..observe import child_state, kinds
 from ..observe.child_state import Key
 from ..observe.index import Index
+from ..observe.places import Places
 from ..render import naming
 
 
@@ -45,6 +46,7 @@ def registry(
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     enqueue: Callable[[Key], None],
     index: Index,
+    places: Places,
     relisted: Callable[[], None],
 ) -> kopf.OperatorRegistry:
     """All handlers of the operator."""
@@ -55,7 +57,9 @@ def registry(
     async def log_in(**_: Any) -> kopf.AiohttpSession:
         return await login()
 
-    def on_gateway(namespace: str, name: str, **_: Any) -> None:
+    def on_gateway(namespace: str, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:
+        if type != "DELETED":
+            places.put(body)
         enqueue((namespace, name))
 
     def on_child(body: kopf.Body, resource: kopf.Resource, type: str | None, **_: Any) -> None:

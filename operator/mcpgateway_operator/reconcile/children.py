@@ -6,7 +6,7 @@ An object that is blocked becomes a finding; the other objects are written all t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,12 @@ from ..api.group import KIND
 from ..observe import child_state, drift, kinds
 from ..observe.child_state import Key, Owned
 from ..observe.ports import ApiError
+from ..render import naming
 from ..render.key_secrets import RANDOM_BYTES, key_secrets
+from . import finding, name_conflicts
 from .finding import BlockedError, Finding, guarded
 from .memory import CONTEST_WINDOW, ChildRecords
+from .name_conflicts import ConflictError
 from .plan import Applied, ObjectId, Plan, identity, owner_of
 from .ports import Cluster
 from .reasons import Reason
@@ -27,7 +30,6 @@ from .reasons import Reason
 log = structlog.get_logger()
 
 _RETRY_COLLECTION = 1.0  # seconds in which the garbage collector usually removes the objects of a deleted gateway
-_RETRY_CHANGED = 0.2  # seconds until a pass renders without the objects of a new conflict
 _NAMED_ADDITIONS = 4  # in a message
 
 
@@ -38,6 +40,7 @@ class Target:
     key: Key
     uid: str
     existing: Mapping[ObjectId, Owned]
+    lost: Mapping[str, str]  # places that another gateway has, and its name
     records: ChildRecords
     now: datetime
 
@@ -48,6 +51,7 @@ class Outcome:
 
     pending: bool = False  # objects of an older shape wait until they can be pruned
     failure: Finding | None = None
+    conflict: Finding | None = None  # the part of the failure that makes a gateway useless: what answers may not be its own
     retry: float | None = None  # seconds
     written: Mapping[ObjectId, Owned] = field(default_factory=dict)  # as the API server answered: newer than the index
 
@@ -67,22 +71,25 @@ class Children:
             await self._create_keys(target)
         except BlockedError as error:
             blocked.append(error)
-        conflicts = set()
+        lost = {place: name_conflicts.taken(target.key[1], place, rival) for place, rival in target.lost.items()}
+        blocked += lost.values()
         for manifest in todo.apply:
+            if naming.place(manifest) in lost:
+                continue
             try:
                 written[identity(manifest)] = await self._apply(target, manifest)
             except BlockedError as error:
                 blocked.append(error)
-                if error.finding.reason == Reason.CONFLICT:
-                    conflicts.add(identity(manifest))
+                if isinstance(error, ConflictError) and error.rival:
+                    lost[naming.place(manifest)] = error  # one gateway has all of a place, or two would have half of it each
         for child in () if blocked else todo.prune:
             try:
                 await self._prune(target, child)
             except BlockedError as error:
                 blocked.append(error)
-        changed, target.records.conflicts = target.records.conflicts != conflicts, frozenset(conflicts)
-        delays = [*(error.retry for error in blocked), *([_RETRY_CHANGED] if changed else [])]
-        return Outcome(bool(todo.waiting), _failure(blocked), min(delays, default=None), written)
+        conflict = finding.joined([error for error in blocked if isinstance(error, ConflictError) and error.needed])
+        retry = min((error.retry for error in blocked), default=None)
+        return Outcome(bool(todo.waiting), finding.joined(blocked), conflict, retry, written)
 
     async def _create_keys(self, target: Target) -> None:
         if not target.records.keys_created:
@@ -154,7 +161,7 @@ class Children:
             raise BlockedError(Reason.AWAITING_DELETION, message, _RETRY_COLLECTION)
         if owner is None and kind == kinds.CLAIM and child_state.ours(live, target.key):
             return str(live["metadata"]["uid"])  # a retained claim of an earlier gateway of this name is adopted
-        raise BlockedError(Reason.CONFLICT, _conflict(f"{kind} {name}", owner))
+        raise name_conflicts.occupied(manifest, owner)
 
     async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> None:
         """Remove what other managers have added. One that adds it again each time is reported, and left alone for a while."""
@@ -176,22 +183,3 @@ class Children:
                 f"Deployment {name}: {fields}: added again each time it is undone; stop that manager, or set spec.paused",
                 CONTEST_WINDOW.total_seconds(),
             )
-
-
-def _failure(blocked: Sequence[BlockedError]) -> Finding | None:
-    """All messages under one reason: a conflict first, because it concerns Ready, too."""
-    if not blocked:
-        return None
-    reasons = [error.finding.reason for error in blocked]
-    reason = Reason.CONFLICT if Reason.CONFLICT in reasons else reasons[0]
-    return Finding("False", reason, "; ".join(error.finding.message for error in blocked))
-
-
-def _conflict(subject: str, owner: Mapping[str, Any] | None) -> str:
-    """The message about a foreign object. It never advises to delete what something else controls."""
-    if owner is None:
-        return f"{subject} already exists and has no controller: rename this MCPGateway, or delete the object if nothing uses it"
-    return (
-        f"{subject} already exists and is controlled by {owner['kind']} {owner['name']}: rename this MCPGateway or its server, "
-        "so that their names do not join to a name in use"
-    )

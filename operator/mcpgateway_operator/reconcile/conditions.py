@@ -128,13 +128,14 @@ def _programmed(seen: Observation, reports: Sequence[Report]) -> Finding:
 
 def _ready(seen: Observation, servers: Servers, reports: Sequence[Report]) -> Finding:
     """The first check that fails."""
-    checks = (_conflict(seen), _gateway_problem(seen, reports), _configuration_problem(seen, reports), _token_problem(reports))
+    checks = (
+        seen.conflict,  # what answers may not be this gateway
+        _gateway_problem(seen, reports),
+        _service_problem(seen),
+        _configuration_problem(seen, reports),
+        _token_problem(reports),
+    )
     return next((problem for problem in checks if problem is not None), None) or _servers_ready(seen, servers, reports)
-
-
-def _conflict(seen: Observation) -> Finding | None:
-    """A foreign object in place of one that the gateway needs: what answers may not be ours."""
-    return seen.failure if seen.failure is not None and seen.failure.reason == Reason.CONFLICT else None
 
 
 def _gateway_problem(seen: Observation, reports: Sequence[Report]) -> Finding | None:
@@ -145,6 +146,13 @@ def _gateway_problem(seen: Observation, reports: Sequence[Report]) -> Finding | 
     if not reports:
         return Finding("Unknown", Reason.STATUS_UNREACHABLE, "no gateway pod answers on its status port")
     return None
+
+
+def _service_problem(seen: Observation) -> Finding | None:
+    if "Service" in seen.entrances:
+        return None
+    why = "; spec.paused keeps it from being created" if seen.spec.paused else ""
+    return Finding("False", Reason.SERVICE_MISSING, f"Service {seen.name} does not exist, so no client reaches the gateway{why}")
 
 
 def _configuration_problem(seen: Observation, reports: Sequence[Report]) -> Finding | None:

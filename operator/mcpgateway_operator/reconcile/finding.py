@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -29,6 +29,15 @@ class BlockedError(Exception):
     def __init__(self, reason: Reason, message: str, retry: float = RETRY_REFUSED) -> None:
         super().__init__(message)
         self.finding, self.retry = Finding("False", reason, message), retry
+
+
+def joined(blocked: Sequence[BlockedError]) -> Finding | None:
+    """All messages under one reason: a conflict first, because it concerns Ready, too."""
+    if not blocked:
+        return None
+    reasons = [error.finding.reason for error in blocked]
+    reason = Reason.CONFLICT if Reason.CONFLICT in reasons else reasons[0]
+    return Finding("False", reason, "; ".join(error.finding.message for error in blocked))
 
 
 async def guarded(call: Awaitable[T], request: str) -> T:

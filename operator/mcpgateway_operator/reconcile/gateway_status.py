@@ -9,7 +9,6 @@ from .. import __version__
 from ..render import naming
 from . import conditions
 from .observation import Observation
-from .reasons import Reason
 from .server_status import server_status
 
 
@@ -24,7 +23,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
     by_type = conditions.findings(seen, servers, reports)
     return {
         "observedGeneration": seen.generation,
-        **({} if _foreign_service(seen) else {"url": url(seen)}),
+        **({"url": address} if (address := url(seen)) else {}),
         "replicas": sum(not pod.terminating for pod in seen.gateway_pods()),
         "selector": ",".join(f"{k}={v}" for k, v in sorted(naming.selector(seen.name, "gateway").items())),
         "readyServers": f"{ready}/{len(servers)}",
@@ -45,20 +44,18 @@ def rejection(message: str, *, generation: int, previous: Mapping[str, Any], now
     }
 
 
-def url(seen: Observation) -> str:
-    """Where clients connect: by the route or Ingress, else by the load balancer, else inside the cluster."""
+def url(seen: Observation) -> str | None:
+    """Where clients connect: by the route or Ingress, else by the load balancer, else inside the cluster; None if none exists."""
     spec = seen.spec
-    if spec.http_route is not None and spec.http_route.hostnames:
+    if spec.http_route is not None and spec.http_route.hostnames and "HTTPRoute" in seen.entrances:
         parent = spec.http_route.parent_refs[0]
         secure = parent.port == 443 or (parent.section_name or "").startswith("https")
         return f"{'https' if secure else 'http'}://{spec.http_route.hostnames[0]}{spec.http_route.path.rstrip('/')}/mcp"
-    if spec.ingress is not None:
+    if spec.ingress is not None and "Ingress" in seen.entrances:
         scheme = "https" if spec.ingress.tls_secret_name else "http"
         return f"{scheme}://{spec.ingress.host}{spec.ingress.path.rstrip('/')}/mcp"
-    host = seen.service.hosts[0] if seen.service is not None and seen.service.hosts else f"{seen.name}.{seen.namespace}.svc"
+    service = seen.entrances.get("Service")
+    if service is None:
+        return None
+    host = service.hosts[0] if service.hosts else f"{seen.name}.{seen.namespace}.svc"
     return f"http://{f'[{host}]' if ':' in host else host}:{spec.service.port}/mcp"
-
-
-def _foreign_service(seen: Observation) -> bool:
-    """Whether something else may control the Service of the gateway's name: then its URL is not ours to show."""
-    return seen.service is None and seen.failure is not None and seen.failure.reason == Reason.CONFLICT

@@ -21,7 +21,6 @@ class ChildRecords:
 
     applied: dict[ObjectId, Applied] = field(default_factory=dict)
     keys_created: bool = False
-    conflicts: frozenset[ObjectId] = frozenset()  # wanted objects whose name is taken by a foreign one
     _removals: dict[str, deque[datetime]] = field(default_factory=dict)  # times by object and path
 
     def record_removal(self, place: str, now: datetime) -> None:

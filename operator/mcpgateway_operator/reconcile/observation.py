@@ -31,9 +31,10 @@ class Observation:
     reports: Mapping[str, Report] = field(default_factory=dict)  # by pod uid
     held: Mapping[str, Held] = field(default_factory=dict)  # quarantined servers
     failure: Finding | None = None  # an object could not be written
+    conflict: Finding | None = None  # it is a needed one, and its name is another's
     queued: Finding | None = None  # an upgrade by a new operator waits for its turn: the previous rendering runs
     pending: bool = False  # objects of an older shape are not pruned yet
-    service: Owned | None = None  # in front of the gateway
+    entrances: Mapping[str, Owned] = field(default_factory=dict)  # the gateway's own objects of its own name, by kind
     orphans: Sequence[str] = ()  # claims of no server
 
     def gateway_pods(self) -> list[Pod]:

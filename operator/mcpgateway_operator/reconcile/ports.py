@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..observe.child_state import Key, Owned, Pod
+from ..observe.places import Claimant
 
 Clock = Callable[[], datetime]  # aware, UTC
 
@@ -24,7 +25,8 @@ class Cluster(Protocol):
         """An object, or None; by a list, which needs no permission beyond those of a watch."""
 
     async def apply(self, manifest: Mapping[str, Any], *, uid: str | None) -> dict[str, Any]:
-        """Forced server-side apply; with `uid` only to the object of that uid. Returns: the object."""
+        """Server-side apply. With `uid`: forced, only to the object of that uid. Without: to create it; if an object of that
+        name has appeared meanwhile, its fields are not taken over. Returns: the object."""
 
     async def keep_replicas(self, name: str, namespace: str, uid: str, replicas: int) -> None:
         """Own the number of a Deployment's replicas by a second field manager, so that an apply without it does not reset it."""
@@ -53,6 +55,16 @@ class Index(Protocol):
 
     def pods(self, key: Key) -> Iterable[Pod]:
         """The pods of a gateway and its servers."""
+
+
+class Places(Protocol):
+    """Which gateways want which names."""
+
+    def rivals(self, key: Key, place: str) -> list[Claimant]:
+        """The other gateways that want a place of this one, the oldest first."""
+
+    def drop(self, key: Key) -> None:
+        """A gateway is deleted."""
 
 
 class Reports(Protocol):

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SERVER_NOT_READY = "ServerNotReady"
     SCALED_TO_ZERO = "ScaledToZero"
     GATEWAY_NOT_READY = "GatewayNotReady"
+    SERVICE_MISSING = "ServiceMissing"
     STATUS_UNREACHABLE = "StatusUnreachable"
     CONFIGURATION_REFUSED = "ConfigurationRefused"
     # lastError of a server

@@ -21,14 +21,14 @@ from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context, Platform
 from ..render.render import Rendered, render
-from . import conditions, events, gateway_status, image_pull_quarantine, plan
+from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, plan
 from .children import Children, Outcome, Target
 from .finding import Finding
 from .image_pull_quarantine import Held
 from .memory import Memory
 from .observation import Observation
 from .plan import ObjectId, Plan
-from .ports import Clock, Cluster, Index, Reports
+from .ports import Clock, Cluster, Index, Places, Reports
 from .rollouts import Rollouts
 from .server_status import significant
 
@@ -75,6 +75,10 @@ class _World:
     existing: dict[ObjectId, Owned]
     held: Mapping[str, Held]
 
+    def own(self, subject: _Subject) -> list[Owned]:
+        """The objects that this gateway controls, and not a deleted one of its name."""
+        return [child for child in self.existing.values() if child.owner == subject.memory.uid]
+
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
@@ -89,9 +93,17 @@ class Reconciler:
     """Brings gateways to the state that their resources describe."""
 
     def __init__(
-        self, *, cluster: Cluster, index: Index, reports: Reports, rollouts: Rollouts, settings: Settings, clock: Clock
+        self,
+        *,
+        cluster: Cluster,
+        index: Index,
+        places: Places,
+        reports: Reports,
+        rollouts: Rollouts,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
-        self._cluster, self._index, self._reports, self._rollouts = cluster, index, reports, rollouts
+        self._cluster, self._index, self._places, self._reports, self._rollouts = cluster, index, places, reports, rollouts
         self._settings, self._clock = settings, clock
         self._children = Children(cluster, settings.options)
         self._memory: dict[Key, Memory] = {}
@@ -120,6 +132,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._memory.pop(key, None)
+        self._places.drop(key)
         self._rollouts.forget(key)
         self._reports.follow(key, [])
 
@@ -177,7 +190,7 @@ class Reconciler:
             quarantined=frozenset(world.held),
             pins=naming.pins(subject.metadata.get("annotations") or {}),
             integrities=naming.integrities(subject.metadata.get("annotations") or {}),
-            foreign_services=frozenset(name for kind, name in subject.memory.children.conflicts if kind == "Service"),
+            services=frozenset(child.name for child in world.own(subject) if child.kind == "Service"),
             hosts=service.hosts if service else (),
             operator_namespace=self._settings.namespace,
             platform=self._settings.platform,
@@ -188,10 +201,15 @@ class Reconciler:
     async def _act(self, subject: _Subject, world: _World, decision: _Decision) -> Outcome:
         outcome = Outcome()
         if not subject.spec.paused:
-            target = Target(subject.key, subject.memory.uid, world.existing, subject.memory.children, subject.now)
+            lost = self._lost(subject, world, decision.rendered)
+            target = Target(subject.key, subject.memory.uid, world.existing, lost, subject.memory.children, subject.now)
             outcome = await self._children.carry_out(target, decision.todo)
         self._reports.follow(subject.key, _reporting(world.pods))
         return outcome
+
+    def _lost(self, subject: _Subject, world: _World, rendered: Rendered) -> dict[str, str]:
+        created = subject.metadata["creationTimestamp"]
+        return name_conflicts.lost(subject.key, created, rendered.objects, world.existing, self._places, self._index)
 
     # --- report -----------------------------------------------------------------------------------------------------------
 
@@ -210,23 +228,24 @@ class Reconciler:
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _observation(self, subject: _Subject, world: _World, decision: _Decision, outcome: Outcome) -> Observation:
-        children = {**world.existing, **outcome.written}
+        children, memory, name = {**world.existing, **outcome.written}, subject.memory, subject.key[1]
         return Observation(
-            name=subject.key[1],
+            name=name,
             namespace=subject.key[0],
             generation=subject.metadata["generation"],
             pins=naming.pins(subject.metadata.get("annotations") or {}),
             spec=subject.spec,
             config_digest=decision.rendered.config_digest,
-            gateway=children.get(("Deployment", subject.key[1])),
+            gateway=children.get(("Deployment", name)),
             pods=world.pods,
             deployments={name: child for (kind, name), child in children.items() if kind == "Deployment"},
             reports=self._reports.reports(subject.key),
             held=world.held,
             failure=outcome.failure,
+            conflict=outcome.conflict,
             queued=decision.queued,
             pending=outcome.pending,
-            service=children.get(("Service", subject.key[1])),
+            entrances={child.kind: child for child in children.values() if (child.owner, child.name) == (memory.uid, name)},
             orphans=plan.orphans(decision.rendered.objects, children),
         )
 

@@ -67,13 +67,22 @@ def _binding(gateway: Gateway) -> str:
 
 def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
     context = gateway.context
-    service = naming.child(gateway.name, server.name)
-    reachable = server.hosted and not gateway.sidecar and service not in context.foreign_services
     return server_config(
         server,
         limits=gateway.spec.limits,
         file=mounted,
         pin=pin_of(gateway.spec, context.pins, server.name),
         addresses=() if gateway.sidecar else context.addresses.get(server.name, ()),
-        fallback=f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if reachable else "",
+        fallback=_fallback(gateway, server),
     )
+
+
+def _fallback(gateway: Gateway, server: Server) -> str:
+    """The name by which a server is found while the operator is away; empty unless the Service is known to be the gateway's own.
+
+    Before a server has an address, the name would lead nowhere, and the next configuration is about to be written.
+    """
+    context, service = gateway.context, naming.child(gateway.name, server.name)
+    known = context.services is None or (service in context.services and server.name in context.addresses)
+    own = server.hosted and not gateway.sidecar and known
+    return f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if own else ""

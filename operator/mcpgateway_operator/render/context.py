@@ -38,7 +38,7 @@ class Context:
     quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be pulled
     pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of tools, by server
     integrities: Mapping[str, str] = field(default_factory=dict)  # approved digests of packages, by server
-    foreign_services: frozenset[str] = frozenset()  # names of wanted Services that something else controls
+    services: frozenset[str] | None = None  # names of Services that are known to be the gateway's own; None: all that it wants
     hosts: tuple[str, ...] = ()  # host names of the Service's load balancer
     operator_namespace: str = ""  # of the operator's pod; empty: not in the cluster
     platform: Platform = field(default_factory=Platform)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..api.group import GROUP
 
@@ -34,6 +35,30 @@ def child(gateway: str, part: str) -> str:
         return name
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: _MAX_CHILD - 9].rstrip('-')}-{mark}"
+
+
+def places(gateway: str, servers: Iterable[tuple[str, bool]], *, sidecar: bool) -> frozenset[str]:
+    """The names of a gateway's objects that those of another gateway can have, too (`observe.places`).
+
+    `servers`: those in containers, by name and by whether they keep a claim. The other names, of ConfigMaps and Secrets, end in a
+    word that no server may be called, and in nothing that varies with the gateway.
+    """
+    apart = (child(gateway, server) for server, keeps in servers if keeps or not sidecar)
+    return frozenset((gateway, peers(gateway), *apart))
+
+
+def place(manifest: Mapping[str, Any]) -> str:
+    """The place that a rendered object belongs to: its server's, else that of its own name, else the gateway's."""
+    metadata = manifest["metadata"]
+    gateway, server = metadata["labels"][INSTANCE], metadata["labels"].get(SERVER)
+    if server is not None:
+        return child(gateway, server)
+    return str(metadata["name"]) if metadata["name"] == peers(gateway) else str(gateway)
+
+
+def peers(gateway: str) -> str:
+    """The headless Service of the gateway's pods."""
+    return f"{gateway}-peers"
 
 
 def claim(gateway: str, server: str, path: str) -> str:

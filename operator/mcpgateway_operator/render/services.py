@@ -83,7 +83,7 @@ def services(gateway: Gateway) -> Iterator[dict[str, Any]]:
             session_affinity=gateway.spec.several,
         )
     )
-    yield manifest(PeersServiceView(gateway_meta(gateway, f"{gateway.name}-peers"), selector))
+    yield manifest(PeersServiceView(gateway_meta(gateway, naming.peers(gateway.name)), selector))
 
 
 def routes(gateway: Gateway) -> Iterator[dict[str, Any]]:
