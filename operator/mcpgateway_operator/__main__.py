@@ -19,10 +19,11 @@ from .api.workload import RunAs
 from .kube.restart import RestartRequired
 from .logs import set_up_logging
 from .observe.kinds import OPTIONS
-from .process import Options, run
+from .process import Options, give_up, run
 from .reconcile.reconciler import Settings
 from .render.context import RUNNER, Platform
 from .render.network_policies import dns_peer
+from .render.naming import MANAGER
 
 log = structlog.get_logger()
 
@@ -47,6 +48,18 @@ def parse(argv: list[str]) -> Options:
         "--own-namespace",
         default=os.environ.get("POD_NAMESPACE", ""),
         help="namespace of the operator's pod and its Lease (default: $POD_NAMESPACE; empty: not in a cluster, no Lease)",
+    )
+    parser.add_argument(
+        "--name",
+        default=os.environ.get("OPERATOR_NAME") or MANAGER,
+        help="name of the release and of its Lease; with the namespace it is the operator's identity, which MCPGateways that it "
+        "manages have in status.operator (default: $OPERATOR_NAME, else %(default)s)",
+    )
+    parser.add_argument(
+        "--takeover-after",
+        default=300,
+        type=_positive,
+        help="seconds without a sign of life of another operator until its MCPGateways are taken over (default: %(default)s)",
     )
     parser.add_argument(
         "--api", action="append", default=[], choices=OPTIONS, help="optional API that the operator may use; may be repeated"
@@ -119,25 +132,35 @@ def parse(argv: list[str]) -> Options:
         default="http://0.0.0.0:8080/healthz",
         help="URL to listen on for /healthz, /readyz and /metrics (default: %(default)s)",
     )
+    parser.add_argument(
+        "--give-up",
+        action="store_true",
+        help="do not run, but stop the running operator of this release, set Ready to Unknown for the MCPGateways that it "
+        "manages, and leave them to other operators: what the chart does before it is uninstalled",
+    )
     args = parser.parse_args(argv)
     if not args.gateway_image:
         parser.error("--gateway-image is missing, and GATEWAY_IMAGE is not set")
     settings = Settings(
-        args.gateway_image,
-        args.runner_image,
-        frozenset(args.api),
-        args.own_namespace,
-        _platform(args),
-        _further(args.allow_annotation),
+        image=args.gateway_image,
+        runner=args.runner_image,
+        operator="/".join(part for part in (args.own_namespace, args.name) if part),
+        options=frozenset(args.api),
+        namespace=args.own_namespace,
+        platform=_platform(args),
+        annotations=_further(args.allow_annotation),
     )
     return Options(
         settings,
-        tuple(args.namespace),
-        args.max_concurrent_rollouts,
-        args.probes,
-        args.request_timeout,
-        args.standby,
-        args.ca_file or "",
+        name=args.name,
+        takeover_after=args.takeover_after,
+        namespaces=tuple(args.namespace),
+        max_concurrent_rollouts=args.max_concurrent_rollouts,
+        probes=args.probes,
+        request_timeout=args.request_timeout,
+        standby=args.standby,
+        authorities=args.ca_file or "",
+        gives_up=args.give_up,
     )
 
 
@@ -206,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     set_up_logging()
     while True:
         try:
-            asyncio.run(run(options))
+            asyncio.run(give_up(options) if options.gives_up else run(options))
         except RestartRequired as change:  # with a new loop, so that no task of kopf or of ours is left
             log.warning("restarting", reason=str(change))
             continue

@@ -17,6 +17,7 @@ import kopf
 import structlog
 
 from . import __version__
+from .kube import uninstall
 from .kube.access import Access
 from .kube.client import KubernetesCluster
 from .kube.discovery import Definitions, Served
@@ -29,6 +30,7 @@ from .observe.child_state import Key
 from .observe.gateway_reports import GatewayReports
 from .observe.index import Index
 from .observe.kinds import GATEWAY, POD, managed
+from .observe.operators import OtherOperators
 from .observe.places import Places
 from .observe.resync import Resync
 from .reconcile.reconciler import Reconciler, Settings
@@ -49,12 +51,15 @@ class Options:
     """The command line."""
 
     reconciler: Settings
+    name: str = MANAGER  # of the release, and of its Lease
+    takeover_after: int = 300  # seconds without a sign of life of another operator
     namespaces: tuple[str, ...] = ()  # to watch; empty: all
     max_concurrent_rollouts: int = 5
     probes: str = "http://0.0.0.0:8080/healthz"
     request_timeout: int = 30  # seconds for an answer of the API server
     standby: bool = False  # whether there are more replicas, of which those without the Lease are ready, too
     authorities: str = ""  # in PEM, to trust besides the cluster's own
+    gives_up: bool = False  # in place of a run
 
 
 class Operator:
@@ -68,11 +73,13 @@ class Operator:
         self._readiness = Readiness()
         self._definitions = Definitions(transport, managed(options.reconciler.options))
         self._places = Places(wake=self._queue.add)
+        self._operators = OtherOperators(self._cluster, patience=options.takeover_after, wake=self._queue.add)
         self._reports = GatewayReports(on_change=self._queue.add)
         self._reconciler = Reconciler(
             cluster=self._cluster,
             index=self._index,
             places=self._places,
+            operators=self._operators,
             reports=self._reports,
             rollouts=Rollouts(options.max_concurrent_rollouts, wake=self._queue.add),
             settings=options.reconciler,
@@ -89,12 +96,13 @@ class Operator:
             )
             stack.push_async_callback(probes.cleanup)
             stack.push_async_callback(self._reports.close)
+            stack.push_async_callback(self._operators.close)
             log.info("operator started", version=__version__, namespaces=list(self._options.namespaces) or "all")
             await self._permitted()  # before the Lease, so that only one who could act stands by for it
             required = []
             if own_namespace:
                 identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
-                lease = Lease(self._cluster, namespace=own_namespace, identity=identity)
+                lease = Lease(self._cluster, namespace=own_namespace, name=self._options.name, identity=identity)
                 required.append(await stack.enter_async_context(lease.held(self._without_lease)))
             await self._lead(required)
         log.info("operator stopped")
@@ -174,6 +182,19 @@ async def _guard(access: Access, streams: Streams) -> None:
     while True:
         await streams.refused()
         await access.check()
+
+
+async def give_up(options: Options) -> None:
+    """Give up all gateways that this release manages: it is about to be uninstalled. Raises: ApiError."""
+    transport = await Transport.connect(Metrics().request, timeout=options.request_timeout, authorities=options.authorities)
+    try:
+        cluster, settings = KubernetesCluster(transport), options.reconciler
+        lease = Lease(cluster, namespace=settings.namespace, name=options.name, identity="uninstall")
+        await uninstall.give_up(
+            cluster, lease if settings.namespace else None, operator=settings.operator, namespaces=options.namespaces
+        )
+    finally:
+        await transport.close()
 
 
 def utc_now() -> datetime:

@@ -27,7 +27,7 @@ NOW = "2026-11-24T00:00:00Z"
 
 
 def rejected() -> dict[str, Any]:
-    return gateway_status.rejection("spec.x is wrong", generation=1, previous={}, now=NOW)
+    return gateway_status.rejection("spec.x is wrong", operator="o", generation=1, previous={}, now=NOW)
 
 
 READY_STATUS = built(replace(READY, generation=1))

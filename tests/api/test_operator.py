@@ -443,7 +443,7 @@ class TestRights:
         namespace = "only-here"
         operators.install_rights(plane.kubectl, "scope=Namespace", "crds.enabled=false", namespace=namespace)
         kinds = {d["kind"] for d in operators.chart("scope=Namespace", "crds.enabled=false", namespace=namespace)}
-        assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy", "Service"}
+        assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy", "Service", "Job"}
         kubeconfig = operators.kubeconfig_for(plane.kubectl, tmp_path, namespace=namespace)
         plane.kubectl("-n", SYSTEM, "get", "serviceaccount", "mcpgateway")
         with operators.operator(kubeconfig, tmp_path, f"--namespace={namespace}"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 
 import httpx2
@@ -11,6 +13,7 @@ import pytest
 from tests.api.conftest import Space
 from tests.e2e.conftest import TOKEN, await_ready
 from tests.e2e.test_product import SAMPLES, forward, sample
+from tests.support import tools
 from tests.support.cluster import SYSTEM, Cluster
 from tests.support.kubectl import eventually
 
@@ -46,3 +49,19 @@ def test_a_namespaced_install_needs_no_right_in_the_cluster(alone: Space, mode: 
     with forward(alone, SAMPLES[mode]) as there:
         answer = httpx2.post(there, json=ask, headers=headers, timeout=10)
     assert answer.json()["result"]["serverInfo"]["name"] == SAMPLES[mode], json.dumps(answer.json())
+
+
+def test_uninstalling_leaves_no_status_that_nobody_keeps(alone: Space, cluster: Cluster) -> None:
+    """O11: `helm uninstall` runs the Job of the chart, and the gateway goes on. Installed again, an operator claims it."""
+    name = SAMPLES["MultiPod"]
+    alone.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mcp-token"}, "stringData": {"token": TOKEN}})
+    alone.apply(sample("MultiPod"))
+    await_ready(alone, name)
+    environment = {**os.environ, "KUBECONFIG": str(alone.kubectl.kubeconfig)}
+    command = [str(tools.module("helm")), "uninstall", TENANT, "-n", TENANT, "--wait", "--timeout=3m"]
+    subprocess.run(command, check=True, env=environment)
+    left = alone.condition(name, "Ready")
+    assert (left["status"], left["reason"]) == ("Unknown", "OperatorUninstalled")
+    assert alone.get("deployment", name)["status"]["availableReplicas"] == 1
+    cluster.install_operator("scope=Namespace", "crds.enabled=false", release=TENANT, namespace=TENANT)
+    await_ready(alone, name)

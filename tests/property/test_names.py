@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -143,7 +143,7 @@ def test_of_new_gateways_the_older_one_has_the_name(found: list[dict[str, Any]])
 def test_a_name_without_rival_is_always_given(found: list[dict[str, Any]]) -> None:
     """Also after rivals have gone: whoever waits is woken."""
     world = World(found)
-    for gone, left in zip(found, found[1:], strict=False):
+    for gone, left in pairwise(found):
         lost = world.lost(left)
         world.places.drop(("ns", gone["metadata"]["name"]))
         if gone["metadata"]["name"] in lost.values():

@@ -34,9 +34,10 @@ def chart(*values: str, namespace: str = SYSTEM) -> list[dict[str, Any]]:
 
 
 def install_rights(kubectl: Kubectl, *values: str, namespace: str = SYSTEM) -> None:
-    """The CRD, the service account and its roles: everything of the chart but its Deployment."""
+    """The CRD, the service account and its roles: everything of the chart but its Deployment and its Job."""
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    kubectl.apply(*[document for document in chart(*values, namespace=namespace) if document["kind"] != "Deployment"])
+    rights = [document for document in chart(*values, namespace=namespace) if document["kind"] not in ("Deployment", "Job")]
+    kubectl.apply(*rights)
     eventually("the CRD to be served", lambda: kubectl("get", "mcpgateways", "-A") is not None)
 
 
@@ -102,6 +103,12 @@ def operator(
         stop(log)
     assert "Traceback" not in log.read_text(), log.read_text()
     assert not [line for line in log.read_text().splitlines() if not isinstance(json.loads(line), dict)]
+
+
+def give_up(kubeconfig: Path, *flags: str) -> None:
+    """What the chart's Job does before an operator with these flags is uninstalled."""
+    command = [sys.executable, "-m", "mcpgateway_operator", f"--gateway-image={IMAGE}", *flags, "--give-up"]
+    subprocess.run(command, check=True, timeout=PATIENCE, env={**os.environ, "KUBECONFIG": str(kubeconfig)})
 
 
 def stop(log: Path) -> None:

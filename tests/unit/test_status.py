@@ -49,6 +49,7 @@ REPORT = {"config": "c1", "toolCount": 4, "servers": [row("time"), row("git")]}
 READY = Observation(
     name="gw",
     namespace="ns",
+    operator="system/release",
     generation=3,
     spec=SPEC,
     config_digest="c1",

@@ -35,6 +35,7 @@ COLUMNS = [
     {"name": "URL", "type": "string", "jsonPath": ".status.url"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {"name": "Version", "type": "string", "jsonPath": ".status.version", "priority": 1},
+    {"name": "Operator", "type": "string", "jsonPath": ".status.operator", "priority": 1},
     {"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].message", "priority": 1},
 ]
 

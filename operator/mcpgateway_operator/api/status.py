@@ -12,7 +12,10 @@ from .types import MAX_SERVERS, Model, list_map
 class ConditionStatus(Model):
     """metav1.Condition."""
 
-    type: str = Field(max_length=63, description="Accepted, ResolvedRefs, Programmed, Ready; Reconciling and Stalled while true.")
+    type: str = Field(
+        max_length=63,
+        description="Accepted, ResolvedRefs, Programmed, Ready; Reconciling, Stalled, ManagedElsewhere while true.",
+    )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     observed_generation: int | None = Field(None, description="Generation of the resource that the condition is about.")
     last_transition_time: str = Field(
@@ -78,6 +81,9 @@ class Status(Model):
     )
     tool_count: int | None = Field(None, description="Number of tools that are offered to clients.")
     version: str | None = Field(None, max_length=64, description="Version of the operator that rendered the gateway.")
+    operator: str | None = Field(
+        None, max_length=128, description="Operator that manages the gateway, as NAMESPACE/RELEASE; others stand back."
+    )
     conditions: tuple[ConditionStatus, ...] = Field(
         (),
         max_length=16,

@@ -5,7 +5,7 @@ Source: Kubernetes API concepts, "Server-Side Apply".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,6 +36,19 @@ class KubernetesCluster:
         version = f"{resource.group}/{resource.version}".lstrip("/")
         return next(({"apiVersion": version, "kind": kind, **item} for item in listed["items"]), None)
 
+    async def each(self, kind: str, namespace: str) -> AsyncIterator[dict[str, Any]]:
+        """All objects of a kind; of all namespaces if `namespace` is empty."""
+        resource, more = BY_KIND[kind], ""
+        place = f"{resource.path}/namespaces/{namespace}" if namespace else resource.path
+        while True:
+            query = urlencode({"limit": _PAGE, "continue": more})
+            page = await self._transport.get(f"{place}/{resource.plural}?{query}") or {"items": [], "metadata": {}}
+            for item in page["items"]:
+                yield item
+            more = page["metadata"].get("continue", "")
+            if not more:
+                return
+
     async def uids(self, kind: str, namespace: str) -> set[str]:
         """Implements `observe.ports.Lister`."""
         resource, uids, more = BY_KIND[kind], set[str](), ""
@@ -58,10 +71,13 @@ class KubernetesCluster:
         body = dict(manifest) if uid is None else {**manifest, "metadata": {**metadata, "uid": uid}}
         return await self._apply(_path(manifest["kind"], metadata["namespace"], metadata["name"]), body, force=uid is not None)
 
-    async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
-        metadata = {"name": name, "namespace": namespace, "uid": uid}
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
-        await self._apply(_path(KIND, namespace, name) + "/status", body)
+    async def apply_status(
+        self, metadata: Mapping[str, Any], status: Mapping[str, Any], *, manager: str = MANAGER, exclusive: bool = False
+    ) -> None:
+        fields = ("name", "namespace", "uid", *(["resourceVersion"] if exclusive else []))
+        target = {field: metadata[field] for field in fields}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": target, "status": status}
+        await self._apply(_path(KIND, target["namespace"], target["name"]) + "/status", body, manager=manager)
 
     async def keep_replicas(self, name: str, namespace: str, uid: str, replicas: int) -> None:
         metadata = {"name": name, "namespace": namespace, "uid": uid}

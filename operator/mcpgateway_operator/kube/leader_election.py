@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 
 from ..observe.ports import ApiError
-from ..render.naming import MANAGER
 from .client import KubernetesCluster
 from .restart import RestartRequired
 
@@ -28,16 +27,18 @@ log = structlog.get_logger()
 DURATION = 15.0  # seconds after which others may take it
 _DEADLINE = 10.0  # seconds without a renewal after which the holder stops acting
 _PERIOD = 2.0  # seconds between renewals
+_SEIZED = 60.0  # seconds after which an operator that was not uninstalled after all goes on
 
 
 class Lease:
-    """The Lease named after the operator, in one namespace."""
+    """The Lease of one release, in its namespace. `identity` is that of this process."""
 
-    def __init__(self, cluster: KubernetesCluster, *, namespace: str, identity: str) -> None:
-        self._cluster, self._namespace, self._identity = cluster, namespace, identity
+    def __init__(self, cluster: KubernetesCluster, *, namespace: str, name: str, identity: str) -> None:
+        self._cluster, self._namespace, self._name, self._identity = cluster, namespace, name, identity
         self._holder = ""  # that holds it in our place
         self._observed: tuple[str, float] = ("", 0.0)  # another holder's version, and the time of its first observation
         self._written = 0  # our last version
+        self._holding = False
         self.renewed = time.monotonic()
 
     @asynccontextmanager
@@ -49,6 +50,7 @@ class Lease:
         while not await self._attempt():
             waits_for(self._holder)
             await asyncio.sleep(_PERIOD)
+        self._holding = True
         log.info("lease acquired", namespace=self._namespace, identity=self._identity)
         renewing = asyncio.create_task(self._renew(), name="lease")
         try:
@@ -58,11 +60,24 @@ class Lease:
             await asyncio.wait([renewing])
             await self._release()
 
+    async def seize(self) -> None:
+        """Take it from whoever holds it, who then stops acting, for a minute. Raises: ApiError."""
+        while True:
+            lease = await self._cluster.get("Lease", self._namespace, self._name)
+            spec = {**self._spec(transitions=0), "leaseDurationSeconds": int(_SEIZED)}
+            if lease is None:
+                written = await self._cluster.create(self._body(spec))
+            else:
+                kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+                written = await self._cluster.replace({**lease, **kind, "spec": spec})
+            if written is not None:  # else somebody has written it meanwhile
+                return
+
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_PERIOD)
             if not await self._attempt() and time.monotonic() - self.renewed > _DEADLINE:
-                raise RestartRequired(f"the lease {MANAGER} could not be renewed for {_DEADLINE:g} s")
+                raise RestartRequired(f"the lease {self._name} could not be renewed for {_DEADLINE:g} s")
 
     async def _attempt(self) -> bool:
         """Take or renew it. Returns: whether it is ours now."""
@@ -75,7 +90,7 @@ class Lease:
             return False
 
     async def _write(self) -> bool:
-        lease = await self._cluster.get("Lease", self._namespace, MANAGER)
+        lease = await self._cluster.get("Lease", self._namespace, self._name)
         if lease is None:
             written = await self._cluster.create(self._body(self._spec(transitions=0)))
         else:
@@ -84,6 +99,8 @@ class Lease:
                 raise RestartRequired(f"the API server has gone back from version {self._written} to {version}")
             if not self._available(spec, version):
                 self._holder = str(spec["holderIdentity"])
+                if self._holding:
+                    raise RestartRequired(f"the lease {self._name} could not be renewed: {self._holder} has taken it")
                 return False
             written = await self._cluster.replace(
                 {**lease, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}
@@ -116,14 +133,14 @@ class Lease:
         }
 
     def _body(self, spec: dict[str, Any]) -> dict[str, Any]:
-        metadata = {"name": MANAGER, "namespace": self._namespace}
+        metadata = {"name": self._name, "namespace": self._namespace}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     async def _release(self) -> None:
         """Clear the holder, so that the next one need not wait for the lease to expire."""
         try:
             async with asyncio.timeout(_DEADLINE / 2):
-                lease = await self._cluster.get("Lease", self._namespace, MANAGER)
+                lease = await self._cluster.get("Lease", self._namespace, self._name)
                 if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                     spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._cluster.replace({**lease, "spec": spec})

@@ -23,7 +23,7 @@ class Claimant:
     name: str
 
     def older(self, other: Claimant) -> bool:
-        """Whether it has the place if nobody has objects there yet; of one second the first name."""
+        """Whether it has the place if no gateway has objects there yet; of the same second the first name."""
         return (self.created, self.name) < (other.created, other.name)
 
 
@@ -54,8 +54,8 @@ class Places:
     def rivals(self, key: Key, place: str) -> list[Claimant]:
         """The other gateways that want a place of this one, the oldest first."""
         others = self._claimants.get((key[0], place), {})
-        found = (claimant for name, claimant in others.items() if name != key[1])
-        return sorted(found, key=lambda claimant: (claimant.created, claimant.name))
+        rivals = (claimant for name, claimant in others.items() if name != key[1])
+        return sorted(rivals, key=lambda claimant: (claimant.created, claimant.name))
 
     def _release(self, key: Key, places: Iterable[str]) -> None:
         for place in places:

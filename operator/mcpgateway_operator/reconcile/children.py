@@ -14,16 +14,16 @@ from typing import Any
 import structlog
 
 from ..api.group import KIND
-from ..observe import child_state, drift, kinds
+from ..observe import child_state, drift, field_ownership, kinds
 from ..observe.child_state import Key, Owned
 from ..observe.ports import ApiError
 from ..render import naming
 from ..render.key_secrets import RANDOM_BYTES, key_secrets
 from . import finding, name_conflicts
 from .finding import BlockedError, Finding, guarded
-from .memory import CONTEST_WINDOW, ChildRecords
+from .memory import ChildRecords
 from .name_conflicts import ConflictError
-from .plan import Applied, ObjectId, Plan, identity, owner_of
+from .plan import Applied, ObjectId, Plan, identity, in_place, owner_of
 from .ports import Cluster
 from .reasons import Reason
 
@@ -110,18 +110,37 @@ class Children:
         namespace, gateway = target.key
         kind, name = identity(manifest)
         self._require_managed(kind)
-        child = target.existing.get((kind, name))
+        child, previous = target.existing.get((kind, name)), target.records.applied.get((kind, name))
+        if previous is not None and previous.wanted == child_state.digest(manifest):
+            current = await self._undone(target, manifest, previous)
+            if current is not None:
+                return current
         uid = await self._uid(target, manifest, child)
         if child is not None and child.holds_replicas and "replicas" not in manifest["spec"]:
             await self._cluster.keep_replicas(name, namespace, child.uid, child.replicas)
         live = await self._written(manifest, uid)
+        applied = Applied(wanted=child_state.digest(manifest), live=child_state.content_digest(live))
+        target.records.applied[kind, name] = applied
+        log.info("applied", namespace=namespace, gateway=gateway, kind=kind, name=name)
         if kind == "Deployment":
             await self._remove_additions(target, live)
-        applied = Applied(wanted=child_state.digest(manifest), live=child_state.content_digest(live))
-        if target.records.applied.get((kind, name)) != applied:  # equal if a watch lags, or if drift was undone
-            log.info("applied", namespace=namespace, gateway=gateway, kind=kind, name=name)
-        target.records.applied[kind, name] = applied
         return child_state.owned(live)
+
+    async def _undone(self, target: Target, manifest: Mapping[str, Any], previous: Applied) -> Owned | None:
+        """The same was written before. Returns: the object, if it has not changed since and only the index does not know yet.
+
+        Raises: BlockedError if somebody undoes it each time.
+        """
+        (kind, name), place = identity(manifest), " ".join(identity(manifest))
+        live = await guarded(self._cluster.find(kind, target.key[0], name), f"list {kind}")
+        if live is not None and in_place(manifest, child_state.owned(live), previous):
+            return child_state.owned(live)
+        pause = target.records.contests.left_alone(place, target.now)
+        if pause > 0:
+            message = f"{place}: {_opponent(live)} each time it is restored; stop that, or set spec.paused"
+            raise BlockedError(Reason.DRIFT_CONTESTED, message, pause)
+        target.records.contests.record(place, target.now)
+        return None
 
     async def _written(self, manifest: dict[str, Any], uid: str | None) -> dict[str, Any]:
         kind, name = identity(manifest)
@@ -164,22 +183,21 @@ class Children:
         raise name_conflicts.occupied(manifest, owner)
 
     async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> None:
-        """Remove what other managers have added. One that adds it again each time is reported, and left alone for a while."""
+        """Remove what other managers have added."""
         namespace, gateway = target.key
-        name = live["metadata"]["name"]
-        unwanted = drift.additions(live)
-        contested = [a for a in unwanted if target.records.contested(f"{name}{a.path}", target.now)]
-        removed = [addition for addition in unwanted if addition not in contested]
-        if removed:
-            request = self._cluster.patch("Deployment", namespace, name, drift.removal(live, removed))
+        name, unwanted = live["metadata"]["name"], drift.additions(live)
+        if unwanted:
+            request = self._cluster.patch("Deployment", namespace, name, drift.removal(live, unwanted))
             await guarded(request, f"patch Deployment {name}")
-        for addition in removed:
-            target.records.record_removal(f"{name}{addition.path}", target.now)
+        for addition in unwanted:
             log.info("undone", namespace=namespace, gateway=gateway, name=name, path=addition.path, manager=addition.manager)
-        if contested:
-            fields = ", ".join(f"{addition.path} by {addition.manager}" for addition in contested[:_NAMED_ADDITIONS])
-            raise BlockedError(
-                Reason.DRIFT_CONTESTED,
-                f"Deployment {name}: {fields}: added again each time it is undone; stop that manager, or set spec.paused",
-                CONTEST_WINDOW.total_seconds(),
-            )
+
+
+def _opponent(live: Mapping[str, Any] | None) -> str:
+    """Who does what to an object, by its managed fields: in words that `each time` follows."""
+    if live is None:
+        return "something deletes it"
+    if live["kind"] == "Deployment" and (added := drift.additions(live)):
+        return "added again, " + ", ".join(f"{each.path} by {each.manager}" for each in added[:_NAMED_ADDITIONS])
+    others = sorted(field_ownership.entries(live, ours=False), key=lambda entry: entry.get("time", ""))
+    return f"{others[-1]['manager'] if others else 'another operator of the same name'} changes it"

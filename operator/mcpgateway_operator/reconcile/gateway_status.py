@@ -28,6 +28,7 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
         "selector": ",".join(f"{k}={v}" for k, v in sorted(naming.selector(seen.name, "gateway").items())),
         "readyServers": f"{ready}/{len(servers)}",
         "toolCount": min((int(report.get("toolCount", 0)) for report in reports), default=0),
+        "operator": seen.operator,
         "version": __version__ if seen.queued is None else previous.get("version", __version__),
         "conditions": conditions.conditions(by_type, generation=seen.generation, previous=previous, now=now),
         "servers": servers,
@@ -35,11 +36,12 @@ def build(seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[s
     }
 
 
-def rejection(message: str, *, generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+def rejection(message: str, *, operator: str, generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The status of a gateway whose spec cannot be used."""
     by_type = conditions.rejected(message)
     return {
         "observedGeneration": generation,
+        "operator": operator,
         "conditions": conditions.conditions(by_type, generation=generation, previous=previous, now=now),
     }
 

@@ -21,6 +21,7 @@ class Observation:
 
     name: str
     namespace: str
+    operator: str  # that manages it
     generation: int
     spec: Spec
     config_digest: str

@@ -46,7 +46,7 @@ def plan(
     """Compare. An object that an older ReplicaSet may still need is pruned only when none of its pods is left."""
     manifests = list(wanted)
     names = {identity(manifest) for manifest in manifests}
-    apply = tuple(m for m in manifests if not _in_place(m, existing.get(identity(m)), applied.get(identity(m))))
+    apply = tuple(m for m in manifests if not in_place(m, existing.get(identity(m)), applied.get(identity(m))))
     surplus = tuple(
         child for key, child in sorted(existing.items()) if key not in names and child.owner == owner and child.kind != CLAIM
     )
@@ -84,13 +84,16 @@ def orphans(wanted: Iterable[dict[str, Any]], existing: Mapping[ObjectId, Owned]
     return tuple(name for kind, name in sorted(existing) if kind == CLAIM and (kind, name) not in names)
 
 
-def _in_place(manifest: dict[str, Any], child: Owned | None, applied: Applied | None) -> bool:
-    """By the record of the last apply; after a restart of the operator, by the object's managed fields."""
+def in_place(manifest: Mapping[str, Any], child: Owned | None, applied: Applied | None) -> bool:
+    """Whether there is nothing to write: by the object's managed fields, else by the record of the last apply.
+
+    What others have beside our fields does not matter (but in a Deployment's spec, `observe.drift`). The API server spells some
+    values in its own way (1000m is 1), so that managed fields alone would not do.
+    """
     if child is None or child.owner != owner_of(manifest):
         return False
-    if applied is None:
-        return child.applied == child_state.wanted_digest(manifest)
-    return applied == Applied(wanted=child_state.digest(manifest), live=child.digest)
+    unchanged = Applied(wanted=child_state.digest(manifest), live=child.digest)
+    return applied == unchanged or child.applied == child_state.wanted_digest(manifest)
 
 
 def addresses(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:

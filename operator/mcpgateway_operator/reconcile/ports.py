@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..observe.child_state import Key, Owned, Pod
 from ..observe.places import Claimant
+from ..render.naming import MANAGER
 
 Clock = Callable[[], datetime]  # aware, UTC
 
@@ -34,8 +35,11 @@ class Cluster(Protocol):
     async def patch(self, kind: str, namespace: str, name: str, operations: list[dict[str, Any]]) -> None:
         """JSON patch (RFC 6902)."""
 
-    async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
-        """Forced server-side apply of the status subresource."""
+    async def apply_status(
+        self, metadata: Mapping[str, Any], status: Mapping[str, Any], *, manager: str = MANAGER, exclusive: bool = False
+    ) -> None:
+        """Forced server-side apply of the status subresource of the gateway with this metadata. `exclusive`: only if it has not
+        changed since; otherwise ApiError with status 409."""
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create. Returns: the object, or None if the name is taken."""
@@ -65,6 +69,16 @@ class Places(Protocol):
 
     def drop(self, key: Key) -> None:
         """A gateway is deleted."""
+
+
+class Operators(Protocol):
+    """Other operators, by their identity."""
+
+    def gone(self, key: Key, operator: str) -> bool:
+        """Whether the operator that manages a gateway has not been seen for so long that another one takes over."""
+
+    def release(self, key: Key) -> None:
+        """The gateway is not managed elsewhere any more."""
 
 
 class Reports(Protocol):

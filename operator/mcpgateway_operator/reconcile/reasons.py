@@ -34,7 +34,10 @@ class Reason(StrEnum):
     API_DISABLED = "APIDisabled"
     API_NOT_INSTALLED = "APINotInstalled"
     DRIFT_CONTESTED = "DriftContested"
+    # ManagedElsewhere
+    MANAGED_ELSEWHERE = "ManagedElsewhere"
     # Ready
+    OPERATOR_UNINSTALLED = "OperatorUninstalled"
     SERVERS_READY = "ServersReady"
     SERVER_NOT_READY = "ServerNotReady"
     SCALED_TO_ZERO = "ScaledToZero"

@@ -21,20 +21,22 @@ from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context, Platform
 from ..render.render import Rendered, render
-from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, plan
+from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, ownership, plan
 from .children import Children, Outcome, Target
 from .finding import Finding
 from .image_pull_quarantine import Held
 from .memory import Memory
 from .observation import Observation
 from .plan import ObjectId, Plan
-from .ports import Clock, Cluster, Index, Places, Reports
+from .ports import Clock, Cluster, Index, Operators, Places, Reports
+from .reasons import Reason
 from .rollouts import Rollouts
 from .server_status import significant
 
 log = structlog.get_logger()
 
 _SYNC_AGAIN = 5.0  # seconds until a pod that has not loaded its configuration is annotated again
+_STATUS = "status"  # the one place of a status contest
 _NOTHING = Plan(apply=(), prune=(), waiting=())
 
 
@@ -44,6 +46,7 @@ class Settings:
 
     image: str  # of the gateway, where spec.image is absent
     runner: str  # of packages, where spec.packages.runnerImage is absent
+    operator: str = naming.MANAGER  # its identity: NAMESPACE/RELEASE in a cluster
     options: frozenset[str] = frozenset()  # optional APIs that it may use
     namespace: str = ""  # of its own pod
     platform: Platform = field(default_factory=Platform)
@@ -98,12 +101,14 @@ class Reconciler:
         cluster: Cluster,
         index: Index,
         places: Places,
+        operators: Operators,
         reports: Reports,
         rollouts: Rollouts,
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._cluster, self._index, self._places, self._reports, self._rollouts = cluster, index, places, reports, rollouts
+        self._cluster, self._index, self._places, self._operators = cluster, index, places, operators
+        self._reports, self._rollouts = reports, rollouts
         self._settings, self._clock = settings, clock
         self._children = Children(cluster, settings.options)
         self._memory: dict[Key, Memory] = {}
@@ -117,13 +122,56 @@ class Reconciler:
         resource = await self._cluster.get(KIND, *key)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             self._forget(key)
+            self._places.drop(key)
+            self._operators.release(key)
+            return None
+        status = resource.get("status") or {}
+        manager = ownership.manager(status)
+        if manager not in ("", self._settings.operator) and not self._operators.gone(key, manager):
+            await self._stand_back(key, resource["metadata"], status)
             return None
         memory = self._remembered(key, resource)
+        if manager != self._settings.operator and (pause := await self._claim(resource, memory)):
+            return pause
+        return await self._pass(key, resource, memory)
+
+    async def _stand_back(self, key: Key, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Another operator manages it: write nothing but that."""
+        self._forget(key)
+        stamp = _stamp(self._clock())
+        (notice,) = ownership.notice(status, generation=metadata["generation"], now=stamp)
+        if (ownership.noticed(status) or {}).get("message") == notice["message"]:
+            return
+        log.info("managed elsewhere", namespace=key[0], gateway=key[1], operator=ownership.manager(status))
+        await self._cluster.apply_status(metadata, {"conditions": [notice]}, manager=naming.STANDBY)
+        change = Finding("True", Reason.MANAGED_ELSEWHERE, notice["message"])
+        await self._cluster.create(events.event(metadata, change, now=stamp))
+
+    async def _claim(self, resource: dict[str, Any], memory: Memory) -> float:
+        """Say that this operator manages a gateway, before anything else is written. Returns: 0, or seconds until another try.
+
+        Raises: ApiError with status 409 if the resource has changed: perhaps by the claim of another operator.
+        """
+        metadata, status, now = resource["metadata"], resource.get("status") or {}, self._clock()
+        if (pause := memory.status_contest.left_alone(_STATUS, now)) > 0:
+            return pause
+        if memory.written is not None:
+            memory.status_contest.record(_STATUS, now)  # an operator without claims writes its own status in place of this one's
+        claimed = ownership.claimed(status, self._settings.operator)
+        log.info("claimed", namespace=metadata["namespace"], gateway=metadata["name"], before=ownership.manager(status))
+        await self._cluster.apply_status(metadata, claimed, exclusive=True)
+        if ownership.noticed(status) is not None:
+            await self._cluster.apply_status(metadata, {}, manager=naming.STANDBY)
+        self._operators.release((metadata["namespace"], metadata["name"]))
+        resource["status"] = claimed
+        return 0.0
+
+    async def _pass(self, key: Key, resource: Mapping[str, Any], memory: Memory) -> float | None:
+        """One pass over a gateway that this operator manages."""
         try:
             spec = _validated(resource, memory, self._settings.annotations)
         except InvalidSpecError as error:
-            await self._reject(key, resource, memory, str(error))
-            return None
+            return await self._reject(key, resource, memory, str(error))
         subject = _Subject(key, resource["metadata"], spec, resource.get("status") or {}, memory, self._clock())
         world = self._observe(subject)
         decision = self._decide(subject, world)
@@ -132,7 +180,6 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._memory.pop(key, None)
-        self._places.drop(key)
         self._rollouts.forget(key)
         self._reports.follow(key, [])
 
@@ -144,11 +191,13 @@ class Reconciler:
         memory.ready = conditions.condition_status(resource.get("status") or {}, "Ready")
         return memory
 
-    async def _reject(self, key: Key, resource: Mapping[str, Any], memory: Memory, message: str) -> None:
+    async def _reject(self, key: Key, resource: Mapping[str, Any], memory: Memory, message: str) -> float | None:
         self._rollouts.forget(key)
         metadata, previous, now = resource["metadata"], resource.get("status") or {}, self._clock()
-        rejection = gateway_status.rejection(message, generation=metadata["generation"], previous=previous, now=_stamp(now))
-        await self._write_status(metadata, memory, previous, rejection, now)
+        rejection = gateway_status.rejection(
+            message, operator=self._settings.operator, generation=metadata["generation"], previous=previous, now=_stamp(now)
+        )
+        return await self._write_status(metadata, memory, previous, rejection, now)
 
     # --- observe ----------------------------------------------------------------------------------------------------------
 
@@ -222,7 +271,7 @@ class Reconciler:
         if outcome.failure is not None or subject.edited or not self._reports.pending(subject.key):
             observation = self._observation(subject, world, decision, outcome)
             written = gateway_status.build(observation, previous=subject.status, now=_stamp(subject.now))
-            await self._write_status(subject.metadata, subject.memory, subject.status, written, subject.now)
+            delays.append(await self._write_status(subject.metadata, subject.memory, subject.status, written, subject.now))
         programmed, ready = (conditions.condition_status(written, kind) == "True" for kind in ("Programmed", "Ready"))
         delays.append(self._rollouts.observe(subject.key, programmed=programmed, ready=ready, now=subject.now))
         return min((delay for delay in delays if delay is not None), default=None)
@@ -232,6 +281,7 @@ class Reconciler:
         return Observation(
             name=name,
             namespace=subject.key[0],
+            operator=self._settings.operator,
             generation=subject.metadata["generation"],
             pins=naming.pins(subject.metadata.get("annotations") or {}),
             spec=subject.spec,
@@ -261,16 +311,23 @@ class Reconciler:
 
     async def _write_status(
         self, metadata: Mapping[str, Any], memory: Memory, previous: Mapping[str, Any], wanted: dict[str, Any], now: datetime
-    ) -> None:
-        """Write a status that differs from the previous one, and the events about it."""
+    ) -> float | None:
+        """Write a status that differs from the previous one, and the events about it. Returns: seconds, if somebody else writes
+        it each time, too."""
         memory.ready = conditions.condition_status(wanted, "Ready")
         if significant(wanted) == significant(previous):
-            return
+            return None
+        if (pause := memory.status_contest.left_alone(_STATUS, now)) > 0:
+            return pause
+        if memory.written == significant(wanted):
+            memory.status_contest.record(_STATUS, now)
         namespace, name = metadata["namespace"], metadata["name"]
-        await self._cluster.apply_status(namespace, name, metadata["uid"], wanted)
+        await self._cluster.apply_status(metadata, wanted)
+        memory.written = significant(wanted)
         for change in events.transitions(previous, wanted):
             log.info("status", namespace=namespace, gateway=name, reason=change.reason, message=change.message)
             await self._cluster.create(events.event(metadata, change, now=_stamp(now)))
+        return None
 
 
 def _validated(resource: Mapping[str, Any], memory: Memory, further: FurtherAnnotations) -> Spec:

@@ -59,9 +59,10 @@ def _package(server: Server, package: Package, seen: Observation, previous: Row)
 
 
 def significant(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a status whose change is worth a write: the number of processes alone is not."""
+    """The part of a status whose change is worth a write: the number of processes alone is not, nor what others say in it."""
     servers = [{k: v for k, v in server.items() if k != "processes"} for server in status.get("servers") or ()]
-    return {**status, "servers": servers}
+    own = [condition for condition in status.get("conditions") or () if condition["type"] != Reason.MANAGED_ELSEWHERE]
+    return {**status, "servers": servers, "conditions": own}
 
 
 def _worst_row(name: str, reports: Sequence[Report]) -> Row:

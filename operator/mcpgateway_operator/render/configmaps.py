@@ -83,6 +83,6 @@ def _fallback(gateway: Gateway, server: Server) -> str:
     Before a server has an address, the name would lead nowhere, and the next configuration is about to be written.
     """
     context, service = gateway.context, naming.child(gateway.name, server.name)
-    known = context.services is None or (service in context.services and server.name in context.addresses)
-    own = server.hosted and not gateway.sidecar and known
-    return f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if own else ""
+    own = context.services is None or (service in context.services and server.name in context.addresses)
+    usable = server.hosted and not gateway.sidecar and own
+    return f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if usable else ""

@@ -10,6 +10,7 @@ from ..api.group import GROUP
 
 MANAGER = "mcpgateway-operator"
 HANDOVER = f"{MANAGER}-handover"  # field manager that keeps a Deployment's replicas while their owner changes
+STANDBY = f"{MANAGER}-standby"  # field manager of what an operator says of a gateway that another one manages
 CLIENT_PORT = 8811
 INTERNAL_PORT = 8812
 BRIDGE_PORT = 4444
