@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import sys
@@ -194,6 +195,7 @@ class Gateway:
                     *(failed_status(invalid_entry(server, words)) for server, words in self.reading.invalid.items()),
                 ),
                 missing_tokens=self.router.admission.tokens.missing,
+                missing_keys=not all(_filled(folder) for folder in (self.settings.keys, self.settings.bridge_keys)),
                 hidden_tools=named_hidden(catalog.listings["tools"].hidden),
                 config_error=self.config_error,
             )
@@ -296,7 +298,8 @@ class Gateway:
         seen: object = None
         while True:
             tokens = [Path(token.file) for token in self.config.auth.tokens]
-            now = [_mark(path) for path in (*paths, *tokens)]
+            keys = [_filled(folder) for folder in (self.settings.keys, self.settings.bridge_keys)]
+            now = [*(_mark(path) for path in (*paths, *tokens)), *keys]
             if now != seen:
                 seen = now
                 self.reload()
@@ -332,6 +335,16 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
     except (OSError, ValueError):  # a path with a NUL is no path
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _filled(folder: Path | None) -> bool:
+    """Whether a folder of keys has one; a kubelet empties the folder of a deleted Secret. No folder needs none."""
+    if folder is None:
+        return True
+    try:
+        return any(not entry.name.startswith(".") for entry in os.scandir(folder))
+    except OSError:
+        return False
 
 
 async def start(settings: Settings) -> Gateway:

@@ -22,8 +22,8 @@ from .observe.kinds import OPTIONS
 from .process import Options, give_up, run
 from .reconcile.reconciler import Settings
 from .render.context import RUNNER, Platform
-from .render.network_policies import dns_peer
 from .render.naming import MANAGER
+from .render.network_policies import dns_peer
 
 log = structlog.get_logger()
 

@@ -52,6 +52,7 @@ class Report(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     tool_count: int
     servers: tuple[ServerStatus, ...]
     missing_tokens: tuple[str, ...] = ()
+    missing_keys: bool = False  # a folder of the gateway's own keys is empty: its Secret was deleted, or is not mounted yet
     hidden_tools: tuple[str, ...] = ()
     config_error: str = ""
 

@@ -97,6 +97,17 @@ class KubernetesCluster:
                 return None
             raise
 
+    async def exists(self, kind: str, namespace: str, name: str) -> bool:
+        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}}
+        try:
+            await self._transport.request("POST", f"{_path(kind, namespace)}?dryRun=All", body=body)
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                return True
+            if error.status != 403:  # by a quota, for example: then it may exist or not
+                raise
+        return False
+
     async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Replace an object. Returns: the object, or None if its resourceVersion is no longer the given one."""
         metadata = manifest["metadata"]

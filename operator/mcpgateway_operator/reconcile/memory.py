@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .plan import Applied, ObjectId
+from .references import Mounting
 
 _PATIENCE = 3  # times that the same is restored at once
 _WINDOW = timedelta(minutes=10)  # after which a further time is not of the same fight
@@ -68,4 +69,5 @@ class Memory:
     config_syncs: int = 0  # annotations written so far
     written: dict[str, Any] | None = None  # the status that was written last
     status_contest: Contests = field(default_factory=Contests)
+    mounting: Mounting = field(default_factory=Mounting)
     children: ChildRecords = field(default_factory=ChildRecords)

@@ -44,6 +44,9 @@ class Cluster(Protocol):
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create. Returns: the object, or None if the name is taken."""
 
+    async def exists(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether an object exists that may be created, but not read: by creating it without effect (dry run)."""
+
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete the object of that uid; its absence is no error."""
 

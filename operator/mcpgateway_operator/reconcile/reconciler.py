@@ -21,7 +21,7 @@ from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context, Platform
 from ..render.render import Rendered, render
-from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, ownership, plan
+from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, ownership, plan, references
 from .children import Children, Outcome, Target
 from .finding import Finding
 from .image_pull_quarantine import Held
@@ -250,6 +250,8 @@ class Reconciler:
     async def _act(self, subject: _Subject, world: _World, decision: _Decision) -> Outcome:
         outcome = Outcome()
         if not subject.spec.paused:
+            if self._keys_missing(subject.key):
+                subject.memory.children.keys_created = False
             lost = self._lost(subject, world, decision.rendered)
             target = Target(subject.key, subject.memory.uid, world.existing, lost, subject.memory.children, subject.now)
             outcome = await self._children.carry_out(target, decision.todo)
@@ -266,7 +268,7 @@ class Reconciler:
         """Write the status. Returns: seconds until the next pass."""
         delays = [image_pull_quarantine.retry_in(world.held, subject.now), outcome.retry]
         if not subject.spec.paused and decision.queued is None:
-            delays.append(await self._sync_configuration(subject, world.pods, decision.rendered.config_digest))
+            delays.append(await self._sync_pods(subject, world.pods, decision.rendered.config_digest))
         written = subject.status
         if outcome.failure is not None or subject.edited or not self._reports.pending(subject.key):
             observation = self._observation(subject, world, decision, outcome)
@@ -299,15 +301,35 @@ class Reconciler:
             orphans=plan.orphans(decision.rendered.objects, children),
         )
 
-    async def _sync_configuration(self, subject: _Subject, pods: list[Pod], digest: str) -> float | None:
-        """A kubelet refreshes mounted ConfigMaps once a minute, but at once when the pod object changes: annotate late pods."""
+    async def _sync_pods(self, subject: _Subject, pods: list[Pod], digest: str) -> float | None:
+        """A kubelet refreshes what is mounted once a minute, but at once when the pod object changes: annotate late pods."""
         reports = self._reports.reports(subject.key)
         late = [pod for pod in pods if pod.uid in reports and reports[pod.uid].get("config") != digest]
+        missing = references.missing(subject.spec, reports.values())
+        appeared = bool(missing) and subject.memory.mounting.due(await self._existing(subject.key[0], missing))
+        if appeared or self._keys_missing(subject.key):
+            late = pods
         for pod in late:
             subject.memory.config_syncs += 1
             mark = f"{digest}-{subject.memory.config_syncs}"
             await self._cluster.annotate("Pod", subject.key[0], pod.name, {naming.CONFIG_SYNC: mark})
-        return _SYNC_AGAIN if late else None
+        if late:
+            return _SYNC_AGAIN
+        return subject.memory.mounting.again if missing else None
+
+    def _keys_missing(self, key: Key) -> bool:
+        """Whether the Secrets with the gateway's keys were deleted; the operator, which may not read them, learns it so."""
+        return any(report.get("missingKeys") for report in self._reports.reports(key).values())
+
+    async def _existing(self, namespace: str, wanted: Iterable[references.Reference]) -> frozenset[references.Reference]:
+        exist = [each for each in sorted(wanted) if await self._exists(namespace, each)]
+        return frozenset(exist)
+
+    async def _exists(self, namespace: str, reference: references.Reference) -> bool:
+        kind, name = reference
+        if kind == "ConfigMap":
+            return await self._cluster.find(kind, namespace, name) is not None
+        return await self._cluster.exists(kind, namespace, name)
 
     async def _write_status(
         self, metadata: Mapping[str, Any], memory: Memory, previous: Mapping[str, Any], wanted: dict[str, Any], now: datetime
