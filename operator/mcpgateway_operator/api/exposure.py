@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .network import Cidr
-from .types import ATOMIC, DNS_LABEL, NAME, NO_SPACE, HostName, Model, ObjectName, cel, wanted
+from .types import ATOMIC, DNS_LABEL, NAME, QUALIFIED, QUALIFIED_NAME, HostName, Model, ObjectName, cel, qualified_keys, wanted
 
 PathPrefix = Annotated[
     str,
@@ -43,8 +43,8 @@ class Service(Model):
     load_balancer_class: str | None = Field(
         None,
         max_length=317,
-        pattern=r"^\S+$",
-        json_schema_extra=NO_SPACE,
+        pattern=QUALIFIED_NAME,
+        json_schema_extra=QUALIFIED,
         description="Load balancer implementation; absent: the cluster's default.",
     )
     load_balancer_source_ranges: tuple[Cidr, ...] = Field(
@@ -55,12 +55,18 @@ class Service(Model):
         max_length=32,
         description="Annotations of the Service, for load balancer controllers. The operator has a list of allowed ones, which "
         "the chart's allowedAnnotations.service extends.",
+        json_schema_extra=cel(qualified_keys("service.annotations")),
     )
 
 
 class Ingress(Model):
     """An Ingress in front of the Service. Its host need not be listed in allowedHosts."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("!self.host.matches('^[0-9.]+$')", "ingress.host must be a host name, not an address: an Ingress takes no addresses")
+        )
+    )
     host: HostName = Field(description="Host name for clients.")
     class_name: ObjectName | None = Field(None, description="IngressClass; absent: the cluster's default.")
     path: PathPrefix = Field(
@@ -74,6 +80,7 @@ class Ingress(Model):
         max_length=32,
         description="Annotations of the Ingress, for the Ingress controller. The operator has a list of allowed ones, which the "
         "chart's allowedAnnotations.ingress extends.",
+        json_schema_extra=cel(qualified_keys("ingress.annotations")),
     )
 
 

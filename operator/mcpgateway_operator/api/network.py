@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from .types import ATOMIC, LabelValue, Model, cel
+from .types import ATOMIC, LabelValue, Model, cel, qualified_keys
 
 Cidr = Annotated[
     str,
@@ -20,7 +20,12 @@ Cidr = Annotated[
 class LabelSelector(Model):
     """Namespaces or pods by their labels; empty: all."""
 
-    match_labels: dict[str, LabelValue] = Field(default_factory=dict, max_length=16, description="Required labels.")
+    match_labels: dict[str, LabelValue] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Required labels.",
+        json_schema_extra=cel(qualified_keys("matchLabels")),
+    )
 
 
 class Peer(Model):

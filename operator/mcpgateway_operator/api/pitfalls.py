@@ -21,6 +21,7 @@ _SHELL_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?-[^}]*)?\}")
 _STAND_IN = re.compile(
     r"<[A-Za-z][A-Za-z0-9 _-]*>|(?:your|insert)[-_ ](?:[a-z0-9]+[-_ ])*(?:key|token|secret|password)(?:[-_ ]here)?", re.IGNORECASE
 )
+_NODE_PORTS: Final = range(30000, 32768)
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ash"})
 _RUNNERS: Final = frozenset({"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "docker", "podman"})
 # Source: github.com/distribution/reference, the grammar of an image's name, tag and digest.
@@ -34,10 +35,21 @@ _IMAGE = re.compile(
 
 def pitfalls(raw: Any, *, images: bool = True) -> Iterator[FieldError]:
     """The pitfalls of a raw spec; parts with structural errors are passed over. `images`: whether images are used at all."""
-    servers = raw.get("servers") if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping):
+        return
+    yield from _service(raw.get("service"))
+    servers = raw.get("servers")
     for index, server in enumerate(servers if isinstance(servers, list) else ()):
         if isinstance(server, Mapping):
             yield from _server(server, ("spec", "servers", index), images=images)
+
+
+def _service(service: Any) -> Iterator[FieldError]:
+    """The API server's flag --service-node-port-range has this default, and few clusters another one."""
+    port = service.get("nodePort") if isinstance(service, Mapping) else None
+    if isinstance(port, int) and port not in _NODE_PORTS:
+        fix = f"clusters take {_NODE_PORTS.start} to {_NODE_PORTS.stop - 1}: choose another port, or remove it"
+        yield FieldError(("spec", "service", "nodePort"), f" is {port}: {fix}")
 
 
 def _server(server: Mapping[str, Any], path: Path, *, images: bool) -> Iterator[FieldError]:

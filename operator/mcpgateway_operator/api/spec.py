@@ -29,6 +29,7 @@ from .types import (
     PullPolicy,
     cel,
     list_map,
+    qualified_keys,
 )
 from .workload import GatewayAutoscaling, PodDisruptionBudget, Resources, RunAs, Toleration
 
@@ -78,7 +79,10 @@ class Spec(Model):
         "runAs is Assigned.",
     )
     node_selector: dict[str, LabelValue] = Field(
-        default_factory=dict, max_length=16, description="Required labels of the nodes, for every pod."
+        default_factory=dict,
+        max_length=16,
+        description="Required labels of the nodes, for every pod.",
+        json_schema_extra=cel(qualified_keys("nodeSelector")),
     )
     tolerations: tuple[Toleration, ...] = Field(
         (), max_length=16, json_schema_extra=ATOMIC, description="Taints that every pod tolerates."
@@ -91,7 +95,8 @@ class Spec(Model):
             (
                 "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.contains('mcpgateway.dev/'))",
                 "podLabels may not set app.kubernetes.io or mcpgateway.dev keys: the operator selects its pods by them",
-            )
+            ),
+            qualified_keys("podLabels"),
         ),
     )
     pod_annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
@@ -103,7 +108,8 @@ class Spec(Model):
             (
                 "self.all(key, !key.contains('mcpgateway.dev/'))",
                 "podAnnotations may not set mcpgateway.dev keys: remove them",
-            )
+            ),
+            qualified_keys("podAnnotations"),
         ),
     )
     resources: Resources = Field(default_factory=Resources, description="Resources of the gateway's container.")

@@ -38,12 +38,25 @@ ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
 NAME = wanted("a name of a to z, 0 to 9 and -, that begins and ends with a letter or digit")
 NO_SPACE = wanted("a text without spaces")
+# Sources: k8s.io/apimachinery/pkg/util/validation (IsDNS1123Subdomain, IsQualifiedName, IsConfigMapKey).
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+QUALIFIED_NAME = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+QUALIFIED = wanted("letters, digits, -, _ and ., at most 63, after a domain and / if any, for example example.com/team")
+
+
+def qualified_keys(of: str) -> tuple[str, str]:
+    """The rule that the keys of a map are keys of labels or annotations."""
+    pattern = QUALIFIED_NAME.replace("\\", "\\\\")
+    message = f"{of} needs keys of at most 63 letters, digits, -, _ and ., after a domain and / if any, as example.com/team"
+    return f"self.all(key, size(key) <= 317 && key.matches('{pattern}'))", message
+
+
 ObjectName = Annotated[
     str,
     Field(
         min_length=1,
         max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        pattern=rf"^{_SUBDOMAIN}$",
         json_schema_extra=wanted("the name of an object: a to z, 0 to 9, - and ., that begins and ends with a letter or digit"),
     ),
 ]
@@ -52,8 +65,8 @@ DataKey = Annotated[
     Field(
         min_length=1,
         max_length=253,
-        pattern=r"^[-._a-zA-Z0-9]+$",
-        json_schema_extra=wanted("a key of letters, digits, -, _ and ."),
+        pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+        json_schema_extra=wanted("a key of letters, digits, -, _ and ., that does not begin with two dots"),
     ),
 ]
 ImageReference = Annotated[

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from .quantities import Quantity
-from .types import NO_SPACE, Model, cel
+from .types import QUALIFIED, QUALIFIED_NAME, LabelValue, Model, cel
 
 RunAs = Literal["Fixed", "Assigned"]
 
@@ -40,12 +40,16 @@ class Toleration(Model):
         )
     )
     key: str = Field(
-        "", max_length=317, pattern=r"^\S*$", json_schema_extra=NO_SPACE, description="Key of the taint; empty: all keys."
+        "",
+        max_length=317,
+        pattern=rf"^$|{QUALIFIED_NAME}",
+        json_schema_extra=QUALIFIED,
+        description="Key of the taint; empty: all keys.",
     )
     operator: Literal["Exists", "Equal"] = Field(
         "Equal", description="Equal: the value of the taint must match. Exists: any value matches."
     )
-    value: str = Field("", max_length=63, pattern=r"^\S*$", json_schema_extra=NO_SPACE, description="Value of the taint.")
+    value: LabelValue = Field("", description="Value of the taint.")
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
         "", description="Effect of the taint; empty: all effects."
     )
