@@ -136,9 +136,7 @@ class KubernetesCluster:
             if error.status != 404:
                 raise
 
-    async def _apply(
-        self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True
-    ) -> dict[str, Any]:
+    async def _apply(self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True) -> dict[str, Any]:
         query = urlencode({"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"})
         return await self._transport.request("PATCH", f"{path}?{query}", body=body, content="application/apply-patch+yaml")
 
