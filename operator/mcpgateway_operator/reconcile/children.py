@@ -119,11 +119,10 @@ class Children:
         if child is not None and child.holds_replicas and "replicas" not in manifest["spec"]:
             await self._cluster.keep_replicas(name, namespace, child.uid, child.replicas)
         live = await self._written(manifest, uid)
-        applied = Applied(wanted=child_state.digest(manifest), live=child_state.content_digest(live))
-        target.records.applied[kind, name] = applied
+        added = kind == "Deployment" and await self._remove_additions(target, live)
+        digest = "" if added else child_state.content_digest(live)  # with the additions it would hide that they come back
+        target.records.applied[kind, name] = Applied(wanted=child_state.digest(manifest), live=digest)
         log.info("applied", namespace=namespace, gateway=gateway, kind=kind, name=name)
-        if kind == "Deployment":
-            await self._remove_additions(target, live)
         return child_state.owned(live)
 
     async def _undone(self, target: Target, manifest: Mapping[str, Any], previous: Applied) -> Owned | None:
@@ -182,8 +181,8 @@ class Children:
             return str(live["metadata"]["uid"])  # a retained claim of an earlier gateway of this name is adopted
         raise name_conflicts.occupied(manifest, owner)
 
-    async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> None:
-        """Remove what other managers have added."""
+    async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> bool:
+        """Remove what other managers have added. Returns: whether there was something."""
         namespace, gateway = target.key
         name, unwanted = live["metadata"]["name"], drift.additions(live)
         if unwanted:
@@ -191,6 +190,7 @@ class Children:
             await guarded(request, f"patch Deployment {name}")
         for addition in unwanted:
             log.info("undone", namespace=namespace, gateway=gateway, name=name, path=addition.path, manager=addition.manager)
+        return bool(unwanted)
 
 
 def _opponent(live: Mapping[str, Any] | None) -> str:
