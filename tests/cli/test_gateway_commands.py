@@ -17,8 +17,18 @@ from tests.support.commands import Command
 from tests.support.local_runs import resource, up
 from tests.support.locks import free_port
 
-COMMANDS = ("status", "tools", "call")  # with what they need beside the gateway
-NEEDS = {"call": ["tool"]}
+# with what they need beside the gateway
+COMMANDS = ("status", "top", "tools", "call", "connect", "doctor", "logs", "client-config")
+    "status",
+    "top",
+    "tools",
+    "call",
+    "connect",
+    "doctor",
+    "logs",
+    "client-config",
+)  # with what they need beside the gateway
+NEEDS = {"call": ["tool"], "logs": ["a"], "client-config": ["cursor"]}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +117,10 @@ WRONG = [
     (["status", "--local", "-g", "locl"], 1, "no local gateway 'locl' runs: did you mean 'local'?"),
     (["tools", "--local", "-n", "x"], 1, "--local is about this machine: leave out --namespace, --context and"),
     (["status", "--kubeconfig", "/no/file"], 1, "kubeconfig /no/file cannot be read: No such file or directory"),
+    (["logs", "god"], 1, "'god' is no server: did you mean 'good'?"),
+    (["client-config", "curser"], 1, "no client 'curser' is known: did you mean 'cursor'?"),
+    (["token", "show", "prod"], 1, "there is no token 'prod': there is 'dev'"),
+    (["token", "create", "ci"], 1, "local (mcpgw up, "),
     (["statsu"], 2, "no such command 'statsu'. Did you mean 'status'?: see `mcpgw --help`"),
     (["status", "--namspace", "x"], 2, "no such option: --namspace (Possible options: --namespace): see `mcpgw status"),
     (["status", "-o", "xml"], 2, "invalid value for '--output' / '-o': "),
@@ -144,3 +158,48 @@ def test_a_run_that_was_killed_is_not_found(tmp_path: Path) -> None:
         running.process.kill()
         running.process.wait()
     assert "no local gateway runs" in mcpgw("status", "--local", code=1).error
+
+
+def test_doctor(mcpgw: Command) -> None:
+    """The gateway is healthy; of the optional server that is not, the cause and the command are said."""
+    shown = mcpgw("doctor", code=5).out
+    assert shown.splitlines()[-2].startswith("Server 'bad' is Failed (StartFailed): ENOENT: /no/such/program does not exist")
+    assert shown.splitlines()[-1].startswith("  ${EDITOR:-vi} /")
+    report = mcpgw("doctor", "-o", "json", code=5).document
+    assert {"subject": "a client's tools/list", "state": "good", "words": "16 tools"} in report["steps"]
+
+
+def test_top(mcpgw: Command) -> None:
+    mcpgw("call", "good_echo")
+    shown = mcpgw("top", "--count", "1").out
+    row = next(line.split() for line in shown.splitlines() if line.startswith("good"))
+    assert row[:2] == ["good", "Ready"]
+    assert int(row[2]) >= 1
+    two = [json.loads(line) for line in mcpgw("top", "--count", "2", "--interval", "0.1", "-o", "json").out.splitlines()]
+    assert [set(document["servers"][0]) >= {"calls", "state"} for document in two] == [True, True]
+
+
+def test_logs(mcpgw: Command) -> None:
+    assert "/no/such/program" in mcpgw("logs", "bad").out
+    assert len(mcpgw("logs", "gateway", "--tail", "1").out.splitlines()) == 1
+
+
+def test_the_token_and_the_configuration_of_a_client(mcpgw: Command, tmp_path: Path) -> None:
+    token = mcpgw("token", "show").out.strip()
+    assert mcpgw("token", "list", "-o", "json").document["tokens"][0]["name"] == "dev"
+    shown = mcpgw("client-config", "cursor")
+    assert json.loads(shown.out)["mcpServers"]["local"]["headers"] == {"Authorization": "Bearer ${env:MCPGW_TOKEN_LOCAL}"}
+    assert token not in shown.out + shown.err
+    file = tmp_path / "zed.json"
+    mcpgw("client-config", "zed", "--install", "--file", str(file))
+    assert json.loads(file.read_text())["context_servers"]["local"]["headers"] == {"Authorization": f"Bearer {token}"}
+    assert file.stat().st_mode & 0o777 == 0o600
+    command = json.loads(mcpgw("client-config", "claude-desktop").out)["mcpServers"]["local"]
+    assert command["args"] == ["connect", "--local", "-g", "local"]
+
+
+def test_completion() -> None:
+    command = Command(COMP_WORDS="mcpgw sta", COMP_CWORD="1", _MCPGW_COMPLETE="complete_bash")
+    assert command().out.split() == ["status"]
+    script = Command()("completion", "bash").out
+    assert "complete -o default -F _mcpgw_completion mcpgw" in script

@@ -26,7 +26,7 @@ BESIDE = {
 GATEWAY_LIBRARIES = {"uvicorn": ("edge",), "starlette": ("edge",), "aiohttp": ("upstream.http",)}
 IO = ("aiohttp", "prometheus_client", "socket", "ssl", "http", "subprocess")  # of libraries that do it, those in use here
 NOT_IN_GATEWAY = ("mcpgateway_operator", "mcp", "mcp_types", "pydantic", "kopf", "kubernetes")
-CLI_LAYERS = ("gateway_commands", "verbs", "mcp_client", "target", "cluster", "output")
+CLI_LAYERS = ("gateway_commands", "token_commands", "options", "verbs", "mcp_client", "target", "cluster", "output")
 SDK = ("mcp", "mcp_types", "httpx2")
 CONTRACTS = {
     "cli": "mcpgw: arrows run down",
@@ -66,7 +66,7 @@ def forbidden(package: str) -> dict[str, str]:
             if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
         }
     plants |= {f"mcpgateway.{other}": CONTRACTS["gateway"] for other in ("__main__", *LAYERS["mcpgateway"])}
-    plants |= dict.fromkeys(SDK, CONTRACTS["sdk"])
+    plants |= dict.fromkeys(SDK, CONTRACTS["sdk"]) if name != "cli.mcp_client" else {}
     above = CLI_LAYERS[: CLI_LAYERS.index(inner)] if (inner := name.removeprefix("cli.")) in CLI_LAYERS else ()
     plants |= {f"mcpgateway_operator.cli.{module}": CONTRACTS["cli"] for module in above}
     plants |= dict.fromkeys(IO, CONTRACTS["io"]) if room in ("api", "render", "reconcile", "importing") else {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
+
+COMPLETE = "_MCPGW_COMPLETE"  # the variable by which a shell asks for completions
 
 
 class OneLineUsage(TyperGroup):
@@ -14,6 +17,10 @@ class OneLineUsage(TyperGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
         """Parse and run; see `typer.core.TyperGroup.main`."""
+        if COMPLETE in os.environ:
+            from typer.completion import completion_init  # type: ignore[attr-defined]
+
+            completion_init()
         kwargs["standalone_mode"] = False
         if not standalone_mode:
             return super().main(*args, **kwargs)

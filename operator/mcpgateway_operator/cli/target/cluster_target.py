@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...api.group import KIND
 from ...observe.kinds import BY_KIND
-from ...render.naming import CLIENT_PORT, INTERNAL_PORT, selector
+from ...render.naming import CLIENT_PORT, INTERNAL_PORT, selector, server_container, server_selector
 from ..bad_input import BadInputError, NotReachedError
 from ..cluster.api import Api, RefusedError
 from ..cluster.port_forward import PortForward, forwarded
 from ..output.text import suggestion
-from .model import Resource
+from .model import GATEWAY_LOG, LogSource, Reference, Resource
 
+_POLL = 1.0  # seconds between looks for a pod
 _WATCH = "240"  # seconds until the API server ends a watch
 
 
@@ -41,6 +44,18 @@ class ClusterTarget:
     @property
     def title(self) -> str:
         return f"{self._name} (namespace {self.namespace}, context {self.api.access.context})"
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        return {"mcpgw": self._flags(), "kubectl": f"kubectl -n {self.namespace}"}
+
+    async def absent(self, references: Sequence[Reference]) -> list[Reference]:
+        objects: dict[tuple[str, str], set[str] | None] = {}
+        for kind, name in {(reference.kind, reference.name) for reference in references}:
+            with contextlib.suppress(RefusedError):  # the user may not look
+                found = await self.api.get(path_of(kind, self.namespace, name))
+                objects[kind, name] = None if found is None else {*(found.get("data") or ()), *(found.get("binaryData") or ())}
+        return [reference for reference in references if _lacks(objects, reference)]
 
     async def resource(self) -> Resource:
         resource = await self.api.get(path_of(KIND, self.namespace, self._name))
@@ -90,10 +105,25 @@ class ClusterTarget:
             return base64.b64decode(data[key]).decode(errors="replace").strip()
         raise BadInputError(f"Secret {name!r}, key {key!r}, is not base64")
 
+    async def log_sources(self, component: str, *, follow: bool, tail: int, previous: bool) -> list[LogSource]:
+        own = component != GATEWAY_LOG and (await self.resource())["spec"].get("mode") != "Sidecar"
+        labels = server_selector(self._name, component) if own else selector(self._name, "gateway")
+        container = "gateway" if component == GATEWAY_LOG else server_container(component)
+        query = {"container": container, "tailLines": str(tail), "follow": _word(follow), "previous": _word(previous)}
+        sources = []
+        for pod in await self.pods(labels):
+            name = pod["metadata"]["name"]
+            path = f"{path_of('Pod', self.namespace, name)}/log"
+            sources.append(LogSource(name, self.api.stream(path, **query)))
+        return sources
+
     @contextlib.asynccontextmanager
-    async def client_url(self) -> AsyncIterator[str]:
-        forward = PortForward(self.api, namespace=self.namespace, port=CLIENT_PORT, find_pod=self._serving_pod)
-        await self._serving_pod()  # its absence is said now, not by a connection that breaks
+    async def client_url(self, *, patience: float = 0.0) -> AsyncIterator[str]:
+        async def find() -> str:
+            return await self._serving_pod(patience=patience)
+
+        await self._serving_pod(patience=0)  # its absence is said now, not by a connection that breaks
+        forward = PortForward(self.api, namespace=self.namespace, port=CLIENT_PORT, find_pod=find)
         async with forwarded(forward) as port:
             yield f"http://127.0.0.1:{port}/mcp"
 
@@ -117,17 +147,33 @@ class ClusterTarget:
         pods = await self.api.items(path_of("Pod", self.namespace), labelSelector=query)
         return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
-    async def _serving_pod(self) -> str:
-        """A pod that takes clients."""
-        pods = await self.gateway_pods()
-        name = next((pod["metadata"]["name"] for pod in pods if _running(pod) and _ready(pod)), None)
-        if name is None:
-            state = "none of its pods is ready" if pods else "it has no pods"
-            raise NotReachedError(f"{self._name!r} cannot be called, {state}: run `mcpgw doctor {self._flags()}`")
-        return str(name)
+    async def _serving_pod(self, *, patience: float) -> str:
+        """A pod that takes clients, for which to wait up to `patience` seconds."""
+        until = time.monotonic() + patience
+        while True:
+            pods = await self.gateway_pods()
+            name = next((pod["metadata"]["name"] for pod in pods if _running(pod) and _ready(pod)), None)
+            if name is not None:
+                return str(name)
+            if time.monotonic() >= until:
+                state = "none of its pods is ready" if pods else "it has no pods"
+                raise NotReachedError(f"{self._name!r} cannot be called, {state}: run `mcpgw doctor {self._flags()}`")
+            await asyncio.sleep(_POLL)
 
     def _flags(self) -> str:
         return f"-g {self._name} -n {self.namespace}"
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _lacks(objects: Mapping[tuple[str, str], set[str] | None], reference: Reference) -> bool:
+    """Whether an object that could be looked up does not have a key."""
+    if (reference.kind, reference.name) not in objects:
+        return False
+    keys = objects[reference.kind, reference.name]
+    return keys is None or bool(reference.key and reference.key not in keys)
 
 
 def _always(pod: str) -> Any:

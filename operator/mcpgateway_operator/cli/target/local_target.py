@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from ...api.group import API_VERSION, KIND
 from ...api.yaml_documents import InvalidYamlError, load
 from ..bad_input import BadInputError, NotReachedError
 from ..folders import STATE
-from .model import Resource
+from .model import LogSource, Reference, Resource
 from .runs import Run
 
+_POLL = 0.3  # seconds between looks at a log
+_CHUNK = 65536
 _WAIT = 10  # seconds that one question for the status waits for news
 
 
@@ -32,6 +36,13 @@ class LocalTarget:
     @property
     def title(self) -> str:
         return f"{self.run.gateway} (mcpgw up, {self.run.url})"
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        return {"mcpgw": f"--local -g {self.name}", "file": self.run.files[0]}
+
+    async def absent(self, references: Sequence[Reference]) -> list[Reference]:
+        return []  # `mcpgw up` itself says what is missing, with the server that needs it
 
     async def resource(self) -> Resource:
         async with contextlib.aclosing(self.watch()) as resources:
@@ -63,15 +74,20 @@ class LocalTarget:
         tokens = self._document()["spec"].get("auth", {}).get("tokens") or ()
         if not tokens:
             return None
-        reference: dict[str, str] = tokens[0]["secretKeyRef"]
+        return await self.secret_value(**tokens[0]["secretKeyRef"])
+
+    async def secret_value(self, *, name: str, key: str) -> str:
         try:
-            path = STATE / self.name / "tokens" / reference["name"] / reference["key"]
-            return path.read_text().strip()
+            return (STATE / self.name / "tokens" / name / key).read_text().strip()
         except OSError as error:
             raise NotReachedError(f"the token of {self.name!r} cannot be read: {error.filename}: {error.strerror}") from None
 
+    async def log_sources(self, component: str, *, follow: bool, tail: int, previous: bool) -> list[LogSource]:
+        path = Path(self.run.logs) / f"{component}.log"
+        return [LogSource(component, _tail(path, tail, follow=follow))] if path.exists() else []
+
     @contextlib.asynccontextmanager
-    async def client_url(self) -> AsyncIterator[str]:
+    async def client_url(self, *, patience: float = 0.0) -> AsyncIterator[str]:
         yield self.run.url
 
     @contextlib.asynccontextmanager
@@ -92,6 +108,17 @@ class LocalTarget:
                 yield from load(Path(file).read_bytes())
             except (OSError, InvalidYamlError) as error:
                 raise BadInputError(f"{file}, which `mcpgw up` serves, cannot be read: {error}") from None
+
+
+async def _tail(path: Path, lines: int, *, follow: bool) -> AsyncGenerator[bytes]:
+    """The last lines of a file, and what is added to it until it is removed."""
+    with path.open("rb") as file:
+        yield b"".join(deque(file, maxlen=lines))
+        while follow and path.exists():  # noqa: ASYNC240 - a file of this machine
+            if chunk := file.read(_CHUNK):
+                yield chunk
+            else:
+                await asyncio.sleep(_POLL)
 
 
 def _status(report: dict[str, Any], spec: dict[str, Any], url: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..output.screen import Screen
 from ..target.model import Target
 
 if TYPE_CHECKING:
-    from ..mcp_client import McpClient
+    from ..mcp_client.client import McpClient
 
 
 @contextlib.asynccontextmanager
@@ -22,7 +22,7 @@ async def session(target: Target, screen: Screen) -> AsyncIterator[McpClient]:
         with screen.progress(f"connecting to {target.title}"):
             token, url = await target.token(), await stack.enter_async_context(target.client_url())
             require_sdk()
-            from ..mcp_client import connected
+            from ..mcp_client.client import connected
 
             client = await stack.enter_async_context(connected(url, token))
         yield client

@@ -1,4 +1,4 @@
-"""What the commands do as an MCP client: the only module that imports the official SDK, which takes a second to import."""
+"""One client that lists tools and calls them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import Implementation
 from pydantic import ValidationError
 
-from .. import __version__
-from .bad_input import BadInputError, NotReachedError, ToolFailedError
+from ... import __version__
+from ..bad_input import BadInputError, NotReachedError, ToolFailedError
 
 _TIMEOUT = httpx2.Timeout(30.0, read=600.0)  # seconds: a tool may take long; the gateway has a limit of its own
 _MAX_PAGES = 1000  # of a list
