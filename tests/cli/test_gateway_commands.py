@@ -19,15 +19,6 @@ from tests.support.locks import free_port
 
 # with what they need beside the gateway
 COMMANDS = ("status", "top", "tools", "call", "connect", "doctor", "logs", "client-config")
-    "status",
-    "top",
-    "tools",
-    "call",
-    "connect",
-    "doctor",
-    "logs",
-    "client-config",
-)  # with what they need beside the gateway
 NEEDS = {"call": ["tool"], "logs": ["a"], "client-config": ["cursor"]}
 
 

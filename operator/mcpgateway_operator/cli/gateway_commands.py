@@ -150,6 +150,35 @@ def top(
     run(show_top(choice, Screen(output), interval=interval, count=count))
 
 
+def approve(
+    server: Annotated[str, typer.Argument(help="Name of the server whose tools are approved.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    gateway: Gateway = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    local: Local = False,
+) -> None:
+    """Review a server's tools, and approve them in their present form (spec.toolPinning)."""
+    from .verbs.approve import approve
+
+    run(approve(Choice(gateway, namespace, context, kubeconfig, local), Screen("text"), server=server, yes=yes))
+
+
+def report(
+    file: Annotated[Path, typer.Option("--file", "-f", help="A new archive.")] = Path("mcpgw-report.tar.gz"),
+    gateway: Gateway = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    local: Local = False,
+) -> None:
+    """Write an archive with status, events and logs for somebody else to look at, without secrets."""
+    from .verbs.report import report
+
+    run(report(Choice(gateway, namespace, context, kubeconfig, local), Screen("text"), file=file))
+
+
 _OWN_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False, "ignore_unknown_options": False}
 
 
@@ -164,4 +193,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(logs)
     app.command("client-config")(client_config)
     app.add_typer(token_commands.app, name="token")
+    app.command()(approve)
+    app.command()(report)
     app.command()(completion)
