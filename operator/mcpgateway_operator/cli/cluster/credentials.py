@@ -66,15 +66,17 @@ def _in_cluster() -> Access:
     )
 
 
-async def with_plugin(found: Access) -> Access:
+async def with_plugin(context_access: Access) -> Access:
     """The access with what its credential plugin prints. Raises: BadInputError, NotReachedError."""
-    if found.plugin is None:
-        return found
-    status = _credential(found.plugin, await _run(found.plugin))
+    if context_access.plugin is None:
+        return context_access
+    status = _credential(context_access.plugin, await _run(context_access.plugin))
     pair = (status.get("clientCertificateData"), status.get("clientKeyData"))
     certificate, key = (Blob(str(part).encode()) if part else None for part in pair)
     token = Blob(str(status["token"]).encode()) if status.get("token") else None
-    return replace(found, token=token, certificate=certificate or found.certificate, key=key or found.key)
+    return replace(
+        context_access, token=token, certificate=certificate or context_access.certificate, key=key or context_access.key
+    )
 
 
 async def _run(plugin: ExecPlugin) -> bytes:
@@ -111,19 +113,19 @@ def _credential(plugin: ExecPlugin, output: bytes) -> dict[str, Any]:
     return status
 
 
-def tls(found: Access) -> ssl.SSLContext | bool:
+def tls(context_access: Access) -> ssl.SSLContext | bool:
     """How to verify the server, and the client's certificate. Raises: BadInputError."""
-    if not found.server.startswith("https:"):
+    if not context_access.server.startswith("https:"):
         return True
     try:
-        trusted = ssl.create_default_context(cadata=found.ca.read().decode() if found.ca else None)
-        if found.insecure:
+        trusted = ssl.create_default_context(cadata=context_access.ca.read().decode() if context_access.ca else None)
+        if context_access.insecure:
             trusted.check_hostname, trusted.verify_mode = False, ssl.CERT_NONE
-        if found.certificate and found.key:
-            _load_pair(trusted, found.certificate.read(), found.key.read())
+        if context_access.certificate and context_access.key:
+            _load_pair(trusted, context_access.certificate.read(), context_access.key.read())
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise BadInputError(
-            f"context {found.context!r}: a certificate or key of the kubeconfig cannot be used: {error}"
+            f"context {context_access.context!r}: a certificate or key of the kubeconfig cannot be used: {error}"
         ) from None
     return trusted
 
@@ -136,13 +138,16 @@ def _load_pair(trusted: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
         trusted.load_cert_chain(file.name)
 
 
-def authorization(found: Access) -> Sequence[tuple[str, str]]:
+def authorization(context_access: Access) -> Sequence[tuple[str, str]]:
     """The headers that say who the user is. Raises: BadInputError."""
     import base64
 
-    if found.token is not None:
-        return (("Authorization", f"Bearer {found.token.read().decode(errors='replace').strip()}"), *found.headers.items())
-    if found.basic is not None:
-        pair = base64.b64encode(":".join(found.basic).encode()).decode()
-        return (("Authorization", f"Basic {pair}"), *found.headers.items())
-    return tuple(found.headers.items())
+    if context_access.token is not None:
+        return (
+            ("Authorization", f"Bearer {context_access.token.read().decode(errors='replace').strip()}"),
+            *context_access.headers.items(),
+        )
+    if context_access.basic is not None:
+        pair = base64.b64encode(":".join(context_access.basic).encode()).decode()
+        return (("Authorization", f"Basic {pair}"), *context_access.headers.items())
+    return tuple(context_access.headers.items())

@@ -189,8 +189,8 @@ class Relay:
             self._http.headers[_VERSION] = result["protocolVersion"]
         elif request.method == "tools/list":
             for tool in result.get("tools") or ():
-                if isinstance(tool, dict) and (found := x_mcp_header_map(tool.get("inputSchema"))):
-                    self._headers_of[str(tool.get("name"))] = found
+                if isinstance(tool, dict) and (header_map := x_mcp_header_map(tool.get("inputSchema"))):
+                    self._headers_of[str(tool.get("name"))] = header_map
 
     async def _reopen(self, request: JSONRPCRequest, outgoing: Any) -> None:
         """Open a new session, and send the request in it."""

@@ -24,13 +24,13 @@ def one_line(text: str) -> str:
 
 def suggestion(word: str, options: Iterable[str]) -> str:
     """What to write in place of a wrong word: the nearest options, else all of them."""
-    known = sorted(options)
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    choices = sorted(options)
+    near = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
     if near:
         best = _likeness(word, near[0])
         close = [repr(option) for option in near if _likeness(word, option) > best - _NEAR]
         return f"did you mean {' or '.join(close)}?"
-    return f"there is {', '.join(map(repr, known[:12]))}{', …' if len(known) > 12 else ''}" if known else "there is none"
+    return f"there is {', '.join(map(repr, choices[:12]))}{', …' if len(choices) > 12 else ''}" if choices else "there is none"
 
 
 def _likeness(word: str, option: str) -> float:

@@ -53,8 +53,8 @@ class ClusterTarget:
         objects: dict[tuple[str, str], set[str] | None] = {}
         for kind, name in {(reference.kind, reference.name) for reference in references}:
             with contextlib.suppress(RefusedError):  # the user may not look
-                found = await self.api.get(path_of(kind, self.namespace, name))
-                objects[kind, name] = None if found is None else {*(found.get("data") or ()), *(found.get("binaryData") or ())}
+                live = await self.api.get(path_of(kind, self.namespace, name))
+                objects[kind, name] = None if live is None else {*(live.get("data") or ()), *(live.get("binaryData") or ())}
         return [reference for reference in references if _lacks(objects, reference)]
 
     async def resource(self) -> Resource:

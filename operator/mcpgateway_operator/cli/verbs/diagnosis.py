@@ -156,8 +156,8 @@ def _filled(form: str, evidence: Evidence, **values: str) -> str:
     """A command with its names in place."""
     name = _name(evidence)
     edit = advice.EDIT_FILE if "file" in evidence.place else advice.EDIT_RESOURCE
-    known = {"kubectl": "kubectl", "name": name, "server": "", "option": "", **evidence.place, **values}
-    return form.format_map({**known, "edit": edit.format_map(known)})
+    names = {"kubectl": "kubectl", "name": name, "server": "", "option": "", **evidence.place, **values}
+    return form.format_map({**names, "edit": edit.format_map(names)})
 
 
 def _sentence(text: str) -> str:

@@ -37,8 +37,8 @@ async def report(choice: Choice, screen: Screen, *, file: Path) -> None:
         raise BadInputError(f"{file} exists: choose another name with --file, or remove it")
     async with chosen(choice) as target:
         with screen.progress(f"collecting from {target.title}"):
-            known = await _known_secrets(target)
-            parts = [(name, redacted(text, known)) async for name, text in _parts(target)]
+            tokens = await _known_secrets(target)
+            parts = [(name, redacted(text, tokens)) async for name, text in _parts(target)]
     _write(file, parts)
     screen.lines([str(file)])
     screen.note(f"{len(parts)} files, without Secrets and values of variables; read it before you send it")

@@ -80,7 +80,9 @@ async def revoke(choice: Choice, screen: Screen, *, name: str) -> None:
         tokens = _tokens(resource)
         entry = _entry(tokens, name)
         if len(tokens) == 1:
-            raise BadInputError(f"{name!r} is the only token of {cluster.name!r}: create another one first, or nobody can log in")
+            raise BadInputError(
+                f"{name!r} is the only token of {cluster.name!r}: create another one first, or no client can log in"
+            )
         await _put(cluster, resource, [token for token in tokens if token["name"] != name])
         await _delete_own(cluster.api, cluster.namespace, entry["secretKeyRef"]["name"])
     screen.note(f"{name!r} is no longer accepted, within seconds")
@@ -106,7 +108,7 @@ def _entry(tokens: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def _successor(name: str, taken: list[str]) -> str:
     """The next free name: dev, dev-r2, dev-r3 …"""
     stem = _GENERATION.sub("", name)
-    numbers = [int(found[1]) for other in taken if other.startswith(f"{stem}-r") and (found := _GENERATION.search(other))]
+    numbers = [int(match[1]) for other in taken if other.startswith(f"{stem}-r") and (match := _GENERATION.search(other))]
     return f"{stem}-r{max([1, *numbers]) + 1}"
 
 
