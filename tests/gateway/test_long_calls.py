@@ -18,7 +18,7 @@ from mcpgateway.streams.replay import KEEP_ALIVE
 from tests.gateway.conftest import server
 from tests.support.bridges import ECHO, bridge
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
-from tests.support.proxies import haproxy, nginx
+from tests.support.proxies import envoy, haproxy, nginx
 from tests.support.waiting import PATIENCE
 
 STREAMS, ONLY_JSON, ANY = "application/json, text/event-stream", "application/json", "*/*"
@@ -33,6 +33,7 @@ SERVER = f"""
     location /eleven/ {{ proxy_pass http://gateway/; proxy_http_version 1.1; }}
     location /ten/ {{ proxy_pass http://gateway/; proxy_http_version 1.0; }}
 """
+ROUTE = {"match": {"prefix": "/"}, "route": {"cluster": "gateway", "timeout": "0s"}}  # of Envoy
 
 
 class Asked(NamedTuple):
@@ -129,8 +130,10 @@ def test_proxies_that_give_up_on_silence_pass_a_long_call(ours: Gateway, tmp_pat
     with (
         nginx(tmp_path / "nginx", SERVER, gateway=ours.port) as port,
         haproxy(tmp_path / "haproxy", backend=f"  timeout server {IDLE}s", gateway=ours.port) as other,
+        envoy(tmp_path / "envoy", routes=[ROUTE], idle=IDLE, gateway=ours.port) as third,
     ):
-        urls = [*(f"http://127.0.0.1:{port}/{upstream}/mcp" for upstream in ("eleven", "ten")), f"http://127.0.0.1:{other}/mcp"]
+        urls = [f"http://127.0.0.1:{port}/{upstream}/mcp" for upstream in ("eleven", "ten")]
+        urls += [f"http://127.0.0.1:{others}/mcp" for others in (other, third)]
         found = at_once(Asked(url, accept, seconds=LONG) for url in urls for accept in (STREAMS, ONLY_JSON))
     for asked, response in found.items():
         if asked.accept == STREAMS:

@@ -1,14 +1,16 @@
-"""Proxies from Debian, in front of a port on loopback."""
+"""Proxies, from Debian and from PyPI, in front of a port on loopback."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from . import tools
+from . import pypi, tools
 from .bridges import until
 from .locks import free_port
 from .processes import end
@@ -30,7 +32,7 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-  upstream gateway {{ server 127.0.0.1:{gateway}; keepalive 4; }}
+  upstream gateway {{ {balance} {servers} keepalive 4; }}
   server {{
     listen 127.0.0.1:{port}{listen};
     {server}
@@ -57,12 +59,18 @@ backend gateway
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, server: str, *, gateway: int, listen: str = "") -> Iterator[int]:
-    """An nginx with this server block, in which the upstream `gateway` is that port. Yields: the port where it listens."""
+def nginx(
+    folder: Path, server: str, *, gateway: int, others: Sequence[int] = (), balance: str = "", listen: str = ""
+) -> Iterator[int]:
+    """An nginx with this server block, whose upstream `gateway` is these ports, in turn if `balance` says nothing else.
+
+    Yields: the port where it listens.
+    """
     tools.require("gateway", {NGINX: "nginx-light"})
     port, file = free_port(), folder / "nginx.conf"
     folder.mkdir(exist_ok=True)
-    file.write_text(_NGINX.format(folder=folder, gateway=gateway, port=port, listen=listen, server=server))
+    servers = " ".join(f"server 127.0.0.1:{each};" for each in (gateway, *others))
+    file.write_text(_NGINX.format(folder=folder, servers=servers, balance=balance, port=port, listen=listen, server=server))
     with _listening([NGINX, "-p", str(folder), "-c", str(file)], folder / "nginx.log", port):
         yield port
 
@@ -76,6 +84,62 @@ def haproxy(folder: Path, *, gateway: int, frontend: str = "", backend: str = ""
     file.write_text(_HAPROXY.format(gateway=gateway, port=port, listen=listen, frontend=frontend, backend=backend))
     with _listening([HAPROXY, "-db", "-f", str(file)], folder / "haproxy.log", port):
         yield port
+
+
+@contextlib.contextmanager
+def envoy(
+    folder: Path, *, gateway: int, routes: list[dict[str, Any]], idle: float = 3600, tls: tuple[Path, Path] | None = None
+) -> Iterator[int]:
+    """An Envoy with these routes to the cluster `gateway`. Yields: the port where it listens.
+
+    `idle` is when it gives up on a silent stream, in seconds; `tls` are the files of a certificate and its key. It reads whole
+    requests before it passes them on, as where its buffer filter is on.
+    """
+    port, file = free_port(), folder / "envoy.json"
+    folder.mkdir(exist_ok=True)
+    file.write_text(json.dumps(_envoy(port, gateway, routes, idle, tls)))
+    program = str(pypi.program("ingress", "envoy"))
+    flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+    with _listening([program, "--config-path", str(file), *flags], folder / "envoy.log", port):
+        yield port
+
+
+def _envoy(port: int, gateway: int, routes: list[dict[str, Any]], idle: float, tls: tuple[Path, Path] | None) -> dict[str, Any]:
+    """https://www.envoyproxy.io/docs/envoy/latest/api-v3/bootstrap/bootstrap.html"""
+    filters = [
+        _typed("envoy.filters.http.buffer", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=1 << 22),
+        _typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),
+    ]
+    manager = _typed(
+        "envoy.filters.network.http_connection_manager",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="clients",
+        stream_idle_timeout=f"{idle}s",
+        http_filters=filters,
+        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+    )
+    chain: dict[str, Any] = {"filters": [manager]}
+    if tls is not None:
+        certificate, key = ({"filename": str(file)} for file in tls)
+        context = {"tls_certificates": [{"certificate_chain": certificate, "private_key": key}]}
+        kind = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+        chain["transport_socket"] = _typed("envoy.transport_sockets.tls", kind, common_tls_context=context)
+    endpoint = {"endpoint": {"address": _address(gateway)}}
+    cluster = {
+        "name": "gateway",
+        "connect_timeout": "60s",
+        "load_assignment": {"cluster_name": "gateway", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    listener = {"name": "clients", "address": _address(port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _typed(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.{kind}", **more}}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
 @contextlib.contextmanager
