@@ -94,7 +94,7 @@ def test_an_unchanged_world_gets_no_write_from_a_restarted_operator(
 ) -> None:
     stored = server("memory", storage=[{"mountPath": "/data", "size": "1Gi"}])
     space.apply(gateway("demo", stored, autoscaling={"maxReplicas": 3}))
-    space.apply(gateway("beside", mode="Sidecar", replicas=2))
+    space.apply(gateway("beside", server("time", isolation="Shared"), mode="Sidecar", replicas=2))
     for name in ("demo", "beside"):
         await_objects(space, f"Deployment/{name}")
         space.await_condition(name, "Ready", "False", "GatewayNotReady")

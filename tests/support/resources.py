@@ -186,9 +186,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "storage that only one pod can mount allows no replicas or autoscaling",
     ),
     (
-        gateway("demo", server("a", storage=[{"mountPath": "/d", "size": "1Gi"}]), mode="Sidecar", replicas=2),
+        gateway(
+            "demo", server("a", isolation="Shared", storage=[{"mountPath": "/d", "size": "1Gi"}]), mode="Sidecar", replicas=2
+        ),
         "in Sidecar mode, storage that only one pod can mount allows no replicas or autoscaling",
     ),
+    (
+        gateway("demo", server("a", stateless=True), server("b", isolation="Principal"), mode="Sidecar", replicas=2),
+        "in Sidecar mode, each pod has its own processes, so replicas or autoscaling would give one session several: set mode: "
+        "MultiPod, or isolation: Shared or stateless: true for each server that keeps nothing between calls",
+    ),
+    (gateway(mode="Sidecar", autoscaling={"maxReplicas": 2}), "in Sidecar mode, each pod has its own processes"),
     (gateway("demo", server("a", replicas=2), mode="Sidecar"), "servers[].replicas and autoscaling need mode: MultiPod"),
     (gateway("demo", server("a", replicas=2, autoscaling={"maxReplicas": 3})), "remove replicas, or autoscaling"),
     (gateway("demo", server("a", autoscaling={})), "spec.servers[0].autoscaling.maxReplicas"),

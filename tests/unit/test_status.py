@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcpgateway_operator.api.exposure import HTTPRoute, Ingress, ParentReference
 from mcpgateway_operator.api.validation import parse_spec
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
 from mcpgateway_operator.reconcile import conditions, events, gateway_status, server_status
@@ -201,6 +202,17 @@ def test_accepted_mentions_session_affinity_of_several_replicas() -> None:
     assert condition(READY, "Accepted")[2] == "the spec is valid"
     several = replace(READY, spec=SPEC.model_copy(update={"replicas": 2}))
     assert "sessionAffinity: ClientIP" in condition(several, "Accepted")[2]
+    assert "Ingress" not in condition(several, "Accepted")[2]
+
+
+def test_accepted_says_which_ways_to_several_replicas_need_an_affinity_of_their_own() -> None:
+    ways = {"ingress": Ingress(host="a.example.com"), "http_route": HTTPRoute(parent_refs=(ParentReference(name="g"),))}
+    behind = replace(READY, spec=SPEC.model_copy(update=ways))
+    assert condition(behind, "Accepted")[2] == "the spec is valid"
+    message = condition(replace(READY, spec=SPEC.model_copy(update={"replicas": 2} | ways)), "Accepted")[2]
+    assert "by which ingress-nginx does so for each session; another controller ignores them" in message
+    assert "an HTTPRoute has no such field: configure its controller to hash by the header Mcp-Session-Id" in message
+    assert len(message) < 1024
 
 
 def test_events_are_for_transitions_and_warn_only_of_problems() -> None:

@@ -49,6 +49,12 @@ class Spec(Model):
             ),
             (
                 "self.mode == 'MultiPod' || (self.replicas <= 1 && !has(self.autoscaling)) || self.servers.all(server, "
+                "has(server.url) || server.state == 'Disabled' || server.stateless || server.isolation in ['Shared', 'Call'])",
+                "in Sidecar mode, each pod has its own processes, so replicas or autoscaling would give one session several: set "
+                "mode: MultiPod, or isolation: Shared or stateless: true for each server that keeps nothing between calls",
+            ),
+            (
+                "self.mode == 'MultiPod' || (self.replicas <= 1 && !has(self.autoscaling)) || self.servers.all(server, "
                 f"server.storage.all(kept, {SHAREABLE}) && " + CACHE_ALLOWS_SEVERAL.replace("SERVER", "server") + ")",
                 "in Sidecar mode, storage that only one pod can mount allows no replicas or autoscaling: set mode: MultiPod, or "
                 "remove them",

@@ -92,7 +92,18 @@ def accepted(resource: Mapping[str, Any]) -> bool:
 def _accepted(spec: Spec) -> str:
     if not spec.several:
         return "the spec is valid"
-    return "the spec is valid; sessionAffinity: ClientIP keeps each client on one replica, where its processes run"
+    words = ["the spec is valid; sessionAffinity: ClientIP keeps each client on one replica, where its processes run"]
+    if spec.ingress is not None:
+        words.append(
+            "the Ingress has annotations by which ingress-nginx does so for each session; another controller ignores them and "
+            "must be configured to hash by the header Mcp-Session-Id"
+        )
+    if spec.http_route is not None:
+        words.append(
+            "an HTTPRoute has no such field: configure its controller to hash by the header Mcp-Session-Id, or use one replica; "
+            "otherwise calls of one session on two replicas fail with TakenOver"
+        )
+    return "; ".join(words)
 
 
 def _resolved(servers: Servers, reports: Sequence[Report]) -> Finding:

@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..api.spec import Spec
 from . import naming
 from .context import Gateway
 from .templating import View, gateway_meta, manifest
+
+# Controllers go to pods past the Service and its affinity, and MCP clients keep no cookies. Without a session the client's
+# identity counts, because a process may belong to it. (ingress-nginx, "Annotations", custom NGINX upstream hashing)
+INGRESS_AFFINITY = {"nginx.ingress.kubernetes.io/upstream-hash-by": "$http_mcp_session_id$http_authorization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,11 @@ def services(gateway: Gateway) -> Iterator[dict[str, Any]]:
 def routes(gateway: Gateway) -> Iterator[dict[str, Any]]:
     """The optional objects that lead to the Services."""
     spec, meta = gateway.spec, gateway_meta(gateway)
-    if spec.ingress is not None:
-        ingress = spec.ingress
+    if (ingress := spec.ingress) is not None:
         yield manifest(
             IngressView(
                 meta,
-                annotations=ingress.annotations,
+                annotations=ingress_annotations(spec),
                 host=ingress.host,
                 path=ingress.path,
                 class_name=ingress.class_name,
@@ -109,3 +113,9 @@ def routes(gateway: Gateway) -> Iterator[dict[str, Any]]:
         )
     if spec.monitoring.service_monitor:
         yield manifest(ServiceMonitorView(meta, naming.selector(gateway.name, "gateway")))
+
+
+def ingress_annotations(spec: Spec) -> Mapping[str, str]:
+    """The resource's own annotations of the Ingress, and those that keep each session on one of several pods."""
+    own = spec.ingress.annotations if spec.ingress else {}
+    return {**INGRESS_AFFINITY, **own} if spec.several else own
