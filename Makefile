@@ -71,6 +71,10 @@ faults: tools bridge ## Measure how long the operator takes to be well again, in
 hostile: tools bridge ## Measure what attacks do to other callers, into docs/hostile.md (some minutes)
 	python -m tests.hostile.table
 
+.PHONY: clients
+clients: tools bridge ## Compare what all clients see directly and through the gateway, into docs/clients.md (some minutes)
+	python -m tests.gateway.client_table
+
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
 	python -m tests.bench

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import string
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +16,14 @@ from mcpgateway import config as gateway_config
 from mcpgateway.edge import outside
 from mcpgateway.edge.request_head import RequestHead, parse
 from tests.gateway.conftest import server
-from tests.support import npm, pypi
+from tests.support import clients, remotes
 from tests.support.bridges import bridge
 from tests.support.certificates import self_signed
 from tests.support.edges import RawConnection, running_edge
 from tests.support.gateways import TOKEN, Gateway, configuration, gateway
-from tests.support.proxies import haproxy, nginx
+from tests.support.proxies import envoy, haproxy, nginx
 from tests.support.waiting import PATIENCE
 
-CLIENTS = Path(__file__).with_name("clients")
-FASTMCP = Path(__file__).parents[1] / "support" / "servers" / "fastmcp1.py"
 PROXIES = ("127.0.0.0/8",)
 ROUTES = (gateway_config.Route(host="mcp.example.com", path="/team-a"), gateway_config.Route(host="mcp.example.org", path="/b/c"))
 PASS = "proxy_http_version 1.1; proxy_buffering off; proxy_read_timeout 1h;"
@@ -54,6 +49,25 @@ FRONTEND = """
   http-request set-header X-Forwarded-Prefix /told if { path_beg /told/ }
   http-request replace-path /(?:silent|told)(/.*) \\1 if { path_beg /silent/ /told/ }
 """
+# A route of Envoy has no end of its own here, as the HTTPRoute that the operator renders.
+ENVOY: list[dict[str, Any]] = [
+    {"match": {"prefix": "/team-a/"}, "route": {"cluster": "gateway", "timeout": "0s"}},
+    {
+        "match": {"prefix": "/silent/"},
+        "route": {"cluster": "gateway", "timeout": "0s", "prefix_rewrite": "/", "host_rewrite_literal": "mcp.example.net"},
+    },
+    {
+        "match": {"prefix": "/told/"},
+        "route": {
+            "cluster": "gateway",
+            "timeout": "0s",
+            "prefix_rewrite": "/",
+            "host_rewrite_literal": "internal.example.com",
+            "append_x_forwarded_host": True,
+        },
+        "request_headers_to_add": [{"header": {"key": "X-Forwarded-Prefix", "value": "/told"}}],
+    },
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +76,14 @@ def ours(bridge_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     silent = gateway_config.Route(host="mcp.example.net", path="/silent")
     more: dict[str, Any] = {"routes": (*ROUTES, silent), "trusted_proxies": PROXIES, "allowed_hosts": ("mcp.example.net",)}
     with (
-        bridge(bridge_program, folder, str(pypi.python("legacy")), str(FASTMCP)) as old,
+        bridge(bridge_program, folder, *remotes.fastmcp1_command()) as old,
         gateway(folder, configuration(server("old", old), folder=folder, **more)) as ours,
     ):
         ours.await_ready()
         yield ours
 
 
-@pytest.fixture(scope="module", params=["nginx", "haproxy"])
+@pytest.fixture(scope="module", params=["nginx", "haproxy", "envoy"])
 def tls(ours: Gateway, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a proxy with TLS."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -79,6 +93,8 @@ def tls(ours: Gateway, tmp_path_factory: pytest.TempPathFactory, request: pytest
     (folder / "tls.pem").write_bytes(certificate + key)
     if request.param == "nginx":
         running = nginx(folder, SERVER.format(folder=folder), gateway=ours.port, listen=" ssl")
+    elif request.param == "envoy":
+        running = envoy(folder, routes=ENVOY, gateway=ours.port, tls=(folder / "tls.crt", folder / "tls.key"))
     else:
         running = haproxy(folder, frontend=FRONTEND, gateway=ours.port, listen=f" ssl crt {folder}/tls.pem")
     with running as port:
@@ -88,14 +104,13 @@ def tls(ours: Gateway, tmp_path_factory: pytest.TempPathFactory, request: pytest
 @pytest.mark.parametrize("path", ["/mcp", "/sse"])
 @pytest.mark.parametrize("prefix", ["/team-a", "/silent", "/told"])
 def test_a_client_reaches_a_gateway_below_a_prefix_and_behind_tls(tls: int, tmp_path: Path, prefix: str, path: str) -> None:
-    (tmp_path / "node_modules").symlink_to(npm.modules())
-    for script in ("typescript1.mjs", "look.mjs"):
-        (tmp_path / script).write_text((CLIENTS / script).read_text())
-    command = [str(npm.node()), "typescript1.mjs", f"https://localhost:{tls}{prefix}{path}", TOKEN]
-    environment = dict(os.environ) | {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resource"] == "grüße"
+    plan = clients.Plan(calls=[{"name": "old_work", "arguments": {"steps": 1}}], resources=["memo://fastmcp1/all"])
+    url = f"https://localhost:{tls}{prefix}{path}"
+    seen = clients.report(
+        clients.Way("TypeScript SDK 1"), plan, url, TOKEN, clients.scripts(tmp_path), NODE_TLS_REJECT_UNAUTHORIZED="0"
+    )
+    assert seen["called"][0]["content"][0]["text"] == "1 steps"
+    assert seen["read"][0]["contents"][0]["text"] == "grüße"
 
 
 def test_a_page_of_the_outside_host_may_use_a_gateway_whose_proxy_tells_its_host(tls: int) -> None:

@@ -1,9 +1,10 @@
-"""A server on the official Rust SDK, from crates.io, built once into the user's cache folder."""
+"""A server and a client on the official Rust SDK, from crates.io, built once into the user's cache folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,25 +15,41 @@ from .paths import CACHE, ROOT
 from .progress import Step
 
 _SOURCES = ROOT / "tests" / "rust"
-_FILES = ("Cargo.toml", "Cargo.lock", "src/main.rs")
+_FILES = ("Cargo.toml", "Cargo.lock", "src/main.rs", "src/bin/rmcp-client.rs")
+_PROGRAMS = ("rmcp-server", "rmcp-client")
 
 
 def rmcp_server() -> Path:
     """The server's program. Raises: CannotRunError."""
+    return _programs() / "rmcp-server"
+
+
+def rmcp_client() -> Path:
+    """The client's program. Raises: CannotRunError."""
+    return _programs() / "rmcp-client"
+
+
+def client_version() -> str:
+    """The version of the client's SDK."""
+    versions = re.findall(r'name = "rmcp"\nversion = "(.+)"', (_SOURCES / "Cargo.lock").read_text())
+    return str(versions[-1])  # Cargo sorts them
+
+
+def _programs() -> Path:
     mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in _FILES)).hexdigest()[:12]
     folder = CACHE / "rust" / mark
-    program = folder / "rmcp-server"
     with exclusive("rust"):
-        if not program.exists():
+        if not all((folder / name).exists() for name in _PROGRAMS):
             cargo = _find_cargo()
-            with Step("building a server on the Rust SDK, about five minutes, once"):
+            with Step("building a server and a client on the Rust SDK, some minutes, once"):
                 build = folder / "build"
                 shutil.copytree(_SOURCES, build, dirs_exist_ok=True)
                 _complete_lock(cargo, build)
-                _cargo(cargo, build, "build", "--quiet", "--release", "--locked")
-                shutil.copy(build / "target" / "release" / "rmcp-server", program)
+                _cargo(cargo, build, "build", "--quiet", "--locked")
+                for name in _PROGRAMS:
+                    shutil.copy(build / "target" / "debug" / name, folder)
                 shutil.rmtree(build)
-    return program
+    return folder
 
 
 def _find_cargo() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cargo, cluster, images, npm, operators, pypi, tools
+from . import cargo, cluster, images, java, npm, operators, pypi, tools
 from .controlplane import PROGRAMS
 
 
@@ -15,6 +15,7 @@ def prepare() -> None:
     """Build what the api and e2e levels need on this machine. Raises: CannotRunError."""
     npm.modules()
     cargo.rmcp_server()
+    java.client()
     for name in pypi.USED:
         pypi.python(name)
     for name in ("helm", "helm3", "kube-score", "glua"):

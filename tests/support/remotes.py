@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import npm
+from . import npm, pypi
 from .bridges import until
 from .locks import free_port
 from .processes import end
 
 FIXTURE = Path(__file__).parent.parent / "conformance" / "fixture.py"
+_FASTMCP1 = Path(__file__).parent / "servers" / "fastmcp1.py"
 
 
 def _answers(port: int) -> bool:
@@ -45,6 +46,20 @@ def everything(transport: str, port: int | None = None) -> Iterator[str]:
     command = [*npm.program("@modelcontextprotocol/server-everything"), transport]
     with serving(command, port, {**npm.environment(), "PORT": str(port)}):
         yield f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}"
+
+
+def fastmcp1_command() -> list[str]:
+    """The server on the Python SDK before its second version, over stdio. Raises: CannotRunError."""
+    return [str(pypi.python("legacy")), str(_FASTMCP1)]
+
+
+@contextlib.contextmanager
+def fastmcp1(path: str) -> Iterator[str]:
+    """The same over HTTP at `/mcp` or `/sse`: its URL."""
+    port = free_port()
+    transport = {"/mcp": "streamable-http", "/sse": "sse"}[path]
+    with serving([*fastmcp1_command(), transport, str(port)], port, dict(os.environ)):
+        yield f"http://127.0.0.1:{port}{path}"
 
 
 @contextlib.contextmanager

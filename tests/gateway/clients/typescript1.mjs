@@ -1,14 +1,16 @@
-// A client on the TypeScript SDK, version 1: URL TOKEN → what it has seen, as JSON.
+// A client on the TypeScript SDK, version 1: PLAN URL TOKEN → what it has seen, as JSON.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
-import { CreateMessageRequestSchema, ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import { CreateMessageRequestSchema, ElicitRequestSchema, LoggingMessageNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { answer, colour, look } from "./look.mjs";
 
-const [url, token] = process.argv.slice(2);
+const [plan, url, token] = process.argv.slice(2);
 const client = new Client({ name: "test", version: "1" }, { capabilities: { elicitation: {}, sampling: {} } });
 client.setRequestHandler(ElicitRequestSchema, colour);
 client.setRequestHandler(CreateMessageRequestSchema, answer);
+const logs = [];
+client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => void logs.push(params));
 
 const headers = { Authorization: `Bearer ${token}` };
 const withHeaders = (input, init = {}) => {
@@ -21,6 +23,6 @@ const transport = url.endsWith("/sse")
   : new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
 await client.connect(transport);
 
-const found = { version: transport.protocolVersion ?? "", ...(await look(client, (asked, options) => client.callTool(asked, undefined, options))) };
+const seen = await look(client, JSON.parse(plan), logs, (asked, options) => client.callTool(asked, undefined, options));
 await client.close();
-console.log(JSON.stringify(found));
+console.log(JSON.stringify({ version: transport.protocolVersion ?? "", ...seen }));

@@ -1,15 +1,20 @@
-// A client on the TypeScript SDK, version 2: URL TOKEN → what it has seen, as JSON.
+// A client on the TypeScript SDK, version 2: PLAN URL TOKEN MODE → what it has seen, as JSON.
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { answer, colour, look } from "./look.mjs";
 
-const [url, token, mode] = process.argv.slice(2);
-const options = { capabilities: { elicitation: { form: {} }, sampling: {} }, ...(mode ? { versionNegotiation: { mode } } : {}) };
+const [plan, url, token, mode] = process.argv.slice(2);
+const options = { capabilities: { elicitation: { form: {} }, sampling: {} }, versionNegotiation: { mode } };
 const client = new Client({ name: "test", version: "1" }, options);
 client.setRequestHandler("elicitation/create", colour);
 client.setRequestHandler("sampling/createMessage", answer);
+const logs = [];
+client.setNotificationHandler("notifications/message", ({ params }) => void logs.push(params));
 const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { Authorization: `Bearer ${token}` } } });
 await client.connect(transport);
 
-const found = { version: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? "", ...(await look(client, (asked, options) => client.callTool(asked, options))) };
+const version = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? "";
+const asked = JSON.parse(plan);
+if (version > "2026") asked.level = null; // each request says it in this era
+const seen = await look(client, asked, logs, (asked, options) => client.callTool(asked, options));
 await client.close();
-console.log(JSON.stringify(found));
+console.log(JSON.stringify({ version, ...seen }));

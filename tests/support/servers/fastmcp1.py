@@ -1,16 +1,22 @@
-"""A server on the Python SDK before its second version, with state, progress, logging, sampling and elicitation."""
+"""A server on the Python SDK before its second version, with state, progress, logging, sampling and elicitation.
+
+fastmcp1.py                          over stdio
+fastmcp1.py streamable-http|sse PORT over HTTP, at /mcp or /sse
+"""
 
 # mypy: ignore-errors
 # (it runs on another version of the SDK than the one that is installed here)
 
 import asyncio
+import sys
+from weakref import WeakKeyDictionary
 
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
 from pydantic import BaseModel
 
 server = FastMCP("fastmcp1")
-counted = 0
+counted = WeakKeyDictionary()  # by session: over HTTP, one process has several
 
 
 class Answer(BaseModel):
@@ -20,11 +26,10 @@ class Answer(BaseModel):
 
 
 @server.tool(meta={"ui": {"resourceUri": "ui://fastmcp1/count", "visibility": ["model", "app"]}})
-def count() -> int:
+def count(context: Context) -> int:
     """One more."""
-    global counted
-    counted += 1
-    return counted
+    counted[context.session] = counted.get(context.session, 0) + 1
+    return counted[context.session]
 
 
 @server.tool()
@@ -71,4 +76,6 @@ def view() -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    transport, port = sys.argv[1:] or ("stdio", "0")
+    server.settings.port = int(port)
+    server.run(transport)
