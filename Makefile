@@ -118,13 +118,19 @@ golden: tools ## Rewrite the golden files, then test them
 	REFRESH_GOLDEN=true $(PYTEST) -q tests/golden && $(PYTEST) -q tests/golden
 
 .PHONY: images
-images: tools ## Build all images into build/images/
+images: tools ## Build the images into build/images/ (PYTHON_IMAGE=…, GO_IMAGE=…, NODE_IMAGE=…: other bases)
 	python -m tests.support.images
+
+.PHONY: test-images
+test-images: tools ## Build the images of the tests into build/test-images/
+	python -m tests.support.images tests
 
 .PHONY: lock
 lock: tools ## Resolve all lock files again
 	@for extra in gateway operator; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  requirements/build.in -o requirements/build.txt
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
 	for name in servers legacy old scanners ingress mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \

@@ -20,7 +20,7 @@ def check(kubectl: Kubectl) -> None:
     if kubectl("get", "--raw", "/readyz", check=False).strip() != "ok":
         raise CannotRunError(f"USE_EXISTING_CLUSTER needs a cluster that is up: the one of {kubectl.kubeconfig} does not answer")
     missing = [
-        *(f"image {image} is on no node: `make images`, then load build/images/*.tar" for image in _absent_images(kubectl)),
+        *(_absent(image) for image in _absent_images(kubectl)),
         *([] if usage.served(kubectl) else ["metrics-server does not serve the nodes' usage: autoscaling needs it"]),
         *([] if _has_contour(kubectl) else ["Contour with Gateway API is not in the namespace projectcontour"]),
     ]
@@ -28,14 +28,19 @@ def check(kubectl: Kubectl) -> None:
         raise CannotRunError("the cluster of USE_EXISTING_CLUSTER lacks something:\n" + "\n".join(missing))
 
 
-def _absent_images(kubectl: Kubectl) -> list[str]:
+def _absent(image: images.Image) -> str:
+    target = "images" if image in images.FOR_USERS else "test-images"
+    return f"image {image.reference} is on no node: `make {target}`, then load build/{target}/*.tar"
+
+
+def _absent_images(kubectl: Kubectl) -> list[images.Image]:
     """Our images that no node reports. A node with more images than it reports may have them all."""
     nodes: list[dict[str, Any]] = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
     reported = [node["status"].get("images", []) for node in nodes]
     if any(len(listed) >= _LISTED for listed in reported):
         return []
     names = {name for listed in reported for image in listed for name in image.get("names") or ()}
-    return [image.reference for image in images.ALL if image.reference not in names]
+    return [image for image in images.ALL if image.reference not in names]
 
 
 def _has_contour(kubectl: Kubectl) -> bool:

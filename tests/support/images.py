@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import oci, tools
-from .paths import CACHE, IMAGES, ROOT
+from .paths import CACHE, IMAGES, ROOT, TEST_IMAGES
 from .progress import Step
 
 VERSION = "0.1.0"
@@ -36,6 +36,7 @@ class Image:
     name: str
     dockerfile: str
     sources: tuple[str, ...]
+    folder: Path = IMAGES
 
     @property
     def reference(self) -> str:
@@ -44,26 +45,31 @@ class Image:
 
     @property
     def archive(self) -> Path:
-        """Where `make images` puts it."""
-        return IMAGES / f"{self.name}.tar"
+        """Where `make images`, or `make test-images`, puts it."""
+        return self.folder / f"{self.name}.tar"
 
 
 _PACKAGES = ("pyproject.toml", "gateway/mcpgateway", "operator/mcpgateway_operator")
-ALL = (
-    Image("gateway", "gateway/Dockerfile", (*_PACKAGES, "requirements/gateway.txt", "gateway/bridge")),
-    Image("operator", "operator/Dockerfile", (*_PACKAGES, "requirements/operator.txt")),
+FOR_USERS = (
+    Image("gateway", "gateway/Dockerfile", (*_PACKAGES, "requirements/gateway.txt", "requirements/build.txt", "gateway/bridge")),
+    Image("operator", "operator/Dockerfile", (*_PACKAGES, "requirements/operator.txt", "requirements/build.txt")),
     Image("runner", "images/runner/Dockerfile", ("images/runner",)),
     Image("example-time", "examples/images/time/Dockerfile", ("examples/images/time",)),
     Image("example-everything", "examples/images/everything/Dockerfile", ("examples/images/everything",)),
-    Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image", "tests/conformance/fixture.py")),
-    Image("test-scratch", "tests/e2e/image/scratch.Dockerfile", ("tests/bench/server.go",)),
 )
+FOR_TESTS = (
+    Image("test-client", "tests/e2e/image/Dockerfile", ("tests/e2e/image", "tests/conformance/fixture.py"), TEST_IMAGES),
+    Image("test-scratch", "tests/e2e/image/scratch.Dockerfile", ("tests/bench/server.go",), TEST_IMAGES),
+)
+ALL = FOR_USERS + FOR_TESTS
+# What `make images NAME=…` gives the builds: other base images, and mirrors of the package registries, without credentials.
+_VARIABLES = ("PYTHON_IMAGE", "GO_IMAGE", "NODE_IMAGE", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY")
 
 
 def build(images: tuple[Image, ...] = ALL) -> list[Path]:
     """Build what has changed. Returns: the archives. Raises: CannotRunError."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
     for image in images:
+        image.folder.mkdir(parents=True, exist_ok=True)
         mark = image.archive.with_suffix(".sum")
         wanted = _checksum(image)
         if image.archive.exists() and mark.exists() and mark.read_text() == wanted:
@@ -87,20 +93,24 @@ def _checksum(image: Image) -> str:
 def _engine(image: Image) -> None:
     for engine in ("docker", "podman"):
         if shutil.which(engine) and subprocess.run([engine, "info"], check=False, capture_output=True).returncode == 0:
-            _run([engine, "build", "-f", image.dockerfile, "-t", image.reference, *_arguments(), "."])
+            given = [f"--build-arg={name}={os.environ[name]}" for name in _VARIABLES if os.environ.get(name)]
+            _run([engine, "build", "-f", image.dockerfile, "-t", image.reference, *_arguments(image), *given, "."])
             _run([engine, "save", "-o", str(image.archive), image.reference])
             return
     tools.debian_packages()
     _buildah(image)
 
 
-def _arguments() -> list[str]:
-    """The build arguments of `make images VERSION=… COMMIT=…`, where the Dockerfile has them."""
-    return [f"--build-arg=VERSION={VERSION}"]
+def _arguments(image: Image) -> list[str]:
+    """What the bridge says of itself. The commit is the last one that changed the image's sources: others do not change it."""
+    command = ["git", "log", "-1", "--format=%h", "--", *image.sources]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    return [f"--build-arg=VERSION={VERSION}", f"--build-arg=COMMIT={done.stdout.strip() or 'unknown'}"]
 
 
 def _buildah(image: Image) -> None:
-    python, node = base_image(), node_image()
+    given = os.environ
+    python, node = given.get("PYTHON_IMAGE") or base_image(), given.get("NODE_IMAGE") or node_image()
     go_root = Path(subprocess.run([tools.go(), "env", "GOROOT"], check=True, capture_output=True, text=True).stdout.strip())
     mounts = [f"{_CERTIFICATES}:{_CERTIFICATES}:ro", f"{go_root}:/usr/local/go:ro", *_client_settings()]
     _run(
@@ -117,12 +127,12 @@ def _buildah(image: Image) -> None:
             "--build-arg",
             f"PYTHON_IMAGE={python}",
             "--build-arg",
-            f"GO_IMAGE={python}",
+            f"GO_IMAGE={given.get('GO_IMAGE') or python}",
             "--build-arg",
             f"NODE_IMAGE={node}",
             "--build-arg",
             "PYTHONS=",  # only packages can be fetched where these images are built: the base image's Python is the only one
-            *_arguments(),
+            *_arguments(image),
             *[f"--volume={mount}" for mount in mounts],
             "-f",
             image.dockerfile,
@@ -237,5 +247,5 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for built in build():
+    for built in build(FOR_TESTS if "tests" in sys.argv else FOR_USERS):
         print(built)
