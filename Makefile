@@ -42,12 +42,17 @@ checks: tools bridge ## Lint, types, import contracts, generated files: all that
 	PYTHONPATH=operator:gateway lint-imports
 	cd gateway/bridge && test -z "$$(gofmt -l . ../../tests/support)" && go vet ./...
 	"$$(python -c 'from tests.support import tools; print(tools.module("actionlint"))')" .github/workflows/*.yaml
+	@python -m tests.support.pins --actions
 	@python -m mcpgateway_operator.api.crd | diff -q - crds/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 	@diff -q crds/mcpgateways.yaml charts/mcpgateway-operator/files/mcpgateways.yaml || { echo 'stale: run `make crds`'; exit 1; }
 	@python -m tests.support.chart_docs | diff -q - charts/mcpgateway-operator/README.md || { echo 'stale: run `make chart`'; exit 1; }
 	@diff -q examples/quickstart.yaml charts/mcpgateway-operator/files/quickstart.yaml || { echo 'stale: run `make chart`'; exit 1; }
 	@python -m tests.support.manifests base | diff -q - deploy/operator.yaml || { echo 'stale: run `make chart`'; exit 1; }
 	@PYTHONPATH=gateway python -m tests.support.limits | diff -q - docs/limits.md || { echo 'stale: run `make limits`'; exit 1; }
+
+.PHONY: pins
+pins: tools ## List actions and base images that are not pinned by digest
+	python -m tests.support.pins
 
 .PHONY: format
 format: tools ## Format the Python and Go sources

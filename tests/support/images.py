@@ -94,14 +94,14 @@ def _engine(image: Image) -> None:
     for engine in ("docker", "podman"):
         if shutil.which(engine) and subprocess.run([engine, "info"], check=False, capture_output=True).returncode == 0:
             given = [f"--build-arg={name}={os.environ[name]}" for name in _VARIABLES if os.environ.get(name)]
-            _run([engine, "build", "-f", image.dockerfile, "-t", image.reference, *_arguments(image), *given, "."])
+            _run([engine, "build", "-f", image.dockerfile, "-t", image.reference, *arguments(image), *given, "."])
             _run([engine, "save", "-o", str(image.archive), image.reference])
             return
     tools.debian_packages()
     _buildah(image)
 
 
-def _arguments(image: Image) -> list[str]:
+def arguments(image: Image) -> list[str]:
     """What the bridge says of itself. The commit is the last one that changed the image's sources: others do not change it."""
     command = ["git", "log", "-1", "--format=%h", "--", *image.sources]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
@@ -132,7 +132,7 @@ def _buildah(image: Image) -> None:
             f"NODE_IMAGE={node}",
             "--build-arg",
             "PYTHONS=",  # only packages can be fetched where these images are built: the base image's Python is the only one
-            *_arguments(image),
+            *arguments(image),
             *[f"--volume={mount}" for mount in mounts],
             "-f",
             image.dockerfile,
