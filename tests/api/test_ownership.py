@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,7 +167,7 @@ def rival(act: Callable[[], object]) -> Iterator[None]:
 
     def work() -> None:
         while not stop.is_set():
-            with contextlib.suppress(KubectlError):  # it is not there at the moment
+            with contextlib.suppress(KubectlError, subprocess.TimeoutExpired):  # it is not there at the moment
                 act()
 
     thread = threading.Thread(target=work)
@@ -184,7 +185,7 @@ def patch(space: Space, *what: str, **fields: Any) -> Callable[[], object]:
 
 
 def removal(space: Space, *what: str) -> Callable[[], object]:
-    return lambda: space.kubectl("-n", space.name, "delete", *what, "--ignore-not-found")
+    return lambda: space.kubectl("-n", space.name, "delete", *what, "--ignore-not-found", "--wait=false")
 
 
 # By gateway: the object that is fought over, what the other one does, and what the condition says of it.
