@@ -252,15 +252,20 @@ class Reconciler:
         if not subject.spec.paused:
             if self._keys_missing(subject.key):
                 subject.memory.children.keys_created = False
-            lost = self._lost(subject, world, decision.rendered)
+            lost = await self._lost(subject, world, decision.rendered)
             target = Target(subject.key, subject.memory.uid, world.existing, lost, subject.memory.children, subject.now)
             outcome = await self._children.carry_out(target, decision.todo)
         self._reports.follow(subject.key, _reporting(world.pods))
         return outcome
 
-    def _lost(self, subject: _Subject, world: _World, rendered: Rendered) -> dict[str, str]:
-        created = subject.metadata["creationTimestamp"]
-        return name_conflicts.lost(subject.key, created, rendered.objects, world.existing, self._places, self._index)
+    async def _lost(self, subject: _Subject, world: _World, rendered: Rendered) -> dict[str, str]:
+        """The places of other gateways. One whose deletion a watch has missed is none, and frees its places."""
+        created, namespace = subject.metadata["creationTimestamp"], subject.key[0]
+        lost = name_conflicts.lost(subject.key, created, rendered.objects, world.existing, self._places, self._index)
+        for rival in sorted(set(lost.values())):
+            if await self._cluster.get(KIND, namespace, rival) is None:
+                self._places.drop((namespace, rival))
+        return lost
 
     # --- report -----------------------------------------------------------------------------------------------------------
 
