@@ -79,7 +79,7 @@ def notice(space: Space, name: str = "demo") -> str:
     return str(space.condition(name, "ManagedElsewhere").get("message", ""))
 
 
-def at_rest(space: Space, *releases: Release, seconds: float = 3) -> bool:
+def at_rest(space: Space, *releases: Release, seconds: float = 2) -> bool:
     """Whether none of them writes anything for so long."""
     before = [each.writes(f"/{space.name}/") for each in releases]
     time.sleep(seconds)
@@ -101,7 +101,7 @@ def test_the_second_operator_stands_back_and_takes_over_when_the_first_is_gone(
         assert [e["type"] for e in space.get("events", "--field-selector=reason=ManagedElsewhere")["items"]] == ["Normal"]
         eventually("both to rest", lambda: at_rest(space, first, second))
         assert second.writes(f"/{space.name}/") == 2, "the condition and the event"
-        assert at_rest(space, first, second, seconds=scale(15, 600))
+        assert at_rest(space, first, second, seconds=scale(8, 600))
         space.apply(gateway("demo", server("time"), server("git")))
         eventually("the first one's work", lambda: space.find("deployment", "demo-git"))
         assert second.writes(f"/{space.name}/") == 2
