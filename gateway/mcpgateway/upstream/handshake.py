@@ -102,16 +102,15 @@ class Handshake:
         }
         return self._ask("initialize", jsonrpc.dump(params))
 
-    async def _first(self, *questions: _Question | None, within: float | None = None) -> bool:
+    async def _first(self, *questions: _Question, within: float | None = None) -> bool:
         """Wait until one of them is answered, at the latest at the deadline. Returns: whether one is. Raises: UpstreamError,
-        if the connection has ended.
+        if the connection has ended: the process may be gone before it is asked, and then the question is answered already.
         """
         left = max(0.0, self._deadline - asyncio.get_running_loop().time())
-        open = [question for question in questions if question is not None and not question.done]
-        waits = [question.settled for question in open]
+        waits = [question.settled for question in questions]
         done, _ = await asyncio.wait(waits, timeout=left if within is None else min(within, left), return_when="FIRST_COMPLETED")
         if self._connection.closed.done():
-            failures = (question.failure for question in open if question.failure is not None)  # which may say more
+            failures = (question.failure for question in questions if question.failure is not None)  # which may say more
             raise next(failures, UpstreamError(self._connection.closed.result()))
         return bool(done)
 
