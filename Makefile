@@ -80,6 +80,11 @@ hostile: tools bridge ## Measure what attacks do to other callers, into docs/hos
 clients: tools bridge ## Compare what all clients see directly and through the gateway, into docs/clients.md (some minutes)
 	python -m tests.gateway.client_table
 
+.PHONY: servers
+servers: tools bridge ## Compare public servers with what the gateway makes of them, into docs/servers.md (an hour)
+	rm -f build/servers.jsonl
+	result=0; $(PYTEST) tests/servers --every-server --timeout=7200 || result=1; python -m tests.servers.table; exit $$result
+
 .PHONY: bench
 bench: tools bridge ## Measure: ratios, side by side
 	python -m tests.bench
@@ -142,7 +147,10 @@ lock: tools ## Resolve all lock files again
 	  --python-version 3.11 tests/python/$$name.in -o tests/python/$$name.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  images/runner/requirements.in -o images/runner/requirements.txt
+	for sdk in sdk-1 sdk-2; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  tests/servers/python/$$sdk.in -o tests/servers/python/$$sdk.txt; done
 	python -m tests.support.npm
+	python -m tests.servers.installed
 
 ##@ Cluster
 

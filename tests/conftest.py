@@ -12,6 +12,7 @@ from tests.support.paths import BUILD
 
 pytest_plugins = ["tests.support.levels"]
 LONG = (
+    "tests/servers/",
     "tests/conformance/",
     "tests/cli/",
     "tests/bridge/test_builds.py",
@@ -24,6 +25,7 @@ os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long experiments at their full size")
+    parser.addoption("--every-server", action="store_true", help="try everything with every public server of tests/servers")
 
 
 class Scale:

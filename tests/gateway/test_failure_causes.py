@@ -13,6 +13,8 @@ import httpx2
 import pytest
 
 from tests.gateway.conftest import server
+from tests.servers import installed
+from tests.servers.corpus import CORPUS
 from tests.support.bridges import ECHO, bridge, until
 from tests.support.gateways import configuration, gateway
 
@@ -58,7 +60,16 @@ def failing(program: Path) -> dict[str, tuple[tuple[str, ...], str]]:
         "flag": ((str(program), "serve", "--no-such-flag"), "flag provided but not defined: -no-such-flag"),
         "sh": (("sh", "-c", "no-such-program --x"), "no-such-program: not found"),
         "denied": (("sh", "-c", "/etc/passwd"), "/etc/passwd: Permission denied"),
+        "cobra": (without_settings("k8s"), "Error: unable to create kubernetes target provider: no current-context is set"),
+        "long-cobra": (without_settings("prometheus"), "Error: failed to resolve Prometheus connection"),
+        "sdk": (without_settings("argocd"), "Error: ARGOCD_URL environment variable is required"),
     }
+
+
+def without_settings(name: str) -> tuple[str, ...]:
+    """The program of a public server that cannot start without its settings."""
+    program = installed.command(next(public for public in CORPUS if public.name == name))[0]
+    return ("env", "--unset=KUBECONFIG", "HOME=/nonexistent", program)
 
 
 def is_said(name: str, expected: str, status: dict[str, Any]) -> bool:

