@@ -54,17 +54,18 @@ _GO_SDK = "github.com/modelcontextprotocol/go-sdk/examples/server"
 _MCP_GO = "github.com/mark3labs/mcp-go/examples"
 _SCRIPT = {"code": "console.log(6 * 7)", "languageId": "javascript"}
 _THOUGHT = {"thought": "one", "nextThoughtNeeded": False, "thoughtNumber": 1, "totalThoughts": 1}
+_SETS_IN_ORDER = {"PYTHONHASHSEED": "0"}  # it lists Python sets in its description
 _REPOSITORY = {"repo_path": "{folder}", "max_count": 1}
 
 CORPUS: tuple[PublicServer, ...] = (
     _python1("abacus", "mcp-abacus", "calculate", {"expression": "1/3 + 1/6"}),
     _python1("bytesmith", "mcp-bytesmith", "hash", {"data": "grüße", "algorithm": "sha256"}),
     _python1("calculator", "mcp-server-calculator", "calculate", {"expression": "2**200"}),
-    _python1("cli", "cli-mcp-server", "show_security_rules", {}, environment={"ALLOWED_DIR": "{folder}"}),
+    _python1("cli", "cli-mcp-server", "show_security_rules", {}, environment={"ALLOWED_DIR": "{folder}", **_SETS_IN_ORDER}),
     _python1("duckdb", "mcp-server-duckdb", "query", {"query": "SELECT 42 AS answer"}, arguments=("--db-path", ":memory:")),
     _python1("duckduckgo", "duckduckgo-mcp-server", "search", {"query": "x", "max_results": "many"}),
     _python1("excel", "excel-mcp-server", "create_workbook", {"filepath": "{folder}/a.xlsx"}, arguments=("stdio",)),
-    _python1("redis", "redis-mcp-server", "get", {"key": "a"}, environment={"REDIS_PORT": "1"}),
+    _python1("redis", "redis-mcp-server", "get", {"key": "a"}, arguments=("--url", "redis://127.0.0.1:1/0")),
     _python1("shell", "mcp-shell-server", "shell_execute", {"command": ["rm"], "directory": "{folder}"}),
     _python1("sqlite", "mcp-server-sqlite", "read_query", {"query": "SELECT 1.5 AS x"}, arguments=("--db-path", "{folder}/s.db")),
     _python1("texteditor", "mcp-text-editor", "get_text_file_contents", {"files": [{"file_path": "{folder}/hello.txt"}]}),

@@ -33,7 +33,7 @@ from .conftest import chosen, is_whole, tried
 from .corpus import CORPUS, NOWHERE, PublicServer
 from .direct import LISTS, Launch, Observed, by_sdk, filled, observe, parameters
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
 AT_ONCE = 24
 ROUNDS = 10
 START_TIMEOUT = 120.0  # seconds, the default of the resource
