@@ -37,7 +37,7 @@ async def work(steps: int, context: Context) -> str:
     """Report progress."""
     for step in range(steps):
         await context.report_progress(step + 1, steps, f"step {step + 1}")
-        await asyncio.sleep(0.02)  # a client may take a reply before the notifications that came with it
+        await asyncio.sleep(0.1)  # a client may take a reply before the notifications that came with it
     await context.info("worked")
     return f"{steps} steps"
 
