@@ -39,6 +39,7 @@ class Lease:
         self._observed: tuple[str, float] = ("", 0.0)  # another holder's version, and the time of its first observation
         self._written = 0  # our last version
         self._holding = False
+        self._ours: dict[str, Any] = {}  # the Lease as we wrote it last
         self.renewed = time.monotonic()
 
     @asynccontextmanager
@@ -83,11 +84,17 @@ class Lease:
         """Take or renew it. Returns: whether it is ours now."""
         self._holder = ""
         try:
-            async with asyncio.timeout(_DEADLINE / 2):
-                return await self._write()
+            async with asyncio.timeout(_DEADLINE / 2 if self._ours else _DEADLINE):
+                return await self._renewed_at_once() or await self._write()
         except (ApiError, TimeoutError) as error:
             log.warning("lease not renewed", error=str(error) or "no answer in time")
             return False
+
+    async def _renewed_at_once(self) -> bool:
+        """Renew it by one request, which fails if others have written it meanwhile: an API server may take seconds for each."""
+        ours, self._ours = self._ours, {}
+        written = await self._cluster.replace({**ours, "spec": self._renewed(ours["spec"])}) if ours else None
+        return written is not None and self._holds(written)
 
     async def _write(self) -> bool:
         lease = await self._cluster.get("Lease", self._namespace, self._name)
@@ -105,8 +112,12 @@ class Lease:
             written = await self._cluster.replace(
                 {**lease, "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": self._renewed(spec)}
             )
-        if written is None:
-            return False
+        return written is not None and self._holds(written)
+
+    def _holds(self, written: dict[str, Any]) -> bool:
+        """Note that it is ours."""
+        kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+        self._ours = {**written, **kind}
         self.renewed, self._written = time.monotonic(), int(written["metadata"]["resourceVersion"])
         return True
 
