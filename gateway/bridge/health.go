@@ -73,6 +73,8 @@ func notReady(current state) string {
 		return "missing references: " + strings.Join(current.Missing, ", ")
 	case current.Failure != nil:
 		return current.Failure.Reason + ": " + current.Failure.Message
+	case current.Awaited:
+		return "the server has not answered a gateway yet"
 	}
 	return "not ready"
 }

@@ -23,6 +23,7 @@ type options struct {
 	maxStartRate int // a second
 	warm         int
 	pipes        bool // raw and direct: pipes instead of the socket itself
+	awaitAnswer  bool // not ready before a gateway has said that the server has answered
 	startAtOnce  bool // docker-mcp-bridge: a process at accept, not at the first byte
 	access       access
 	packageDir   string // of an installed package, whose program comes before command
@@ -65,6 +66,7 @@ func parseServe(args []string) (options, error) {
 	flags.IntVar(&o.maxProcesses, "max-processes", o.maxProcesses, "maximum number of processes at once")
 	flags.IntVar(&o.maxStartRate, "max-start-rate", o.maxStartRate, "maximum number of process starts a second")
 	flags.IntVar(&o.warm, "warm", 0, "number of processes started ahead of need; they have pipes, as with --stdio=pipe")
+	flags.BoolVar(&o.awaitAnswer, "await-answer", false, "not ready until a watcher says that the server has answered it")
 	flags.Func("stdio", "stdin and stdout of a raw or direct process: `socket` (default; the bridge copies nothing) or pipe", func(s string) error {
 		o.pipes = s == "pipe"
 		if s != "pipe" && s != "socket" {

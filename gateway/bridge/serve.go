@@ -91,6 +91,7 @@ func newServer(o options, log *logger) (*server, error) {
 	}
 	s.warmPool = newWarmPool(s, o.warm)
 	s.memory = memory
+	s.state.update(func(st *state) { st.Awaited = o.awaitAnswer })
 	s.checkReferences()
 	return s, nil
 }

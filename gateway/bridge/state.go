@@ -19,6 +19,7 @@ type state struct {
 	Missing    []string     `json:"missing"`
 	References string       `json:"references"` // keyed digest: it changes when a value does
 	Failure    *refusal     `json:"failure,omitempty"`
+	Awaited    bool         `json:"awaited,omitempty"` // a gateway has to say that the server has answered, --await-answer
 	Processes  int          `json:"processes"`
 	Started    uint64       `json:"started"`
 	Exited     uint64       `json:"exited"`
@@ -61,7 +62,7 @@ func (b *stateStore) update(f func(*state)) {
 	defer b.mu.Unlock()
 	f(&b.current)
 	s := &b.current
-	s.Ready = !s.Draining && s.Failure == nil && len(s.Missing) == 0
+	s.Ready = !s.Draining && s.Failure == nil && len(s.Missing) == 0 && !s.Awaited
 	close(b.changed)
 	b.changed = make(chan struct{})
 }

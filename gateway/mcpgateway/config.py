@@ -88,6 +88,7 @@ class Server(_Model, frozen=True):
     name: _Name
     isolation: Isolation = "Auto"
     addresses: tuple[str, ...] = ()  # HOST:PORT of its bridges; empty in Sidecar mode, where the binding has them
+    arriving: tuple[str, ...] = ()  # HOST:PORT of bridges that become ready once their server has answered
     fallback: str = ""  # HOST:PORT by name, while there is no address
     url: str = ""  # of a remote server
     headers: tuple[Header, ...] = ()
@@ -127,6 +128,7 @@ class Config(_Model, frozen=True):
 
     gateway: str
     servers: tuple[Server, ...] = ()
+    awaited: tuple[str, ...] = ()  # servers that must answer before a gateway which starts is ready
     auth: Auth = Auth()
     tool_names: ToolNames = ToolNames()
     allowed_hosts: tuple[str, ...] = ()  # host names besides loopback names and addresses

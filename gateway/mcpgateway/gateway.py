@@ -75,7 +75,8 @@ class Gateway:
     reading: Reading  # of the configuration in force
     binding: Binding
     config_error: str = ""
-    ready: bool = False
+    listening: bool = False
+    entrusted: bool = False  # it has reached all servers that it has to, once
     draining: bool = False
 
     def __post_init__(self) -> None:
@@ -144,8 +145,20 @@ class Gateway:
         self.router.admission.configure(config)
         self.router.admission.audit = self.audit if config.audit == "Metadata" else None
         self.router.visible.config = config
-        self.router.visible.backends = dict(self.backends.configure(config, self.binding))
+        self.backends.configure(config, self.binding)
+        self.router.visible.backends = dict(self.backends.current)
         self.changed()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come here. What a gateway of an earlier version serves, it serves until this one can."""
+        return self.listening and self.entrusted and not self.draining
+
+    def _take_over(self) -> None:
+        """Become ready once the awaited servers have answered; from then on they may fail, and this gateway says so."""
+        backends = self.router.visible.backends
+        awaited = [backends[name] for name in self.config.awaited if name in backends]
+        self.entrusted = self.entrusted or all(backend.snapshot.available for backend in awaited)
 
     # --- boundaries -------------------------------------------------------------------------------------------------------
 
@@ -173,6 +186,7 @@ class Gateway:
 
     def _on_change(self) -> None:
         self._publish_soon = False
+        self.router.visible.backends = dict(self.backends.current)
         with self._boundary("catalog"):
             self.router.rebuild()
         if all(backend.decided for backend in self.router.backends.values()):
@@ -183,6 +197,7 @@ class Gateway:
 
     def publish(self) -> None:
         """Bring `/status` up to date."""
+        self._take_over()
         catalog = self.router.visible.catalog
         self.board.publish(
             Report(
@@ -208,7 +223,7 @@ class Gateway:
     def _row(self, backend: Backend, catalog: Catalog) -> ServerStatus:
         """A server's row. This is a boundary: a row that cannot be made is that server's failure, and the others stay."""
         try:
-            return server_status(backend, catalog)
+            return server_status(backend, catalog, self.backends.arrival(backend.server.name))
         except Exception as error:
             self.router.boundaries.report("status", error, server=backend.server.name)
             return failed_status(internal(backend.server.name, error))
@@ -241,7 +256,7 @@ class Gateway:
             ]
             serving = group.create_task(clients.serve())
             probing = group.create_task(internal.serve())
-            self.ready = True
+            self.listening = True
             self.publish()
             log.info(
                 "gateway started",
@@ -285,7 +300,7 @@ class Gateway:
 
     async def _drain(self, clients: _Server, serving: asyncio.Task[None]) -> None:
         """Readiness goes first, so that new clients go elsewhere; then streams end, then calls in flight finish."""
-        self.ready, self.draining = False, True
+        self.draining = True
         self.publish()
         await asyncio.sleep(self.settings.drain_delay)
         self.router.streams.finish()

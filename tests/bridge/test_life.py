@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import stat
 import subprocess
@@ -118,6 +119,24 @@ def test_probe_and_version(bridge_program: Path, start: Start) -> None:
     assert subprocess.run([bridge_program, "version"], check=True, capture_output=True, text=True).stdout.startswith(
         "mcp-bridge "
     )
+
+
+def test_with_await_answer_it_is_ready_once_a_watcher_says_so_whatever_else_it_says(start: Start) -> None:
+    running = start(*CAT, flags=("--await-answer",))
+    assert running.get("/readyz") == (503, "the server has not answered a gateway yet\n")
+    with running.connect(WATCH) as watch:
+        first = watch.control()
+        assert (first["ready"], first["awaited"]) == (False, True)
+        for noise in (b"", b"{}", b'{"answered":true}', b"MCP-BRIDGE/1 []", b'MCP-BRIDGE/1 {"answered":"yes"}', b"\xff" * 4000):
+            watch.send(noise)
+        watch.send(b'MCP-BRIDGE/1 {"answered":true,"more":1}')
+        assert watch.control()["ready"] is True
+    assert running.get("/readyz")[0] == 200
+    with running.connect(WATCH) as watch:
+        assert "awaited" not in watch.control()
+        watch.send(b"x" * 5000)
+        with contextlib.suppress(ConnectionResetError):
+            assert watch.line() == b"", "a line that is too long ends the watch"
 
 
 def test_health_port(start: Start) -> None:

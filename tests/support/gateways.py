@@ -57,6 +57,10 @@ class Gateway:
         ).json()
         return answer
 
+    def probe(self) -> int:
+        """The status of its readiness probe."""
+        return httpx2.get(f"http://127.0.0.1:{self.internal}/readyz", timeout=PATIENCE).status_code
+
     def server(self, name: str) -> dict[str, Any]:
         return next((row for row in self.status()["servers"] if row["name"] == name), {})
 
@@ -153,9 +157,14 @@ def write_config(folder: Path, config: gateway_config.Config | str) -> None:
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, config: gateway_config.Config, *flags: str, port: int | None = None, python: Path = Path(sys.executable)
+    folder: Path,
+    config: gateway_config.Config,
+    *flags: str,
+    port: int | None = None,
+    python: Path = Path(sys.executable),
+    probe: str = "/readyz",
 ) -> Iterator[Gateway]:
-    """A gateway's process, on this Python."""
+    """A gateway's process, on this Python, from when it answers this probe."""
     write_config(folder, config)
     (folder / "keys").mkdir(exist_ok=True)
     if not (folder / "keys" / "k1").exists():
@@ -181,7 +190,7 @@ def gateway(
         assert process.poll() is None, running.log
         asking = http.client.HTTPConnection("127.0.0.1", internal, timeout=5)
         with contextlib.closing(asking), contextlib.suppress(OSError, http.client.HTTPException):
-            asking.request("GET", "/readyz")
+            asking.request("GET", probe)
             return asking.getresponse().status == 200
         return False
 

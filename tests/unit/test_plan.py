@@ -7,7 +7,7 @@ from typing import Any
 
 from mcpgateway_operator.observe import child_state
 from mcpgateway_operator.observe.child_state import Container, Owned, Pod
-from mcpgateway_operator.reconcile.plan import Applied, addresses, orphans, plan
+from mcpgateway_operator.reconcile.plan import Applied, addresses, arriving, orphans, plan
 
 UID = "u1"
 
@@ -98,6 +98,14 @@ def test_unready_pods_have_an_address_only_while_none_is_ready() -> None:
     starting = replace(POD, name="p2", ip="198.18.0.10", ready=False)
     assert addresses([POD, starting], 4444) == {"time": ("198.18.0.9:4444",)}
     assert addresses([starting], 4444) == {"time": ("198.18.0.10:4444",)}
+
+
+def test_unready_pods_arrive_while_others_are_ready() -> None:
+    starting = replace(POD, name="p2", ip="198.18.0.10", ready=False)
+    newer = replace(starting, name="p3", ip="198.18.0.11", created="2026-01-02T00:00:00Z")
+    assert arriving([POD, starting, newer], 4444) == {"time": ("198.18.0.11:4444", "198.18.0.10:4444")}
+    assert arriving([starting, newer], 4444) == {}, "they are used as they are"
+    assert arriving([POD, replace(newer, terminating=True)], 4444) == {}
 
 
 def test_terminating_pods_and_pods_without_a_running_bridge_have_no_address() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from mcpgateway_operator.api.spec import Spec
 from mcpgateway_operator.api.validation import parse_spec
@@ -37,6 +40,35 @@ def held(
 
 def test_a_server_whose_image_cannot_be_pulled_is_quarantined() -> None:
     assert held(pods=[pod()]) == {"git": image_pull_quarantine.Held("ErrImagePull", "no such image", "2026-11-23T12:00:00Z")}
+
+
+def running(component: str = "gateway", *containers: Container, ready: bool = True) -> Pod:
+    server = "git" if component == "server" else ""
+    return Pod("q", "q", component, server, "198.18.0.3", "", terminating=False, ready=ready, containers=containers)
+
+
+OLD = Container("mcp-git", "good:1", running=True, ready=True)
+
+
+@pytest.mark.parametrize(
+    "other", [running("gateway", OLD), running("server", OLD), replace(running("gateway", OLD), terminating=True)]
+)
+def test_a_server_that_another_pod_runs_is_not_left_out(other: Pod) -> None:
+    """Of an earlier version, in either mode; also while that pod is being evicted."""
+    assert held(pods=[pod(), other]) == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        running("gateway", Container("mcp-time", "i", running=True, ready=True)),  # it was left out of that one, too
+        pod(image="bad:1"),
+        replace(running("gateway", OLD, ready=False), terminating=True),
+        running("gateway", ready=False),  # a new pod, of which nothing is to be seen yet
+    ],
+)
+def test_a_pod_that_does_not_run_it_keeps_it_from_nothing(other: Pod) -> None:
+    assert set(held(pods=[pod(), other])) == {"git"}
 
 
 def test_a_crashing_server_is_not_quarantined() -> None:

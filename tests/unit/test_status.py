@@ -403,3 +403,89 @@ class TestRollouts:
         servers = tuple(s.model_copy(update={"optional": s.name == "git"}) for s in SPEC.servers)
         seen = replace(self.rolling(reason="ErrImagePull"), spec=SPEC.model_copy(update={"servers": servers}))
         assert condition(seen, "Programmed")[0] == "True"
+
+    def arriving(self, reason: str, **more: Any) -> Observation:
+        """Server git serves in its previous version; the gateway asks the new one."""
+        seen = self.rolling()
+        rows = [row("time"), row("git", arrival={"reason": reason, "message": "no such program"}, **more)]
+        return replace(seen, reports={"g1": {**REPORT, "servers": rows}})
+
+    @pytest.mark.parametrize("reason", ["StartFailed", "CrashLoopBackOff", "Timeout", "ProtocolError"])
+    def test_a_version_that_does_not_answer_stalls_the_rollout_while_the_previous_one_serves(self, reason: str) -> None:
+        seen = self.arriving(reason)
+        assert condition(seen, "Stalled")[1:] == (
+            "RolloutFailed",
+            f"the rollout of server git is stuck: {reason}: no such program",
+        )
+        assert condition(seen, "Ready")[0] == "True"
+        git = next(server for server in built(seen)["servers"] if server["name"] == "git")
+        assert (git["state"], git["lastError"]["reason"]) == ("Ready", reason)
+
+    @pytest.mark.parametrize("reason", ["Connecting", "Unreachable", "MissingReference", "Exited"])
+    def test_a_version_that_may_still_answer_is_progressing(self, reason: str) -> None:
+        """A Secret often comes later in the same apply, and a process may end once by accident."""
+        seen = self.arriving(reason)
+        assert condition(seen, "Programmed")[:2] == ("False", "Progressing")
+        assert condition(seen, "Programmed")[2].endswith(f"{reason}: no such program")
+        assert "Stalled" not in self.types(seen)
+
+    def sidecar(self, git: dict[str, Any], *, complete: bool, **more: Any) -> Observation:
+        """A pod of the newest template, of which server git is like this, beside one of the previous template or not."""
+        new = pod("new", created="2026-11-23T12:05:00Z", ready=complete, template="new")
+        reports = {"new": {**REPORT, "servers": [row("time", era="legacy"), git]}} | ({} if complete else {"g1": REPORT})
+        return replace(
+            READY,
+            spec=SPEC.model_copy(update={"mode": "Sidecar"}),
+            gateway=replace(DEPLOYMENT, complete=complete),
+            deployments={},
+            pods=(new,) if complete else (pod(), new),
+            reports=reports,
+            **more,
+        )
+
+    @pytest.mark.parametrize("complete", [True, False])
+    def test_a_server_of_a_sidecar_pod_that_has_never_answered_stalls_the_rollout(self, complete: bool) -> None:
+        error = {"reason": "StartFailed", "message": "no such program"}
+        seen = self.sidecar(row("git", "Failed", lastError=error), complete=complete)
+        expected = "the rollout of server git is stuck: StartFailed: no such program"
+        assert condition(seen, "Stalled")[1:] == ("RolloutFailed", expected)
+        assert condition(seen, "Ready")[0] == ("False" if complete else "True")
+
+    def test_one_that_exits_again_and_again_stalls_it_too(self) -> None:
+        error = {"reason": "Exited", "message": "no licence"}
+        for restarts, reason in ((1, "Progressing"), (3, "RolloutFailed")):
+            seen = self.sidecar(row("git", "Failed", lastError=error, restarts=restarts), complete=False)
+            assert condition(seen, "Programmed")[1] == reason
+
+    def test_one_that_has_answered_and_fails_later_is_rolled_out(self) -> None:
+        error = {"reason": "Exited", "message": "killed"}
+        seen = self.sidecar(row("git", "Failed", era="legacy", lastError=error), complete=True)
+        assert condition(seen, "Programmed")[0] == "True"
+        assert condition(seen, "Ready")[1] == "ServerNotReady"
+
+    def test_one_without_an_answer_yet_is_progressing(self) -> None:
+        seen = self.sidecar(row("git", "Connecting"), complete=True)
+        assert condition(seen, "Programmed")[1] == "Progressing"
+
+    def test_a_server_that_is_left_out_is_not_rolled_out(self) -> None:
+        held = {"git": Held("ErrImagePull", "no such image", NOW)}
+        seen = replace(self.sidecar(row("git"), complete=True), held=held)
+        assert condition(seen, "Stalled")[2] == "the rollout of server git is stuck: ErrImagePull: no such image"
+
+    def test_a_remote_server_that_is_away_is_no_rollout_but_an_edit_of_its_url_is(self) -> None:
+        raw = SPEC.model_dump(by_alias=True, exclude_none=True)
+        spec = parse_spec({**raw, "servers": [raw["servers"][0], {"name": "git", "url": "https://git.example/mcp"}]})
+        away = row("git", "Failed", lastError={"reason": "Unreachable", "message": "nothing answers"})
+        for rows, programmed in (
+            ([row("time"), away], "True"),
+            ([row("time"), {**row("git"), "arrival": away["lastError"]}], "False"),
+        ):
+            seen = replace(READY, spec=spec, reports={"g1": {**REPORT, "servers": rows}})
+            assert condition(seen, "Programmed")[0] == programmed
+
+    def test_servers_of_a_gateway_that_is_scaled_to_zero_cannot_be_asked(self) -> None:
+        seen = replace(self.rolling(), spec=SPEC.model_copy(update={"replicas": 0}))
+        assert condition(seen, "Programmed")[0] == "True"
+
+    def test_nothing_is_programmed_as_far_as_is_known_while_no_gateway_answers(self) -> None:
+        assert condition(replace(READY, reports={}), "Programmed")[:2] == ("Unknown", "StatusUnreachable")

@@ -41,6 +41,7 @@ class ServerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     restarts: int = 0
     failed_starts: int = 0
     last_error: dict[str, str] | None = None
+    arrival: dict[str, str] | None = None  # of a version that is to take over: why it has not yet
 
 
 class Report(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -57,8 +58,8 @@ class Report(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     config_error: str = ""
 
 
-def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
-    """One server's row from its snapshot."""
+def server_status(backend: Backend, catalog: Catalog, arrival: Failure | None) -> ServerStatus:
+    """One server's row from its snapshot; `arrival`: why a version that is to take over has not yet."""
     snapshot = backend.snapshot
     state: str = snapshot.state
     error = None if snapshot.last_error is None else _row(snapshot.last_error)
@@ -89,6 +90,7 @@ def server_status(backend: Backend, catalog: Catalog) -> ServerStatus:
         restarts=snapshot.restarts,
         failed_starts=snapshot.failed_starts,
         last_error=error,
+        arrival=None if arrival is None else _row(arrival),
     )
 
 
@@ -162,6 +164,10 @@ class Health(Protocol):
     def ready(self) -> bool:
         """Whether new clients should come here."""
 
+    @property
+    def draining(self) -> bool:
+        """Whether it is shutting down."""
+
 
 def last_words(failure: Failure | None) -> dict[str, Any]:
     """A server's last error with all that is known of it: how its process ended, and what that had written."""
@@ -182,7 +188,9 @@ def internal_app(
         return PlainTextResponse("ok\n")
 
     async def ready(request: Request) -> Response:
-        return PlainTextResponse("ok\n") if health.ready else PlainTextResponse("draining\n", status_code=503)
+        if health.ready:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("draining\n" if health.draining else "waiting for servers\n", status_code=503)
 
     async def status(request: Request) -> Response:
         try:

@@ -9,11 +9,12 @@ from functools import partial
 
 from msgspec import Raw
 
-from ..config import Server
+from ..config import Isolation, Server
 from ..protocol.errors import Failure, Reason, UpstreamError, internal
 from ..protocol.versions import Era
 from .connection import Connection
 from .keyed_processes import KeyedProcesses
+from .lost_state import LostState
 from .own_process import OwnProcess, introduce
 from .reports import Reports
 from .snapshot import Caller, Discovered, Peer, Snapshot
@@ -49,6 +50,7 @@ class Backend:
         )
         self._pool = self._supervisor.pool
         self._calls = itertools.count(1)
+        self._inherited: tuple[Isolation, LostState] | None = None  # what callers have lost with an earlier backend
 
     # --- what it is -------------------------------------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Backend:
     def ready_connection(self, caller: Caller) -> Connection | None:
         """A connection that is there now: the fast path."""
         isolation = self._supervisor.snapshot.isolation
-        if not self._supervisor.usable or isolation == "Call":
+        if not self._supervisor.usable or isolation == "Call" or self._inherited is not None:
             return None
         if isolation == "Shared":
             return self._pool.pick()
@@ -103,6 +105,7 @@ class Backend:
     async def connection(self, caller: Caller) -> Connection:
         """A connection for a caller, waiting while the server restarts. Raises: UpstreamError, also to tell it of a loss."""
         discovered = await self._supervisor.await_usable()
+        self._tell_inherited(caller)
         if discovered.isolation != "Shared":
             process = await self._own(discovered, caller)
             loss, process.loss = process.loss, None
@@ -113,6 +116,28 @@ class Backend:
         if shared is None:
             raise UpstreamError(self._supervisor.absence)
         return shared
+
+    def inherit(self, earlier: Backend) -> None:
+        """Take over from a backend at another place: what its callers lose with it, each of them is told once."""
+        earlier.forsake()
+        lost = earlier._processes.lost
+        if lost:
+            self._inherited = earlier.snapshot.isolation, lost
+            asyncio.get_running_loop().call_later(earlier.server.idle_timeout, self._forget_inherited)
+
+    def _forget_inherited(self) -> None:
+        self._inherited = None
+
+    def _tell_inherited(self, caller: Caller) -> None:
+        """Raises: UpstreamError, once for each caller that has lost something."""
+        if self._inherited is None:
+            return
+        isolation, lost = self._inherited
+        loss = lost.take(_key(caller, isolation))
+        if not lost:
+            self._inherited = None
+        if loss is not None:
+            raise UpstreamError(loss)
 
     async def _own(self, discovered: Discovered, caller: Caller) -> OwnProcess:
         key = self._key(caller)
@@ -132,7 +157,7 @@ class Backend:
     def _key(self, caller: Caller) -> str:
         if self.snapshot.isolation == "Call":
             return f"call-{next(self._calls)}"
-        return caller.identity if self.snapshot.isolation == "Principal" else caller.key
+        return _key(caller, self.snapshot.isolation)
 
     async def _open(self, key: str, discovered: Discovered, caller: Caller) -> OwnProcess:
         """Start a key's process, or find the one that its bridge still holds. Raises: UpstreamError."""
@@ -203,14 +228,22 @@ class Backend:
         self._processes.stateless = _may_be_replaced(server)
         self._supervisor.update(server)
 
+    def forsake(self) -> None:
+        """End the processes of callers, each once its calls in flight have their answers."""
+        self._processes.forsake("its server was removed or replaced")
+
     async def close(self, *, forsaken: bool = True) -> None:
         """Stop supervising and close everything; processes end, unless another gateway is to find them."""
-        await self._supervisor.stop()
         if forsaken:
-            self._processes.forsake("its server was removed or replaced")
+            self.forsake()
         else:
             self._processes.leave_all()
-        await self._transport.close()
+        await self._supervisor.stop()
+        await self._transport.close(patience=self.server.call_timeout if forsaken else 0)
+
+
+def _key(caller: Caller, isolation: Isolation) -> str:
+    return caller.identity if isolation == "Principal" else caller.key
 
 
 def _may_be_replaced(server: Server) -> bool:

@@ -42,7 +42,7 @@ class KeyedProcesses:
     def __init__(self, server: str, *, limit: int, idle_timeout: float, stateless: bool, listens: Callable[[str], bool]) -> None:
         self.limit, self.idle_timeout, self.stateless = limit, idle_timeout, stateless
         self._server, self._listens = server, listens
-        self._lost = LostState(server)
+        self.lost = LostState(server)  # what callers have not been told yet
         self._held: dict[str, _Held] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -91,7 +91,7 @@ class KeyedProcesses:
         if process is None:
             self._drop(key, held)
             return
-        loss = self._lost.take(key)
+        loss = self.lost.take(key)
         process.loss = None if process.connection.resumed else loss
         process.connection.closed.add_done_callback(lambda closed: self._on_closed(key, held, process, closed.result()))
 
@@ -106,9 +106,9 @@ class KeyedProcesses:
         if process is None or not held.lasting or self.stateless:
             return
         if process.has_served:
-            self._lost.note(key, cause, exit)
+            self.lost.note(key, cause, exit)
         elif process.loss is not None:  # it was lost before, and no client has been told yet
-            self._lost.put_back(key, process.loss)
+            self.lost.put_back(key, process.loss)
 
     async def _make_room(self, lasting: bool) -> None:
         """Raises: UpstreamError, if there is none."""
@@ -150,7 +150,7 @@ class KeyedProcesses:
 
     def end(self, key: str) -> None:
         """Release a key's process: it is not needed any more."""
-        self._lost.take(key)
+        self.lost.take(key)
         self._let_go(key, methodcaller("end"))
 
     def _take_away(self, key: str, cause: str) -> None:

@@ -21,6 +21,10 @@ class LostState:
         self._server = server
         self._losses: OrderedDict[str, Failure] = OrderedDict()
 
+    def __len__(self) -> int:
+        """The number of callers that have not been told."""
+        return len(self._losses)
+
     def note(self, key: str, cause: str, exit: Exit | None = None) -> None:
         """A caller's process has ended, or is ended, by this cause."""
         words = f"what it kept for this client is lost: {cause}. This request was not sent to it; the next one starts again"

@@ -23,13 +23,13 @@ from .discovery import Discovery
 from .handshake import Profile
 from .keyed_processes import KeyedProcesses
 from .list_keeper import ListKeeper
+from .references import SILENCE, await_references
 from .reports import Reports
 from .shared_pool import SharedPool
 from .snapshot import Discovered, Peer, Snapshot
 from .start_check import INCONCLUSIVE, StartCheck
 from .transport import Transport, Watch
 
-_SILENCE: Final = 35.0  # seconds without a line from a watched bridge, which sends one every 10
 _DRAIN_PATIENCE: Final = 5.0  # seconds that a bridge which is shutting down is still used while there is no other
 _RESTART_PATIENCE: Final = 20.0  # seconds that a call waits for a server that is being restarted
 _BACKOFF: Final = (0.1, 5.0)  # seconds: first and longest
@@ -179,9 +179,10 @@ class Supervisor:
         watch = await self._transport.watch()
         async with AsyncExitStack() as stack:
             stack.callback(watch.close)
-            await self._await_references(watch)
+            await await_references(self._server.name, watch, lambda failure: self._note(self.snapshot.blocked(failure)))
             references = watch.control.references
             connection, discovered = await self._discover_watched(watch, references, stack)
+            watch.answered()
             ends = [watch.closed]
             if discovered.isolation == "Shared":
                 ends += [connection.closed, *self._attend(connection, discovered, stack)]
@@ -219,24 +220,13 @@ class Supervisor:
 
     # --- before it serves -------------------------------------------------------------------------------------------------
 
-    async def _await_references(self, watch: Watch) -> None:
-        while watch.control.missing:
-            words = f"not there: {', '.join(watch.control.missing)}"
-            self._note(self.snapshot.blocked(Failure(self._server.name, Reason.MISSING_REFERENCE, words)))
-            watch.news.clear()
-            await first([watch.news], [watch.closed], _SILENCE)
-            if watch.closed.done():
-                raise UpstreamError(watch.closed.result())
-            if not watch.news.is_set():
-                raise UpstreamError(silent(self._server.name, _SILENCE))
-
     async def _discover_watched(self, watch: Watch, references: str, stack: AsyncExitStack) -> tuple[Connection, Discovered]:
         """Discover the server; its start ends early when its place or its Secrets change. Raises: UpstreamError."""
         self._discovery.at(watch.control.instance, lambda: watch.control.starting)
         work = asyncio.ensure_future(self._discover(stack))
         try:
             while not work.done():
-                await first((watch.news, self._retry), (work, watch.closed), _SILENCE)
+                await first((watch.news, self._retry), (work, watch.closed), SILENCE)
                 updated = self._retry.is_set()
                 watch.news.clear()
                 self._retry.clear()
@@ -306,14 +296,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         leave: float | None = None  # when a bridge that is shutting down is left, even if there is no other
         while True:
-            patience = _SILENCE if leave is None else max(0.0, leave - loop.time())
+            patience = SILENCE if leave is None else max(0.0, leave - loop.time())
             woken = await first((life.watch.news, self._retry), life.ends, patience)
             for end in life.ends:
                 if end.done():
                     return end.result()
             self._processes.evict()
             if not woken:
-                return draining(self._server.name) if leave is not None else silent(self._server.name, _SILENCE)
+                return draining(self._server.name) if leave is not None else silent(self._server.name, SILENCE)
             if life.watch.news.is_set():
                 life.watch.news.clear()
                 if (ended := self._on_news(life.watch.control, life.references)) is not None:

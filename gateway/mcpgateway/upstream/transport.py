@@ -20,6 +20,7 @@ class Watch:
         self.news = asyncio.Event()
         self.closed: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.close: Callable[[], object] = lambda: None
+        self.answered: Callable[[], object] = lambda: None  # tells the place that its server has answered
 
     def receive(self, control: Control) -> None:
         """Everything is as this line says."""
@@ -66,5 +67,5 @@ class Transport(Protocol):
     async def own(self, key: str, *, lasting: bool) -> Connection:
         """A connection for one key. A `lasting` connection resumes the process of an earlier connection with that key."""
 
-    async def close(self) -> None:
-        """Nothing more will be opened."""
+    async def close(self, *, patience: float) -> None:
+        """Nothing more will be opened; what is in flight may take so many seconds."""

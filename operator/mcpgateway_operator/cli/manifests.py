@@ -20,7 +20,13 @@ def manifests(documents: Documents, *, namespace: str, image: str, runner: str) 
     objects = []
     for gateway in documents.gateways:
         context = Context(
-            name=gateway.name, namespace=namespace, uid=_UID, image=image, runner=runner, integrities=gateway.integrities
+            name=gateway.name,
+            namespace=namespace,
+            uid=_UID,
+            image=image,
+            runner=runner,
+            integrities=gateway.integrities,
+            operated=False,
         )
         for manifest in render(gateway.spec, context).objects:
             manifest["metadata"].pop("ownerReferences", None)  # a retained claim has none

@@ -19,6 +19,7 @@ from .kinds import CLAIM
 Key = tuple[str, str]  # namespace and name of an MCPGateway
 
 _TEMPLATE_HASH = "pod-template-hash"  # a label that the Deployment controller sets
+_CRASHES = "CrashLoopBackOff"
 _IGNORED_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
 
 
@@ -33,6 +34,7 @@ class Owned:
     digest: str  # of all that a rendering could have written
     applied: str = ""  # digest of the fields that we own, as they are now; empty if others have added something to be removed
     complete: bool = True  # Deployment: the newest template is the only one that runs
+    outdated: bool = False  # Deployment: pods of an older template may still run
     available: int = 0  # Deployment: pods that serve
     problem: str = ""  # Deployment: why pods cannot be created
     deadline_exceeded: bool = False  # Deployment: its rollout made no progress within its deadline
@@ -49,8 +51,9 @@ class Container:
     image: str
     running: bool
     ready: bool
-    reason: str = ""  # why it waits: the kubelet's reason, or the installer's
+    reason: str = ""  # why it does not run, or does not keep running: the kubelet's reason, or the installer's
     message: str = ""
+    started: bool = True  # its startup probe has succeeded
     package: str = ""  # of an installer: the folder that it fills
     outcome: str = ""  # of an installer that has succeeded: the integrity
 
@@ -122,6 +125,7 @@ def owned(body: Mapping[str, Any]) -> Owned:
         digest=content_digest(body),
         applied="" if is_deployment and drift.additions(body) else digest(_comparable(field_ownership.applied(body))),
         complete=not is_deployment or rollout_complete(body),
+        outdated=is_deployment and not _only_newest(body),
         available=status.get("availableReplicas", 0) if is_deployment else 0,
         problem=_condition_message(status, "ReplicaFailure", "True"),
         deadline_exceeded=bool(_condition_message(status, "Progressing", "False")) if is_deployment else False,
@@ -180,10 +184,15 @@ def rollout_complete(body: Mapping[str, Any]) -> bool:
     wanted = body["spec"].get("replicas", 1)
     status = body.get("status") or {}
     return bool(
+        _only_newest(body) and status.get("updatedReplicas", 0) >= wanted and status.get("availableReplicas", 0) >= wanted
+    )
+
+
+def _only_newest(body: Mapping[str, Any]) -> bool:
+    status = body.get("status") or {}
+    return bool(
         status.get("observedGeneration", 0) >= body["metadata"].get("generation", 0)
-        and status.get("updatedReplicas", 0) >= wanted
         and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
-        and status.get("availableReplicas", 0) >= wanted
     )
 
 
@@ -217,7 +226,9 @@ def _container(state: Mapping[str, Any]) -> Container:
     waiting = now.get("waiting") or {}
     ended = (now if "terminated" in now else state.get("lastState") or {}).get("terminated") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if reason == "CrashLoopBackOff" and ended:
+    if not state.get("ready") and state.get("restartCount", 0) and ended.get("exitCode"):
+        reason = reason or _CRASHES  # also in the moments between two waits, so that the state does not alternate
+    if reason == _CRASHES and ended:
         message = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}: {ended.get('message') or message}"
     return Container(
         name=state["name"],
@@ -226,6 +237,7 @@ def _container(state: Mapping[str, Any]) -> Container:
         ready=bool(state.get("ready")),
         reason="" if reason in ("PodInitializing", "ContainerCreating") else reason,
         message=message,
+        started=bool(state.get("started")),
     )
 
 

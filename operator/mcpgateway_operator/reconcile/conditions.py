@@ -19,6 +19,7 @@ from .rollout_state import rollout_problem
 _MEMORY_SHORT = "MemoryShort"  # a reason of the gateway
 
 _MAX_MESSAGE = 1024  # characters
+_SILENT = "no gateway pod answers on its status port"
 _STALLING = (Reason.ROLLOUT_HALTED, Reason.ROLLOUT_FAILED)  # and each failure to write: waiting does not help
 Servers = Sequence[Mapping[str, Any]]  # entries of status.servers
 
@@ -132,6 +133,8 @@ def _programmed(seen: Observation, reports: Sequence[Report]) -> Finding:
         return rollout
     if seen.pending:
         return Finding("False", Reason.PROGRESSING, "objects of the previous mode are being removed")
+    if seen.spec.replicas and not reports:
+        return Finding("Unknown", Reason.STATUS_UNREACHABLE, _SILENT)
     if seen.spec.replicas and not _configured(seen, reports):
         return Finding("False", Reason.CONFIGURATION_PENDING, "a gateway pod has not loaded the newest configuration yet")
     return Finding("True", Reason.PROGRAMMED, "all objects are up to date")
@@ -155,7 +158,7 @@ def _gateway_problem(seen: Observation, reports: Sequence[Report]) -> Finding | 
     if seen.gateway is None or seen.gateway.available == 0:
         return Finding("False", Reason.GATEWAY_NOT_READY, _unavailable(seen))
     if not reports:
-        return Finding("Unknown", Reason.STATUS_UNREACHABLE, "no gateway pod answers on its status port")
+        return Finding("Unknown", Reason.STATUS_UNREACHABLE, _SILENT)
     return None
 
 

@@ -1,7 +1,8 @@
 """Sidecar mode: a server whose image cannot be pulled or package be installed must not keep the others from serving.
 
 One container that cannot be created makes the whole pod unready. So the server is left out of the rendering, and tried again
-after a delay or when the spec changes. The state is kept in `status`, so that a restart of the operator does not lose it. Pure.
+after a delay or when the spec changes. Where a pod of an earlier version runs it, the rollout stays incomplete instead, and that
+version goes on serving. The state is kept in `status`, so that a restart of the operator does not lose it. Pure.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ def held_back(spec: Spec, *, pods: Iterable[Pod], status: Mapping[str, Any], gen
     if status.get("observedGeneration") == generation:
         held = {name: entry for name, entry in _stored(status).items() if name in images and not _due(entry, now)}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    pods = list(pods)
     for name, container in _failing(pods):
-        if name in images and name not in held and (container.package or container.image) in ("", images[name]):
+        wanted = name in images and (container.package or container.image) in ("", images[name])
+        if wanted and name not in held and not _runs_elsewhere(name, pods):
             held[name] = Held(reason=container.reason, message=container.message or f"image {images[name]}", since=stamp)
     return held
 
@@ -79,6 +82,13 @@ def _failing(pods: Iterable[Pod]) -> Iterable[tuple[str, Container]]:
                     yield container.name.removeprefix("mcp-"), container
                 elif container.name.startswith(naming.INSTALL) and container.reason:
                     yield container.name.removeprefix(naming.INSTALL), container
+
+
+def _runs_elsewhere(server: str, pods: Iterable[Pod]) -> bool:
+    """Whether a pod runs an earlier version of it; one that is evicted counts until it serves no more."""
+    name = naming.server_container(server)
+    containers = (pod.container(name) for pod in pods if pod.ready or not pod.terminating)
+    return any(container is not None and not container.reason for container in containers)
 
 
 def _due(entry: Held, now: datetime) -> bool:

@@ -51,6 +51,11 @@ class Observation:
         answering = [pod for pod in self.gateway_pods() if not pod.terminating and pod.uid in self.reports]
         return [self.reports[pod.uid] for pod in ([pod for pod in answering if pod.ready] or answering)]
 
+    def newest_report(self) -> Report | None:
+        """The report of the newest gateway pod, which may not be ready yet."""
+        newest = max((pod for pod in self.gateway_pods() if not pod.terminating), key=lambda pod: pod.created, default=None)
+        return None if newest is None else self.reports.get(newest.uid)
+
 
 def first_problem(pods: Sequence[Pod], containers: Sequence[str]) -> dict[str, str] | None:
     """Why a pod of the newest template does not run: reason and message of the scheduler or the kubelet."""

@@ -98,14 +98,28 @@ def in_place(manifest: Mapping[str, Any], child: Owned | None, applied: Applied 
 
 def addresses(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:
     """MultiPod: the addresses of each server's bridges, newest pod first; of unready pods only while none is ready."""
+    return {
+        server: _newest_first([pod for pod in candidates if pod.ready] or candidates, port)
+        for server, candidates in _bridges(pods).items()
+    }
+
+
+def arriving(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:
+    """MultiPod: the addresses of each server's bridges that are to take over from ready ones, newest pod first."""
+    by_server = _bridges(pods)
+    unready = {server: [pod for pod in pods if not pod.ready] for server, pods in by_server.items() if any(p.ready for p in pods)}
+    return {server: _newest_first(candidates, port) for server, candidates in unready.items() if candidates}
+
+
+def _bridges(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    """The pods with a running bridge, by server."""
     by_server: dict[str, list[Pod]] = {}
     for pod in pods:
         if pod.component == "server" and pod.ip and not pod.terminating and any(c.running for c in pod.containers):
             by_server.setdefault(pod.server, []).append(pod)
-    return {server: _ordered(candidates, port) for server, candidates in sorted(by_server.items())}
+    return dict(sorted(by_server.items()))
 
 
-def _ordered(pods: list[Pod], port: int) -> tuple[str, ...]:
-    ready = [pod for pod in pods if pod.ready]
-    newest_first = sorted(sorted(ready or pods, key=lambda pod: pod.name), key=lambda pod: pod.created, reverse=True)
-    return tuple(f"{pod.ip}:{port}" for pod in newest_first)
+def _newest_first(pods: Iterable[Pod], port: int) -> tuple[str, ...]:
+    ordered = sorted(sorted(pods, key=lambda pod: pod.name), key=lambda pod: pod.created, reverse=True)
+    return tuple(f"{pod.ip}:{port}" for pod in ordered)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..observe.child_state import Key, Owned, Pod
 from ..render import naming
 from ..render.context import Context, Platform
 from ..render.render import Rendered, render
-from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, ownership, plan, references
+from . import conditions, events, gateway_status, image_pull_quarantine, name_conflicts, ownership, plan, references, succession
 from .children import Children, Outcome, Target
 from .finding import Finding
 from .image_pull_quarantine import Held
@@ -211,23 +211,35 @@ class Reconciler:
     # --- decide -----------------------------------------------------------------------------------------------------------
 
     def _decide(self, subject: _Subject, world: _World) -> _Decision:
-        rendered = render(subject.spec, self._context(subject, world))
+        context = self._context(subject, world)
+        rendered = render(subject.spec, context)
         if subject.spec.paused:
             return _Decision(rendered, _NOTHING)
-        gateway, applied = world.existing.get(("Deployment", subject.key[1])), subject.memory.children.applied
-        todo = plan.plan(
-            rendered.objects,
-            world.existing,
-            applied=applied,
-            owner=subject.memory.uid,
-            rolled_out=gateway is not None and gateway.complete,
-        )
+        todo = self._plan(subject, world, rendered)
+        if succession.begins(todo.apply, world.existing, gateway=subject.key[1]):
+            rendered = render(subject.spec, replace(context, awaited=self._served(subject, world)))
+            todo = self._plan(subject, world, rendered)
+        applied = subject.memory.children.applied
         if subject.edited or not plan.upgrades(todo, world.existing, applied):
             return _Decision(rendered, todo)
         queued = self._rollouts.ask(subject.key, ready=subject.memory.ready == "True", now=subject.now)
         return _Decision(rendered, todo if queued is None else plan.missing_only(todo, world.existing), queued)
 
+    def _plan(self, subject: _Subject, world: _World, rendered: Rendered) -> Plan:
+        return plan.plan(
+            rendered.objects,
+            world.existing,
+            applied=subject.memory.children.applied,
+            owner=subject.memory.uid,
+            rolled_out=succession.over(world.existing.get(("Deployment", subject.key[1])), world.pods),
+        )
+
+    def _served(self, subject: _Subject, world: _World) -> tuple[str, ...]:
+        reports = None if self._reports.pending(subject.key) else self._reports.reports(subject.key)
+        return succession.served(subject.spec, world.pods, reports)
+
     def _context(self, subject: _Subject, world: _World) -> Context:
+        gateway = world.existing.get(("Deployment", subject.key[1]))
         service = world.existing.get(("Service", subject.key[1]))
         return Context(
             name=subject.key[1],
@@ -236,6 +248,8 @@ class Reconciler:
             image=self._settings.image,
             runner=self._settings.runner,
             addresses=plan.addresses(world.pods, naming.BRIDGE_PORT),
+            arriving=plan.arriving(world.pods, naming.BRIDGE_PORT),
+            awaited=self._served(subject, world) if gateway is not None and gateway.outdated else (),
             quarantined=frozenset(world.held),
             pins=naming.pins(subject.metadata.get("annotations") or {}),
             integrities=naming.integrities(subject.metadata.get("annotations") or {}),
@@ -370,11 +384,12 @@ def _validated(resource: Mapping[str, Any], memory: Memory, further: FurtherAnno
 
 
 def _reporting(pods: Iterable[Pod]) -> list[Pod]:
-    """Gateway pods whose gateway container is ready: also those that are not ready as a whole, to learn why."""
+    """Gateway pods whose gateway answers: also those that are not ready, to learn why."""
     out = []
     for pod in pods:
         container = pod.container("gateway")
-        if pod.component == "gateway" and not pod.terminating and pod.ip and container is not None and container.ready:
+        answers = container is not None and container.running and container.started
+        if pod.component == "gateway" and not pod.terminating and pod.ip and answers:
             out.append(pod)
     return out
 

@@ -10,8 +10,9 @@ from ..api.servers import Server
 from ..render import naming
 from . import tool_pins
 from .image_pull_quarantine import STATE as QUARANTINED
-from .observation import Observation, Report, first_problem
+from .observation import Observation, Report
 from .reasons import Reason
+from .rollout_state import being_replaced, pod_problem, server_problem
 
 _STATE_ORDER = (  # the worst first: of several gateway pods the worst report counts
     "Quarantined",
@@ -27,6 +28,7 @@ _STATE_ORDER = (  # the worst first: of several gateway pods the worst report co
 _COUNTS = ("tools", "prompts", "resources", "processes", "restarts", "failedStarts")
 _FACTS = {"era": 16, "protocolVersion": 32, "isolation": 16, "digest": 80}  # characters; absent before the first report
 _MAX_MESSAGE = 1024
+_CONNECTING = "Connecting"  # the gateway's reason for what has just begun
 
 Row = Mapping[str, Any]
 
@@ -82,10 +84,11 @@ def _state(
         held = seen.held[server.name]
         return QUARANTINED, {"reason": held.reason, "message": held.message, "time": held.since}
     state, error = row.get("state", "Connecting" if answering else "Unknown"), row.get("lastError")
-    problem = _pod_problem(server, seen)
+    problem = pod_problem(server, seen)
     if problem is not None and state != "Ready":
         return "Failed", problem
-    if problem is not None and _rolling(server, seen):
+    problem = server_problem(server, seen)
+    if problem is not None and problem["reason"] != _CONNECTING and being_replaced(server, seen):
         return state, problem  # the previous version serves
     if state in ("Ready", "Pending"):
         error = _pin_error(row, seen, previous) or error
@@ -101,21 +104,6 @@ def _pin_error(row: Row, seen: Observation, previous: Row) -> dict[str, str] | N
         gateway=seen.name,
         namespace=seen.namespace,
     )
-
-
-def _pod_problem(server: Server, seen: Observation) -> dict[str, str] | None:
-    containers = ("copy-bridge", naming.install_container(server.name), f"mcp-{server.name}")
-    if seen.spec.mode == "Sidecar":
-        return first_problem(seen.gateway_pods(), containers)
-    deployment = seen.deployments.get(naming.child(seen.name, server.name))
-    if deployment is not None and deployment.problem:
-        return {"reason": Reason.PODS_REJECTED, "message": deployment.problem}
-    return first_problem(seen.server_pods(server.name), containers)
-
-
-def _rolling(server: Server, seen: Observation) -> bool:
-    deployment = seen.deployments.get(naming.child(seen.name, server.name))
-    return deployment is not None and not deployment.complete
 
 
 def _dated(error: Mapping[str, str], before: Mapping[str, str], now: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ def config(gateway: Gateway) -> str:
             gateway=gateway.name,
             servers=[_server(gateway, server) for server in gateway.servers],
             auth=gateway_auth(spec, file=mounted),
+            awaited=context.awaited,
             hosts=(*naming.service_hosts(gateway.name, context.namespace), *context.hosts),
         )
     )
@@ -72,7 +73,9 @@ def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
         limits=gateway.spec.limits,
         file=mounted,
         pin=pin_of(gateway.spec, context.pins, server.name),
-        addresses=() if gateway.sidecar else context.addresses.get(server.name, ()),
+        # Pods of the previous mode serve, and read this configuration, until those of the new one have taken over.
+        addresses=context.addresses.get(server.name, ()),
+        arriving=() if gateway.sidecar else context.arriving.get(server.name, ()),
         fallback=_fallback(gateway, server),
     )
 
@@ -84,5 +87,5 @@ def _fallback(gateway: Gateway, server: Server) -> str:
     """
     context, service = gateway.context, naming.child(gateway.name, server.name)
     own = context.services is None or (service in context.services and server.name in context.addresses)
-    usable = server.hosted and not gateway.sidecar and own
+    usable = server.hosted and own and (not gateway.sidecar or server.name in context.addresses)
     return f"{service}.{context.namespace}.svc:{naming.BRIDGE_PORT}" if usable else ""

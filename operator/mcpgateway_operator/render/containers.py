@@ -107,7 +107,7 @@ def server_container(gateway: Gateway, server: Server, index: int | None) -> Ser
         pull_policy=server.image_pull_policy,
         exposed=index is None,
         # The kubelet expands $(VAR) in args by the container's variables; these are the bridge's to expand.
-        args=[flag.replace("$", "$$") for flag in _bridge_args(server, index)],
+        args=[flag.replace("$", "$$") for flag in _bridge_args(server, index, proven=gateway.context.operated and index is None)],
         resources=_resources(server.resources, _SERVER_RESOURCES),
         tmp=f"tmp-{server.name}",
         tmp_size=server.tmp_size,
@@ -118,12 +118,14 @@ def server_container(gateway: Gateway, server: Server, index: int | None) -> Ser
     )
 
 
-def _bridge_args(server: Server, index: int | None) -> list[str]:
+def _bridge_args(server: Server, index: int | None, *, proven: bool) -> list[str]:
+    """`proven`: its pod is not ready before the gateway has had an answer of this server."""
     host, offset = ("", 0) if index is None else ("127.0.0.1", index)
     return [
         "serve",
         f"--listen={host}:{naming.BRIDGE_PORT + offset}",
         f"--health={host}:{naming.HEALTH_PORT + offset}",
+        *(["--await-answer"] if proven else []),
         *bridge_access(server.name, bridge_keys.SERVER_FOLDER),
         *bridge_processes(server),
         *bridge_environment(server),

@@ -35,6 +35,9 @@ class Context:
     image: str  # the operator's default for spec.image
     runner: str = RUNNER  # the operator's default for spec.packages.runnerImage
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: HOST:PORT of the pods, by server
+    arriving: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # MultiPod: those of pods that are to take over
+    awaited: tuple[str, ...] = ()  # servers that a new gateway pod must reach before it takes over
+    operated: bool = True  # an operator keeps the configuration up to date
     quarantined: frozenset[str] = frozenset()  # Sidecar: servers whose image cannot be pulled
     pins: Mapping[str, str] = field(default_factory=dict)  # approved digests of tools, by server
     integrities: Mapping[str, str] = field(default_factory=dict)  # approved digests of packages, by server

@@ -24,6 +24,7 @@ def server_config(
     limits: Limits,
     file: File,
     addresses: tuple[str, ...] = (),
+    arriving: tuple[str, ...] = (),
     fallback: str = "",
     pin: str | None = None,
 ) -> gateway_config.Server:
@@ -34,6 +35,7 @@ def server_config(
         headers=tuple(_header(header, file) for header in server.headers),
         isolation=server.isolation,
         addresses=addresses,
+        arriving=arriving,
         fallback=fallback,
         call_timeout=seconds(server.call_timeout or limits.call_timeout),
         start_timeout=seconds(server.start_timeout),
@@ -80,12 +82,14 @@ def hot_config(
     servers: Sequence[gateway_config.Server],
     auth: gateway_config.Auth,
     hosts: Sequence[str] = (),
+    awaited: Sequence[str] = (),
 ) -> gateway_config.Config:
     """The configuration that is reloaded without a restart; `hosts` are the gateway's own host names."""
     routes = tuple(outside_routes(spec))
     return gateway_config.Config(
         gateway=gateway,
         servers=tuple(servers),
+        awaited=tuple(awaited),
         auth=auth,
         tool_names=gateway_config.ToolNames(prefix=spec.tool_names.prefix, separator=spec.tool_names.separator),
         allowed_hosts=tuple(dict.fromkeys((*hosts, *(route.host for route in routes if route.host), *spec.allowed_hosts))),

@@ -119,6 +119,10 @@ class BridgedConnection(Connection, asyncio.Protocol):
         """Say what this connection is for; `accepted` has the bridge's answer."""
         self._control(greeting)
 
+    def confirm(self) -> None:
+        """Tell the bridge that its server has answered: a bridge that waits for that is ready from now on."""
+        self._control({"answered": True})
+
     def remember(self, version: str) -> None:
         super().remember(version)
         self._control({"memo": version})

@@ -50,7 +50,7 @@ class BridgeTransport:
         watch = Watch()
         link = await self._connect(self._address, {"mode": "watch"}, on_control=watch.receive)
         link.closed.add_done_callback(lambda closed: watch.lose(closed.result()))
-        watch.close = link.close
+        watch.close, watch.answered = link.close, link.confirm
         return watch
 
     async def shared(self, number: int) -> BridgedConnection:
@@ -63,7 +63,7 @@ class BridgeTransport:
             greeting = {"mode": "attach", "session": f"{self._gateway}/{key}", "tag": key[:12]}
         return await self._connect(self._place(key), greeting)
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float) -> None:
         """Connections end by themselves."""
 
     async def _connect(

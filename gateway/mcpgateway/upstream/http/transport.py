@@ -67,7 +67,10 @@ class HttpTransport:
         connection.on_gone = lambda: self._open.discard(connection)
         return connection
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float) -> None:
+        busy = [connection.closed for connection in self._open if connection.in_flight]
+        if busy and patience:
+            await asyncio.wait(busy, timeout=patience)
         for connection in list(self._open):
             connection.close()
         endings = [connection.session_end for connection in self._open if connection.session_end is not None]
