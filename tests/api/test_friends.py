@@ -1,9 +1,10 @@
-"""Who else judges a gateway by its status: Helm (and Flux) by kstatus, Argo CD by the script of the manual."""
+"""Who else judges a gateway by its status, as docs/waiting.md says: kubectl, Helm and Flux by kstatus, Argo CD by a script."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,9 @@ from tests.support.controlplane import ControlPlane
 from tests.support.paths import ROOT
 from tests.support.resources import gateway
 from tests.support.waiting import PATIENCE
-from tests.unit.test_status import READY, built
+from tests.unit.test_status import DEPLOYMENT, READY, REPORT, built, row
 
-MANUAL = ROOT / "docs" / "operations.md"
+MANUAL = ROOT / "docs" / "waiting.md"
 NOW = "2026-11-24T00:00:00Z"
 
 
@@ -32,6 +33,10 @@ def rejected() -> dict[str, Any]:
 
 READY_STATUS = built(replace(READY, generation=1))
 STARTING = built(replace(READY, generation=1, gateway=None, pods=(), reports={}))
+ROLLING = built(replace(READY, generation=1, gateway=replace(DEPLOYMENT, complete=False)))  # the previous version serves
+BROKEN = built(replace(READY, generation=1, gateway=replace(DEPLOYMENT, complete=False, problem="exceeded quota")))
+AWAY = built(replace(READY, generation=1, reports={"g1": {**REPORT, "servers": [row("time"), row("git", "Failed")]}}))
+SILENT = built(replace(READY, generation=1, reports={}))
 STALLED = built(replace(READY, generation=1, failure=Finding("False", "Conflict", "Service x already exists")))
 
 
@@ -43,6 +48,10 @@ class TestArgo:
         [
             (READY_STATUS, {}, "Healthy"),
             (STARTING, {}, "Progressing"),
+            (ROLLING, {}, "Progressing"),
+            (SILENT, {}, "Progressing"),
+            (BROKEN, {}, "Degraded"),
+            (AWAY, {}, "Degraded"),
             (STALLED, {}, "Degraded"),
             (rejected(), {}, "Degraded"),
             (None, {}, "Progressing"),
@@ -73,6 +82,78 @@ def lua(value: Any) -> str:
     return "nil" if value is None else json.dumps(value)
 
 
+class TestFlux:
+    """kstatus, by the library that Flux and Helm use."""
+
+    @pytest.mark.parametrize(
+        ("status", "generation", "verdict"),
+        [
+            (READY_STATUS, 1, "Current"),
+            (READY_STATUS, 2, "InProgress"),
+            (STARTING, 1, "InProgress"),
+            (ROLLING, 1, "InProgress"),
+            (SILENT, 1, "InProgress"),
+            (AWAY, 1, "InProgress"),
+            (BROKEN, 1, "Failed"),
+            (STALLED, 1, "Failed"),
+            (rejected(), 1, "Failed"),
+        ],
+    )
+    def test_verdict(self, status: dict[str, Any], generation: int, verdict: str) -> None:
+        resource = {**gateway(), "status": status}
+        resource["metadata"]["generation"] = generation
+        judge = subprocess.run([str(tools.kstatus())], input=json.dumps(resource), text=True, capture_output=True, check=True)
+        assert judge.stdout.strip() == verdict
+
+
+class TestKubectl:
+    """The commands of the manual, after an edit of a resource that was well."""
+
+    def waits(self) -> dict[str, list[str]]:
+        """By condition, the arguments."""
+        lines = [line.split(" && ")[0].split() for line in MANUAL.read_text().splitlines() if line.startswith("kubectl wait ")]
+        return {line[2].removeprefix("--for=condition="): line[1:] for line in lines}
+
+    def returns(self, space: Space, kind: str, timeout: str = "--timeout=1s") -> bool:
+        command = [argument.replace("NAME", "demo") for argument in self.waits()[kind] if not argument.startswith("--timeout")]
+        return "condition met" in space.kubectl("-n", space.name, *command, timeout, check=False)
+
+    def test_they_return_for_the_edit_and_not_for_what_was_before(self, space: Space) -> None:
+        assert set(self.waits()) == {"Programmed", "Ready", "Stalled"}
+        space.apply(gateway())
+        write(space, READY_STATUS)
+        assert self.returns(space, "Programmed")
+        space.apply(gateway(replicas=2))
+        assert not self.returns(space, "Programmed"), "no operator has seen the edit yet"
+        assert not self.returns(space, "Ready")
+        write(space, of_generation(ROLLING, 2))
+        assert not self.returns(space, "Programmed")
+        assert self.returns(space, "Ready"), "the previous version serves"
+        assert not self.returns(space, "Stalled")
+        write(space, of_generation(BROKEN, 2))
+        assert self.returns(space, "Stalled")
+        cause = next(
+            line for line in MANUAL.read_text().splitlines() if line.startswith("kubectl get mcpgateway/NAME -o jsonpath")
+        )
+        words = shlex.split(cause.replace("NAME", "demo"))
+        assert "exceeded quota" in space.kubectl("-n", space.name, *words[1:])
+        write(space, of_generation(READY_STATUS, 2))
+        assert self.returns(space, "Programmed")
+        assert self.returns(space, "Ready")
+
+
+def of_generation(status: dict[str, Any], generation: int) -> dict[str, Any]:
+    conditions = [{**condition, "observedGeneration": generation} for condition in status["conditions"]]
+    return {**status, "observedGeneration": generation, "conditions": conditions}
+
+
+def write(space: Space, status: dict[str, Any]) -> None:
+    """Write a status, as an operator would: none runs here."""
+    space.kubectl("-n", space.name, "wait", "--for=create", "mcpgateway/demo", "--timeout=30s")
+    patch = json.dumps({"status": status})
+    space.kubectl("-n", space.name, "patch", "mcpgateway", "demo", "--subresource=status", "--type=merge", "-p", patch)
+
+
 class TestHelm:
     """`helm install --wait`, whose kstatus is Flux's, too."""
 
@@ -80,23 +161,21 @@ class TestHelm:
         with install(plane, space, tmp_path, patience="60s") as helm:
             with pytest.raises(subprocess.TimeoutExpired):
                 helm.wait(timeout=3)  # there has been no pass yet
-            self.write(space, STARTING)
+            write(space, STARTING)
             with pytest.raises(subprocess.TimeoutExpired):
                 helm.wait(timeout=3)
-            self.write(space, READY_STATUS)
+            write(space, ROLLING)
+            with pytest.raises(subprocess.TimeoutExpired):
+                helm.wait(timeout=3)
+            write(space, READY_STATUS)
             assert helm.wait(timeout=PATIENCE) == 0
 
     def test_helm_fails_for_a_stalled_gateway(self, plane: ControlPlane, space: Space, tmp_path: Path) -> None:
         with install(plane, space, tmp_path, patience="8s") as helm:
-            self.write(space, rejected())
+            write(space, rejected())
             assert helm.wait(timeout=PATIENCE) != 0
             assert helm.stderr is not None
             assert "demo" in helm.stderr.read()
-
-    def write(self, space: Space, status: dict[str, Any]) -> None:
-        space.kubectl("-n", space.name, "wait", "--for=create", "mcpgateway/demo", "--timeout=30s")
-        patch = json.dumps({"status": status})
-        space.kubectl("-n", space.name, "patch", "mcpgateway", "demo", "--subresource=status", "--type=merge", "-p", patch)
 
 
 def install(plane: ControlPlane, space: Space, folder: Path, *, patience: str) -> subprocess.Popen[str]:

@@ -129,6 +129,17 @@ def module(name: str) -> Path:
     return program
 
 
+def kstatus() -> Path:
+    """A program that judges an object by Flux's kstatus library."""
+    source = Path(__file__).parent / "kstatus"
+    digest = hashlib.sha256(b"".join((source / name).read_bytes() for name in ("main.go", "go.mod"))).hexdigest()[:12]
+    program = CACHE / "bin" / f"kstatus-{digest}" / "kstatus"
+    with exclusive("kstatus"):
+        if not program.exists():
+            compile_go("building kstatus, once", ["build", "-o", str(program), "."], source)
+    return program
+
+
 def sources(module: str) -> Path:
     """The unpacked sources of a Go module, MODULE@VERSION. Raises: CannotRunError."""
     done = run_go(["mod", "download", "-json", module], CACHE)
