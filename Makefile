@@ -72,6 +72,12 @@ faults: tools bridge ## Measure how long the operator takes to be well again, in
 	$(PYTEST) tests/api/test_faults.py
 	python -m tests.support.faults
 
+.PHONY: edits
+edits: tools bridge ## Measure what edits of a live resource do to calls, on a node, into docs/operations.md
+	rm -f build/edits.jsonl
+	$(PYTEST) --soak tests/e2e/edits.py
+	python -m tests.support.edits
+
 .PHONY: hostile
 hostile: tools bridge ## Measure what attacks do to other callers, into docs/hostile.md (some minutes)
 	python -m tests.hostile.table

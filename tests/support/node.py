@@ -78,6 +78,10 @@ class Node:
         """Import an image archive into the node."""
         self._ctr("images", "import", str(image))
 
+    def tag(self, image: str, further: str) -> None:
+        """Give an image of the node a further name."""
+        self._ctr("images", "tag", "--force", image, further)
+
     def stop(self) -> None:
         """Stop only what was started here, by its pid; then its containers, mounts, bridge and tables."""
         for name in _RUNTIME:
