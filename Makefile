@@ -149,7 +149,7 @@ lock: tools ## Resolve all lock files again
 	  requirements/build.in -o requirements/build.txt
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --extra gateway --extra operator --extra dev pyproject.toml -o requirements/dev.txt
-	for name in servers legacy old scanners ingress mcp-proxy fastmcp; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
+	for name in servers legacy old scanners ingress mcp-proxy fastmcp registries; do uv pip compile -q --universal --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 tests/python/$$name.in -o tests/python/$$name.txt; done
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  images/runner/requirements.in -o images/runner/requirements.txt

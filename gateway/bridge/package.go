@@ -73,8 +73,26 @@ func parsePackage(args []string) (packageInstall, error) {
 	if err := flags.Parse(args); err != nil {
 		return p, err
 	}
+	if err := p.validate(flags.NArg()); err != nil {
+		return p, err
+	}
 	p.dir = flags.Arg(0)
-	return p, p.validate(flags.NArg())
+	return p, absolute(&p.dir, &p.registry.credentials, &p.registry.ca)
+}
+
+// absolute makes paths absolute, since the clients run in a folder of their own, and the programs have their paths in them.
+func absolute(paths ...*string) error {
+	for _, path := range paths {
+		if *path == "" {
+			continue
+		}
+		full, err := filepath.Abs(*path)
+		if err != nil {
+			return err
+		}
+		*path = full
+	}
+	return nil
 }
 
 func appendTo(list *[]string) func(string) error {

@@ -26,22 +26,9 @@ func newUv(p packageInstall, work string) (packageManager, error) {
 		"UV_CACHE_DIR=" + filepath.Join(work, "cache"), "UV_PYTHON_DOWNLOADS=never", "UV_HTTP_RETRIES=1", "UV_HTTP_TIMEOUT=30", "UV_NO_CONFIG=1",
 		"UV_NO_PROGRESS=1",
 	}
-	if p.registry.url != "" {
-		env = append(env, "UV_DEFAULT_INDEX="+p.registry.url)
-	}
+	env = append(env, p.registry.uvSettings()...)
 	if ca := p.registry.authority(); ca != "" {
 		env = append(env, "SSL_CERT_FILE="+ca)
-	}
-	netrc, err := p.registry.netrc()
-	if err != nil {
-		return nil, err
-	}
-	if netrc != "" {
-		file := filepath.Join(work, "netrc")
-		if err := os.WriteFile(file, []byte(netrc), 0o600); err != nil {
-			return nil, err
-		}
-		env = append(env, "NETRC="+file)
 	}
 	return uv{client{dir: p.dir, env: clientEnvironment(work, env...), p: p}, filepath.Join(p.dir, pythonVenv)}, nil
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/base64"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,18 +53,17 @@ func (r registry) npmSettings() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// netrc has the credentials of the index. Source: netrc(5); a token is a password of the user __token__, as on PyPI.
-func (r registry) netrc() (string, error) {
+// uvSettings are the variables of an index. A token is a password of the user __token__, as on PyPI. Source: `uv help pip`, indexes.
+func (r registry) uvSettings() []string {
+	if r.url == "" {
+		return nil
+	}
 	user, password := r.secret("username"), r.secret("password")
-	if token := r.secret("token"); user == "" && token != "" {
+	if token := r.secret("token"); token != "" {
 		user, password = "__token__", token
 	}
-	if user == "" || r.url == "" {
-		return "", nil
+	if user == "" {
+		return []string{"UV_DEFAULT_INDEX=" + r.url}
 	}
-	parsed, err := url.Parse(r.url)
-	if err != nil {
-		return "", fmt.Errorf("--registry is %q: %w", r.url, err)
-	}
-	return fmt.Sprintf("machine %s\nlogin %s\npassword %s\n", parsed.Hostname(), user, password), nil
+	return []string{"UV_DEFAULT_INDEX=mirror=" + r.url, "UV_INDEX_MIRROR_USERNAME=" + user, "UV_INDEX_MIRROR_PASSWORD=" + password}
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -26,3 +27,26 @@ def self_signed(name: str, usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SE
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
     return certificate.public_bytes(pem), private
+
+
+def issued(address: str) -> tuple[bytes, bytes, bytes]:
+    """An authority, and a server's certificate of it for an IP address, with its key, PEM."""
+    authority, own = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of the tests")])
+    root = _certificate(issuer, issuer, authority.public_key(), ca=True).sign(authority, hashes.SHA256())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    leaf = _certificate(subject, issuer, own.public_key(), ca=False).add_extension(names, critical=False)
+    pem = serialization.Encoding.PEM
+    private = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return root.public_bytes(pem), leaf.sign(authority, hashes.SHA256()).public_bytes(pem), private
+
+
+def _certificate(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, *, ca: bool) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )

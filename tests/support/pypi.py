@@ -13,7 +13,15 @@ from .paths import CACHE, ROOT
 from .progress import Step
 
 SOURCES = ROOT / "tests" / "python"
-USED = ("servers", "legacy", "old", "fastmcp", "scanners", "ingress")  # by the tests; the others by the benchmarks alone
+USED = (
+    "servers",
+    "legacy",
+    "old",
+    "fastmcp",
+    "scanners",
+    "ingress",
+    "registries",
+)  # by the tests; the others by the benchmarks alone
 
 
 def python(name: str, lock: Path | None = None) -> Path:
