@@ -1,6 +1,7 @@
 """Programs from npm that the tests run, on the Node that comes with the development tools.
 
-tests/node has clients, peers and reference servers, tests/servers/node public servers, tests/node-registry a registry: one lock file each.
+tests/node has clients, peers and reference servers, tests/servers/node public servers, tests/node-registry a registry: a lock
+file each.
 """
 
 from __future__ import annotations
