@@ -177,8 +177,8 @@ class Children:
         if owner is not None and owner.get("kind") == KIND and owner.get("name") == target.key[1]:
             message = f"{kind} {name} belongs to a deleted MCPGateway of the same name and is being garbage-collected"
             raise BlockedError(Reason.AWAITING_DELETION, message, _RETRY_COLLECTION)
-        if owner is None and kind == kinds.CLAIM and child_state.ours(live, target.key):
-            return str(live["metadata"]["uid"])  # a retained claim of an earlier gateway of this name is adopted
+        if owner is None and child_state.ours(live, target.key):
+            return str(live["metadata"]["uid"])  # retained by an earlier gateway of this name, or restored from a backup: adopted
         raise name_conflicts.occupied(manifest, owner)
 
     async def _remove_additions(self, target: Target, live: Mapping[str, Any]) -> bool:
