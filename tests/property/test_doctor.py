@@ -20,6 +20,9 @@ CONDITIONS, SERVERS = (
     [name for heading in re.findall(r"^### (.+)$", part, re.MULTILINE) for name in re.findall(r"[A-Z]\w+", heading)]
     for part in MANUAL.partition("## Reasons of conditions")[2].split("## Servers")
 )
+SERVERS.remove("Packages")  # a group of reasons, in a table
+_PACKAGES = MANUAL.partition("### Packages")[2].partition("\n## ")[0]
+SERVERS += [name for row in re.findall(r"^\| (`[^|]+)\|", _PACKAGES, re.MULTILINE) for name in re.findall(r"`([A-Z]\w+)`", row)]
 CLUSTER = {"kubectl": "kubectl -n prod", "mcpgw": "-g web -n prod"}
 LOCAL = {"mcpgw": "--local -g web", "file": "/home/me/gateway.yaml"}
 

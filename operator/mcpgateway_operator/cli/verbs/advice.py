@@ -12,6 +12,7 @@ _WAIT = "{kubectl} wait --for=condition=Ready mcpgateway/{name} --timeout=120s"
 _LOGS = "mcpgw logs {mcpgw} {server}"
 _STATUS = "mcpgw status {mcpgw} --watch"
 _UPGRADE = "helm upgrade --install mcpgateway charts/mcpgateway-operator --namespace mcpgateway-system --reuse-values"
+OPERATOR: Final = "kubectl get pods --all-namespaces -l app.kubernetes.io/name=mcpgateway-operator"
 _PODS = "{kubectl} describe pods -l app.kubernetes.io/instance={name}"
 
 WAITING: Final = frozenset(
@@ -44,6 +45,7 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "ServerNotReady": _STATUS,
     "MissingReference": "{edit}",
     "Conflict": "{kubectl} get deployments,services,configmaps,networkpolicies -L app.kubernetes.io/instance",
+    "ServiceMissing": _WAIT,
     "AwaitingDeletion": _WAIT,
     "Forbidden": _UPGRADE,
     "Rejected": "{kubectl} get resourcequotas,limitranges,events --field-selector=type=Warning",
@@ -52,6 +54,8 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "RolloutQueued": _WAIT,
     "RolloutHalted": "kubectl get mcpgateways --all-namespaces",
     "DriftContested": "{kubectl} get deployments -l app.kubernetes.io/instance={name} -o yaml --show-managed-fields",
+    "ManagedElsewhere": OPERATOR,
+    "OperatorUninstalled": _UPGRADE,
 }
 
 SERVERS: Final[Mapping[str, str]] = {
@@ -90,6 +94,20 @@ SERVERS: Final[Mapping[str, str]] = {
     "ErrImagePull": "{edit}",
     "ImagePullBackOff": "{edit}",
     "InvalidImageName": "{edit}",
+    "PackageNotFound": "{edit}",
+    "VersionNotFound": "{edit}",
+    "RegistryNotTrusted": "{edit}",
+    "PlatformNotSupported": "{edit}",
+    "RuntimeNotSupported": "{edit}",
+    "RequirementsConflict": "{edit}",
+    "ProgramNotFound": "{edit}",
+    "RegistryUnreachable": "{edit}",
+    "RegistryDenied": "{edit}",
+    "DiskFull": "{edit}",
+    "PackageChanged": "{edit}",
+    "NoIntegrity": "{edit}",
+    "RunnerIncomplete": "{edit}",
+    "InstallFailed": "{edit}",
 }
 
 OTHER: Final = _PODS  # for the kubelet's and the scheduler's own reasons
@@ -98,4 +116,3 @@ EDIT_RESOURCE: Final = "{kubectl} edit mcpgateway {name}"
 CREATE_SECRET: Final = "{kubectl} create secret generic {secret} --from-literal={key}=VALUE"  # noqa: S105 - a command's form
 CREATE_CONFIG_MAP: Final = "{kubectl} create configmap {secret} --from-literal={key}=VALUE"
 LOCAL_SECRET: Final = "export {variable}=VALUE"  # noqa: S105 - a command's form
-OPERATOR: Final = "kubectl get pods --all-namespaces -l app.kubernetes.io/name=mcpgateway-operator"
