@@ -39,6 +39,8 @@ its seed.
   the same.
 - **slow**: its program starts {late} s late. It has the same era and lists.
 
+An empty cell was not tried in that run.
+
 | server | version | SDK | era | isolation | tools, prompts, resources, templates | call | {experiments} |
 |---|---|---|---|---|---|---|{rules}|
 """
@@ -64,7 +66,8 @@ def row(public: PublicServer, found: dict[str, dict[str, dict[str, Any]]]) -> st
     same = found["same"].get(public.name, {})
     counts = ", ".join(str(count) for count in same.get("counts", {}).values())
     passed = [_WORDS[_passed(found, experiment, public.name)] for experiment in _EXPERIMENTS]
-    answer = f"`{public.tool}`: {same.get('answer', '')}" if same.get("counts", {}).get("tools") else "no tools"
+    offers = same.get("counts", {}).get("tools")
+    answer = f"`{public.tool}`: {same.get('answer', '')}" if offers else "no tools" if offers == 0 else ""
     cells = (f"`{public.package}`", version(public), public.sdk, same.get("era", ""), same.get("isolation", ""), counts, answer)
     return "| " + " | ".join((*cells, *passed)) + " |"
 
