@@ -101,7 +101,7 @@ def _sums(folder: Path) -> str:
 
 
 def lock() -> None:
-    """Write the hashes of the libraries from Maven anew."""
+    """Write the hashes of the libraries from Maven again."""
     folder = CACHE / "java-servers" / "lock"
     shutil.rmtree(folder, ignore_errors=True)
     _build_java(folder)
