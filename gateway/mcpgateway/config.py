@@ -82,6 +82,15 @@ class Header(_Model, frozen=True):
     reference: str = ""  # what the file comes from, "secret/key", for messages
 
 
+class Proxy(_Model, frozen=True):
+    """The proxy for requests to a remote server."""
+
+    url: str
+    no_proxy: tuple[str, ...] = ()  # host names, .suffixes, addresses and ranges that are reached without it
+    file: _Path = ""  # where its credentials are mounted, USER:PASSWORD
+    reference: str = ""  # what the file comes from, "secret/key", for messages
+
+
 class Server(_Model, frozen=True):
     """One MCP server: behind a bridge, or remote at a URL."""
 
@@ -92,6 +101,9 @@ class Server(_Model, frozen=True):
     fallback: str = ""  # HOST:PORT by name, while there is no address
     url: str = ""  # of a remote server
     headers: tuple[Header, ...] = ()
+    ca_file: _Path = ""  # certificate authorities in PEM that a remote server is trusted by, besides the public ones
+    ca_reference: str = ""  # what the file comes from, "configmap/key", for messages
+    proxy: Proxy | None = None  # of a remote server
     call_timeout: _Seconds = 60.0
     start_timeout: _Seconds = 120.0  # from the start of a process until it has answered
     pool: _Count = 1  # processes of a shared server

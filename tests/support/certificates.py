@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -50,3 +51,36 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, *
         .not_valid_after(now + timedelta(days=30))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A private certificate authority, without the extensions that many such ones lack, too."""
+
+    key: rsa.RSAPrivateKey
+    name: x509.Name
+    certificate: bytes  # PEM
+
+    @classmethod
+    def new(cls, name: str) -> Authority:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        certificate = _unsigned(subject, subject, key.public_key()).add_extension(constraints, critical=True)
+        return cls(key, subject, certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, host: str) -> bytes:
+        """A server's certificate and its key, in one PEM file."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        certificate = _unsigned(subject, self.name, key.public_key()).add_extension(names, critical=False)
+        pem = serialization.Encoding.PEM
+        private = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+        return certificate.sign(self.key, hashes.SHA256()).public_bytes(pem) + private
+
+
+def _unsigned(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    start, end = now - timedelta(hours=1), now + timedelta(days=30)
+    return x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), start, end)

@@ -16,7 +16,7 @@ from .locks import free_port
 from .processes import end
 from .waiting import PATIENCE
 
-NGINX, HAPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy"
+NGINX, HAPROXY, TINYPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy", "/usr/bin/tinyproxy"
 # https://nginx.org/en/docs/http/websocket.html and https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
 _NGINX = """
 daemon off;
@@ -84,6 +84,28 @@ def haproxy(folder: Path, *, gateway: int, frontend: str = "", backend: str = ""
     file.write_text(_HAPROXY.format(gateway=gateway, port=port, listen=listen, frontend=frontend, backend=backend))
     with _listening([HAPROXY, "-db", "-f", str(file)], folder / "haproxy.log", port):
         yield port
+
+
+# https://tinyproxy.github.io/
+_TINYPROXY = """
+Port {port}
+Listen 127.0.0.1
+Timeout 600
+MaxClients 100
+LogLevel Connect
+LogFile "{folder}/tinyproxy-requests.log"
+BasicAuth {user} {password}
+"""
+
+
+@contextlib.contextmanager
+def forward(folder: Path, *, user: str, password: str) -> Iterator[tuple[str, Path]]:
+    """A proxy for outgoing requests, with CONNECT, that wants these credentials. Yields: its URL, and the log of its requests."""
+    tools.require("gateway", {TINYPROXY: "tinyproxy-bin"})
+    port, file = free_port(), folder / "tinyproxy.conf"
+    file.write_text(_TINYPROXY.format(port=port, folder=folder, user=user, password=password))
+    with _listening([TINYPROXY, "-d", "-c", str(file)], folder / "tinyproxy.log", port):
+        yield f"http://127.0.0.1:{port}", folder / "tinyproxy-requests.log"
 
 
 @contextlib.contextmanager

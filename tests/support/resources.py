@@ -105,6 +105,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (gateway("demo", remote(url="ftp://example.com")), "spec.servers[0].url in body should match"),
     (gateway("demo", remote(url="https://user:secret@example.com/mcp")), "spec.servers[0].url in body should match"),
     (gateway("demo", server("a", headers=[{"name": "X-A", "value": "1"}])), "headers belong to a remote server"),
+    (
+        gateway("demo", server("a", caBundle={"name": "c", "key": "k"})),
+        "caBundle belongs to a remote server: remove it, or give url in place of image",
+    ),
+    (gateway(remotes={"proxy": {"url": "http://user:secret@proxy:3128"}}), "spec.remotes.proxy.url in body should match"),
+    (
+        gateway(remotes={"proxy": {"url": "http://proxy:3128", "noProxy": ["a,b"]}}),
+        "spec.remotes.proxy.noProxy[0] in body should",
+    ),
+    (
+        gateway(remotes={"caBundle": {"name": "c"}}),
+        "spec.remotes.caBundle.configMapKeyRef.key: Required value",
+    ),
     (gateway("demo", remote(headers=[{"name": "X-A"}])), "headers needs exactly one of value and valueFrom"),
     (gateway("demo", remote(headers=[{"name": "Host", "value": "x"}])), "headers may not set what the protocol itself sets"),
     (gateway("demo", remote(headers=[{"name": "MCP-Name", "value": "x"}])), "headers may not set what the protocol"),

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     EXITED = "Exited"
     INTERNAL_ERROR = "InternalError"
     INVALID_ADDRESS = "InvalidAddress"
+    INVALID_CA_BUNDLE = "InvalidCABundle"
     INVALID_CONFIGURATION = "InvalidConfiguration"
     INVALID_HEADER = "InvalidHeader"
     ITEMS_HIDDEN = "ItemsHidden"

@@ -145,4 +145,8 @@ def _transport(server: Server, addresses: tuple[str, ...], *, gateway: str, keys
 
 def _same_place(current: Server, server: Server) -> bool:
     """Whether a changed server can keep its connections."""
-    return (current.isolation, current.url, current.headers) == (server.isolation, server.url, server.headers)
+    return _place(current) == _place(server)
+
+
+def _place(server: Server) -> tuple[object, ...]:
+    return server.isolation, server.url, server.headers, server.ca_file, server.proxy

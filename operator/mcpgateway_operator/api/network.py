@@ -41,9 +41,7 @@ class Peer(Model):
     )
     namespace_selector: LabelSelector | None = Field(None, description="Namespaces of the pods; absent: the gateway's own.")
     pod_selector: LabelSelector | None = Field(None, description="The pods; absent: all pods of the namespaces.")
-    cidr: Cidr | None = Field(
-        None, description="An address range outside of the cluster. Addresses of Services never match: select their pods."
-    )
+    cidr: Cidr | None = Field(None, description="An address range outside of the cluster, never of Services.")
 
 
 class NetworkPolicy(Model):
@@ -77,19 +75,18 @@ class EgressRule(Peer):
         (),
         max_length=16,
         json_schema_extra=ATOMIC,
-        description="TCP ports of the destination itself: of pods, not of their Service. Empty: all ports and protocols.",
+        description="TCP ports of the destination itself; empty: all ports and protocols.",
     )
 
 
 class Egress(Model):
     """The destinations of a server's connections, besides the cluster's DNS."""
 
-    public: bool = Field(False, description="Whether public addresses are allowed, too, as they are without egress.")
+    public: bool = Field(False, description="Whether public addresses are allowed, too.")
     allow: tuple[EgressRule, ...] = Field(
         (),
         max_length=32,
         json_schema_extra=ATOMIC,
         description="Allowed destinations. For a Service of the cluster, select its pods by namespaceSelector and podSelector, "
-        "and give the port that they listen on: the Service's own address never matches. Empty: DNS, and public addresses if "
-        "public is true.",
+        "with the port that they listen on. Empty: DNS, and public addresses if public is true.",
     )

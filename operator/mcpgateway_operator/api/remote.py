@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from .environment import EnvVarSource
-from .types import Model, cel, wanted
+from .types import KeySelector, Model, cel, wanted
 
 RESERVED_HEADERS: Final = (
     "accept",
@@ -39,6 +39,17 @@ RemoteURL = Annotated[
                 "dots, have 1 to 63 letters, digits, - or _ (an internationalized name in its xn-- form)",
             )
         ),
+    ),
+]
+
+
+NoProxy = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[^\s,]+$",
+        json_schema_extra=wanted("a host name, .suffix, address or range, for example .svc or 10.0.0.0/8"),
     ),
 ]
 
@@ -74,4 +85,35 @@ class Header(Model):
     )
     value_from: EnvVarSource | None = Field(
         None, description="Take the value from a Secret or a ConfigMap; a changed value is used within seconds."
+    )
+
+
+class Proxy(Model):
+    """An HTTP proxy; https URLs are reached by CONNECT."""
+
+    url: str = Field(
+        max_length=512,
+        pattern=r"^https?://[^\s/?#@]+/?$",
+        json_schema_extra=wanted("http(s)://HOST[:PORT], without a user, a password or a path"),
+        description="URL of the proxy, for example http://proxy.example.com:3128.",
+    )
+    no_proxy: tuple[NoProxy, ...] = Field(
+        (),
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Destinations reached without it: host names and those below them, .names for only those below, addresses, "
+        "ranges, and * for all.",
+    )
+    credentials: KeySelector | None = Field(None, description="The key of a Secret that holds USER:PASSWORD; absent: none.")
+
+
+class Remotes(Model):
+    """The connections to remote servers."""
+
+    ca_bundle: KeySelector | None = Field(
+        None, description="The key of a ConfigMap with certificate authorities (PEM) that are trusted besides the public ones."
+    )
+    proxy: Proxy | None = Field(
+        None,
+        description="The proxy for remote servers. servers[].egress must allow it where its address is not public.",
     )

@@ -16,7 +16,7 @@ from .quantities import Duration, Quantity
 from .remote import Header, RemoteURL
 from .storage import SHAREABLE, Storage
 from .tools import ToolRules
-from .types import ATOMIC, NAME, ImageReference, Model, PullPolicy, cel, list_map
+from .types import ATOMIC, NAME, ImageReference, KeySelector, Model, PullPolicy, cel, list_map
 from .workload import Autoscaling, Resources
 
 RESERVED_SERVER_NAMES: Final = ("gateway", "peers", "config", "keys", "bridge")
@@ -60,6 +60,10 @@ class Server(Model):
                 "headers belong to a remote server: remove them, or give url in place of image",
             ),
             (
+                "has(self.url) || !has(self.caBundle)",
+                "caBundle belongs to a remote server: remove it, or give url in place of image",
+            ),
+            (
                 "!has(self.__package__) || !has(self.command)",
                 "command does not go with package, which has the program: write args, and package.bin if it has several programs",
             ),
@@ -92,6 +96,7 @@ class Server(Model):
     headers: tuple[Header, ...] = Field(
         (), max_length=32, json_schema_extra=list_map("name"), description="Headers of all requests to a remote server."
     )
+    ca_bundle: KeySelector | None = Field(None, description="As remotes.caBundle, in its place, for a remote server.")
     image_pull_policy: PullPolicy = Field("IfNotPresent", description="When the image is pulled.")
     command: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
         (),

@@ -13,6 +13,7 @@ from .auth import Audit, Auth
 from .exposure import HTTPRoute, Ingress, Service
 from .network import Cidr, Monitoring, NetworkPolicy
 from .packages import CACHE_ALLOWS_SEVERAL, Packages
+from .remote import Remotes
 from .servers import Server
 from .sessions import Limits, Sessions
 from .storage import SHAREABLE
@@ -80,9 +81,8 @@ class Spec(Model):
     )
     run_as: RunAs | None = Field(
         None,
-        description="User, group and file system group of every pod. Fixed: 65532. Assigned: none is set, for platforms whose "
-        "admission assigns them, as OpenShift's restricted-v2. Absent: the operator's default, which is Fixed unless the chart's "
-        "runAs is Assigned.",
+        description="User, group and file system group of every pod. Fixed: 65532. Assigned: none is set, for platforms that assign "
+        "them, as OpenShift does. Absent: the operator's default (the chart's runAs).",
     )
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict,
@@ -156,6 +156,7 @@ class Spec(Model):
     limits: Limits = Field(default_factory=Limits, description="Limits for clients.")
     audit: Audit = Field(default_factory=Audit, description="Record of requests.")
     packages: Packages = Field(default_factory=Packages, description="Where the packages of servers come from.")
+    remotes: Remotes = Field(default_factory=Remotes, description="Connections to remote servers.")
     servers: tuple[Server, ...] = Field(
         min_length=1, max_length=MAX_SERVERS, json_schema_extra=list_map("name"), description="The MCP servers."
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..render import bridge_keys
-from ..render.mounts import header_references, references
+from ..render.mounts import references, remote_references
 from .documents import Documents, Gateway
 from .folders import CACHE as CACHE
 from .folders import STATE as STATE
@@ -120,7 +120,7 @@ def write_values(documents: Documents, kind: str, name: str, keys: Iterable[str]
 def _references(documents: Documents, gateway: Gateway) -> Iterator[tuple[str, str, str, str | None]]:
     """The (server, kind, name, key) of all references; the key of an object that is needed whole and is not there is None."""
     for server in gateway.spec.enabled:
-        for (kind, name), keys in (*references(server).items(), *header_references([server]).items()):
+        for (kind, name), keys in (*references(server).items(), *remote_references(gateway.spec.remotes, [server]).items()):
             if keys is not None:
                 yield from ((server.name, kind, name, key) for key in sorted(keys))
             elif (kind, name) in documents.data:

@@ -122,6 +122,7 @@ class Local:
         return server_config(
             server,
             limits=gateway.spec.limits,
+            remotes=gateway.spec.remotes,
             file=lambda kind, name, key: str(self._folder / "refs" / kind / name / key),
             addresses=(self.servers.address(server.name),) if server.hosted else (),
             pin=pin_of(gateway.spec, gateway.pins, server.name),

@@ -50,6 +50,6 @@ def missing(spec: Spec, reports: Iterable[Mapping[str, Any]]) -> set[Reference]:
             if rows.get(server.name, {}).get("reason") == Reason.MISSING_REFERENCE:
                 stored = (mounts.stored(storage) for storage in server.storage)
                 folders = [reference for reference in stored if reference is not None]
-                headers = mounts.header_references([server])
-                wanted |= {(_KINDS[kind], name) for kind, name in (*mounts.references(server), *headers, *folders)}
+                remote = mounts.remote_references(spec.remotes, [server])
+                wanted |= {(_KINDS[kind], name) for kind, name in (*mounts.references(server), *remote, *folders)}
     return wanted

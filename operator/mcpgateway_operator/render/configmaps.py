@@ -71,6 +71,7 @@ def _server(gateway: Gateway, server: Server) -> gateway_config.Server:
     return server_config(
         server,
         limits=gateway.spec.limits,
+        remotes=gateway.spec.remotes,
         file=mounted,
         pin=pin_of(gateway.spec, context.pins, server.name),
         # Pods of the previous mode serve, and read this configuration, until those of the new one have taken over.

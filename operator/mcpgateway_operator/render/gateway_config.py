@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from mcpgateway import config as gateway_config
 
 from ..api.environment import EnvVarSource
 from ..api.quantities import seconds, size
-from ..api.remote import Header
+from ..api.remote import Header, Remotes
 from ..api.servers import Server
 from ..api.sessions import Limits
 from ..api.spec import Spec
+from ..api.types import KeySelector
 
 REMOTE_SESSIONS = 10_000  # most sessions at one remote server
 
@@ -22,6 +25,7 @@ def server_config(
     server: Server,
     *,
     limits: Limits,
+    remotes: Remotes,
     file: File,
     addresses: tuple[str, ...] = (),
     arriving: tuple[str, ...] = (),
@@ -29,8 +33,12 @@ def server_config(
     pin: str | None = None,
 ) -> gateway_config.Server:
     """The configuration of one server."""
+    bundle = None if server.hosted else ca_bundle(remotes, server)
     return gateway_config.Server(
         name=server.name,
+        ca_file=file("configmaps", bundle.name, bundle.key) if bundle else "",
+        ca_reference=f"{bundle.name}/{bundle.key}" if bundle else "",
+        proxy=None if server.hosted else _proxy(remotes, file),
         url=server.url or "",
         headers=tuple(_header(header, file) for header in server.headers),
         isolation=server.isolation,
@@ -53,6 +61,21 @@ def server_config(
             ),
         ),
     )
+
+
+def ca_bundle(remotes: Remotes, server: Server) -> KeySelector | None:
+    """Where the certificate authorities of a remote server are: the key of a ConfigMap."""
+    return server.ca_bundle or remotes.ca_bundle
+
+
+def _proxy(remotes: Remotes, file: File) -> gateway_config.Proxy | None:
+    if remotes.proxy is None:
+        return None
+    proxy = gateway_config.Proxy(url=remotes.proxy.url, no_proxy=remotes.proxy.no_proxy)
+    if remotes.proxy.credentials is None:
+        return proxy
+    secret = remotes.proxy.credentials
+    return replace(proxy, file=file("secrets", secret.name, secret.key), reference=f"{secret.name}/{secret.key}")
 
 
 def _header(header: Header, file: File) -> gateway_config.Header:

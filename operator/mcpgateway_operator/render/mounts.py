@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.remote import Remotes
 from ..api.servers import Server
 from ..api.spec import Spec
 from ..api.storage import Storage
 from . import naming
-from .gateway_config import origin
+from .gateway_config import ca_bundle, origin
 
 REFS = "/run/mcpgateway/refs"
 TOKENS = "/etc/mcpgateway/tokens"  # and values of headers: all references of the gateway itself
@@ -41,9 +42,9 @@ def references(server: Server) -> References:
     return _collected([*whole, *(origin(variable.value_from) for variable in server.env if variable.value_from)])
 
 
-def header_references(servers: Iterable[Server]) -> References:
-    """The references of headers for remote servers."""
-    return _collected(_header_keys(servers))
+def remote_references(remotes: Remotes, servers: Iterable[Server]) -> References:
+    """The references of remote servers: headers, certificate authorities, and the credentials of their proxy."""
+    return _collected(_remote_keys(remotes, servers))
 
 
 def stored(storage: Storage) -> tuple[str, str] | None:
@@ -64,7 +65,7 @@ def server_mounts(gateway: str, server: Server) -> list[Mount]:
 def gateway_mounts(spec: Spec, servers: Iterable[Server]) -> list[Mount]:
     """The tokens and secret headers that the gateway reads."""
     tokens = [("secrets", token.secret_key_ref.name, token.secret_key_ref.key) for token in spec.auth.tokens]
-    wanted = _collected([*tokens, *_header_keys(servers)])
+    wanted = _collected([*tokens, *_remote_keys(spec.remotes, servers)])
     return [reference("token", "gateway", kind, name, keys, TOKENS) for (kind, name), keys in wanted.items()]
 
 
@@ -87,8 +88,15 @@ def _collected(wanted: Iterable[tuple[str, str, str | None]]) -> References:
     return dict(sorted(references.items()))
 
 
-def _header_keys(servers: Iterable[Server]) -> list[tuple[str, str, str]]:
-    return [origin(header.value_from) for server in servers for header in server.headers if header.value_from]
+def _remote_keys(remotes: Remotes, servers: Iterable[Server]) -> list[tuple[str, str, str]]:
+    remote = [server for server in servers if not server.hosted]
+    keys = [origin(header.value_from) for server in remote for header in server.headers if header.value_from]
+    bundles = (ca_bundle(remotes, server) for server in remote)
+    keys += [("configmaps", bundle.name, bundle.key) for bundle in bundles if bundle]
+    if remote and remotes.proxy and remotes.proxy.credentials:
+        secret = remotes.proxy.credentials
+        keys.append(("secrets", secret.name, secret.key))
+    return keys
 
 
 def _optional(kind: str, name: str, keys: set[str] | None) -> dict[str, Any]:

@@ -26,7 +26,20 @@ from ...protocol.limits import LineTooLong
 from ...protocol.sse_events import Event, EventParser
 from ...runtime.background import Background
 from ..connection import Connection
-from .responses import AWAY, error_of, is_stream, place, read_body, read_events, read_headers, redirection, unreachable
+from .outbound import Outbound
+from .responses import (
+    AWAY,
+    PROXY_CREDENTIALS,
+    error_of,
+    is_stream,
+    place,
+    proxy_refusal,
+    read_body,
+    read_events,
+    read_headers,
+    redirection,
+    unreachable,
+)
 
 SESSION_END_TIMEOUT: Final = 2.0  # seconds for the end of a session
 _TELL_TIMEOUT: Final = 10.0  # seconds for a notification
@@ -46,8 +59,9 @@ _Response = AbstractAsyncContextManager[aiohttp.ClientResponse]
 class RemoteConnection(Connection):
     """One conversation over HTTP: each request is a POST, whose response has the reply or is a stream that brings it."""
 
-    def __init__(self, server: str, url: URL, http: aiohttp.ClientSession, headers: Sequence[Header]) -> None:
+    def __init__(self, server: str, url: URL, http: aiohttp.ClientSession, headers: Sequence[Header], outbound: Outbound) -> None:
         super().__init__(server)
+        self._outbound = outbound
         self._url = self._target = url  # where the server is, and where messages go
         self._http, self._configured = http, headers
         self.version = versions.MODERN_VERSIONS[-1]
@@ -103,8 +117,11 @@ class RemoteConnection(Connection):
     async def _end_session(self) -> None:
         if self._session:
             with contextlib.suppress(*_FAILURES):
-                async with asyncio.timeout(SESSION_END_TIMEOUT), self._http.delete(self._url, headers=self._headers()):
+                async with asyncio.timeout(SESSION_END_TIMEOUT), self._end():
                     pass
+
+    def _end(self) -> _Response:
+        return self._http.delete(self._url, headers=self._headers(), **self._outbound.route(self._url))
 
     @property
     def _modern(self) -> bool:
@@ -135,12 +152,14 @@ class RemoteConnection(Connection):
 
     def _posted(self, message: bytes, routing: Mapping[str, str] = MappingProxyType({})) -> _Response:
         headers = {**self._headers(), **_ACCEPT, **_JSON, **routing}
-        return self._http.post(self._target, data=message, headers=headers, allow_redirects=False)
+        return self._http.post(
+            self._target, data=message, headers=headers, allow_redirects=False, **self._outbound.route(self._target)
+        )
 
     def _opened(self, last: str = "") -> _Response:
         """A stream of the server's own; `last`: the id of the event after which it goes on."""
         headers = self._headers() | _ACCEPT_STREAM | ({"Last-Event-ID": last} if last else {})
-        return self._http.get(self._url, headers=headers, allow_redirects=False)
+        return self._http.get(self._url, headers=headers, allow_redirects=False, **self._outbound.route(self._url))
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, UpstreamError):
@@ -233,6 +252,8 @@ class RemoteConnection(Connection):
         error = error_of(body)
         if self._session and (status == 404 or (status == 400 and error is not None and _about_session(error))):
             self._forgotten()
+        elif status == PROXY_CREDENTIALS:
+            raise UpstreamError(proxy_refusal(self.server))
         elif status in (401, 403):
             words = f"{place(self._url)} answers {status}: check spec.servers[].headers"
             raise UpstreamError(self._failed(Reason.ACCESS_DENIED, words))

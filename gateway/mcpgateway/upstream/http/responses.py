@@ -23,6 +23,7 @@ from ..addresses import check_host, invalid_address
 from ..pacing import TURN_MESSAGES
 
 AWAY: Final = frozenset({408, 429, 502, 503, 504})  # answers of proxies without a server, and of servers that cannot serve now
+PROXY_CREDENTIALS: Final = 407  # RFC 9110 section 15.5.8
 _MAX_HEADER: Final = 16 << 10
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _PIECE: Final = 16 << 10  # bytes of a stream that are parsed in one turn of the event loop
@@ -57,13 +58,25 @@ def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
 
 def unreachable(server: str, url: URL, error: Exception) -> Failure:
     """The error for a place that cannot be talked to; no header and no query is repeated in it."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        if error.status == PROXY_CREDENTIALS:
+            return proxy_refusal(server)
+        return Failure(server, Reason.UNREACHABLE, f"{place(url)}: the proxy answers {error.status}: spec.remotes.proxy")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        words = f"no connection to the proxy {error.host}:{error.port}: {error.strerror or type(error).__name__}"
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = f"its certificate is not valid: {error.certificate_error}"
     elif isinstance(error, TimeoutError):
         words = "no answer in time"
     else:
         words = getattr(error, "strerror", None) or type(error).__name__
     return Failure(server, Reason.UNREACHABLE, f"{place(url)}: {words}")
+
+
+def proxy_refusal(server: str) -> Failure:
+    """The proxy wants other credentials."""
+    words = "the proxy answers 407: check spec.remotes.proxy.credentials"
+    return Failure(server, Reason.ACCESS_DENIED, words)
 
 
 def parse_url(server: str, text: str) -> URL:

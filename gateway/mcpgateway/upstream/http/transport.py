@@ -13,7 +13,8 @@ from ...protocol.errors import Failure, Reason, UpstreamError
 from ..bridge.connection import Control
 from ..transport import Watch
 from .connection import SESSION_END_TIMEOUT, RemoteConnection
-from .responses import AWAY, parse_url, place, read_headers, unreachable
+from .outbound import Outbound
+from .responses import AWAY, PROXY_CREDENTIALS, parse_url, place, proxy_refusal, read_headers, unreachable
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
 _LOOK_INTERVAL: Final = 5.0  # seconds between looks whether it is there
@@ -25,6 +26,7 @@ class HttpTransport:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._outbound = Outbound(server)
         self._http: aiohttp.ClientSession | None = None
         self._open: set[RemoteConnection] = set()
 
@@ -62,7 +64,8 @@ class HttpTransport:
 
     async def own(self, key: str, *, lasting: bool) -> RemoteConnection:
         url = parse_url(self._server.name, self._server.url)
-        connection = RemoteConnection(self._server.name, url, self._client(), self._server.headers)
+        await self._outbound.refresh()
+        connection = RemoteConnection(self._server.name, url, self._client(), self._server.headers, self._outbound)
         self._open.add(connection)
         connection.on_gone = lambda: self._open.discard(connection)
         return connection
@@ -109,8 +112,11 @@ class HttpTransport:
         url = parse_url(name, self._server.url)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                headers = read_headers(name, self._server.headers)
-                async with self._client().options(url, headers=headers, allow_redirects=False) as response:
+                await self._outbound.refresh()
+                headers, route = read_headers(name, self._server.headers), self._outbound.route(url)
+                async with self._client().options(url, headers=headers, allow_redirects=False, **route) as response:
+                    if response.status == PROXY_CREDENTIALS:
+                        raise UpstreamError(proxy_refusal(name))
                     if response.status in AWAY:
                         raise UpstreamError(Failure(name, Reason.UNREACHABLE, f"{place(url)} answers {response.status}"))
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError, too
