@@ -81,8 +81,8 @@ class Spec(Model):
     )
     run_as: RunAs | None = Field(
         None,
-        description="User, group and file system group of every pod. Fixed: 65532. Assigned: none is set, for platforms that assign "
-        "them, as OpenShift does. Absent: the operator's default (the chart's runAs).",
+        description="User, group and file system group of every pod. Fixed: 65532. Assigned: none is set, for platforms that "
+        "assign them, as OpenShift does. Absent: the operator's default (the chart's runAs).",
     )
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict,
