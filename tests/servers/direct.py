@@ -28,13 +28,17 @@ LISTS = {
     "resources": "resources/list",
     "resourceTemplates": "resources/templates/list",
 }
-_SILENCE = (
-    15.0  # seconds after which a server is taken not to know `server/discover`: no deadline, a legacy server answers or not
-)
+_GRACE = 5.0  # seconds for the answer to `server/discover` after that to a later `initialize`: servers read in order
 _META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "direct", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+_GREETING: dict[str, Any] = {
+    "protocolVersion": LEGACY,
+    "capabilities": {},
+    "clientInfo": {"name": "direct", "version": "1"},
 }
 
 
@@ -67,18 +71,28 @@ class Raw:
         self._process = process
         self._rest = b""
         self._ids = 0
+        self._answers: dict[Any, dict[str, Any]] = {}
         self.meta: dict[str, Any] = {}  # with every request
 
-    def ask(self, method: str, timeout: float = PATIENCE, **params: Any) -> dict[str, Any]:
-        """A request and its answer; anything else that is said meanwhile is passed over. Raises: Ended, TimeoutError."""
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """A request and its answer. Raises: Ended, TimeoutError."""
+        return self.answer(self.begin(method, **params))
+
+    def begin(self, method: str, **params: Any) -> int:
+        """Send a request. Returns its id. Raises: Ended."""
         self._ids += 1
         self.send({"jsonrpc": "2.0", "id": self._ids, "method": method, "params": {**params, **self.meta}})
+        return self._ids
+
+    def answer(self, id: int, timeout: float = PATIENCE) -> dict[str, Any]:
+        """The answer to a request; what is no answer is passed over. Raises: Ended, TimeoutError."""
         deadline = time.monotonic() + timeout
-        while True:
+        while id not in self._answers:
             with contextlib.suppress(json.JSONDecodeError):
                 message = json.loads(self._line(deadline))
-                if isinstance(message, dict) and message.get("id") == self._ids and "method" not in message:
-                    return {name: message[name] for name in ("result", "error") if name in message}
+                if isinstance(message, dict) and "id" in message and "method" not in message:
+                    self._answers[message["id"]] = {name: message[name] for name in ("result", "error") if name in message}
+        return self._answers.pop(id)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message. Raises: Ended."""
@@ -153,16 +167,18 @@ def observe(launch: Launch, tool: str, arguments: Mapping[str, Any]) -> Observed
 
 
 def _is_modern(launch: Launch) -> bool:
+    """Whether a server answers `server/discover`, however slowly it starts; some are silent, and some end."""
     with started(launch) as server, contextlib.suppress(Ended, TimeoutError):
-        answer = server.ask("server/discover", _SILENCE, _meta=_META)
+        probe = server.begin("server/discover", _meta=_META)
+        server.ask("initialize", **_GREETING)
+        answer = server.answer(probe, _GRACE)
         return MODERN in answer.get("result", {}).get("supportedVersions", ())
     return False
 
 
 def initialize(server: Raw) -> None:
     """Begin a session of the legacy era. Raises: Ended, TimeoutError."""
-    who = {"name": "direct", "version": "1"}
-    answer = server.ask("initialize", protocolVersion=LEGACY, capabilities={}, clientInfo=who)
+    answer = server.ask("initialize", **_GREETING)
     assert "result" in answer, answer
     server.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
