@@ -26,7 +26,7 @@ PASS_ON = """
       proxy_buffering off;
     }}
 """
-USER, PASSWORD = "team", "p4ssw:rd"
+USER, PASSWORD = "team", "p4ssw0rd"
 
 
 @contextlib.contextmanager
@@ -83,7 +83,8 @@ def test_requests_go_through_the_proxy_with_its_credentials(tmp_path: Path, tls:
         proxy_url, log = stack.enter_context(proxies.forward(tmp_path, user=USER, password=PASSWORD))
         proxy = gateway_config.Proxy(url=proxy_url, file=str(credentials), reference="proxy/credentials")
         ours = stack.enter_context(reaching(tmp_path, url, proxy=proxy, ca_file=str(bundle)))
-        await_error(ours, "AccessDenied", "the proxy answers 407: check spec.remotes.proxy.credentials")
+        # tinyproxy refuses with 401, which only in the answer to CONNECT can be told from the server's own.
+        await_error(ours, "AccessDenied", "the proxy answers 401: check spec.remotes.proxy.credentials" if tls else "answers 401")
         credentials.write_text(f"{USER}:{PASSWORD}\n")
         ours.await_ready()
         assert "simple text" in ours.text("far_test_simple_text")

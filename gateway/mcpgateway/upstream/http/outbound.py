@@ -102,8 +102,8 @@ def _inside(host: str, network: str) -> bool:
 
 
 def _version(file: str) -> tuple[int, ...]:
-    found = Path(file).stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    state = Path(file).stat()
+    return state.st_mtime_ns, state.st_ino, state.st_size
 
 
 def _trusting(file: str) -> ssl.SSLContext:

@@ -59,8 +59,8 @@ def read_headers(server: str, configured: Sequence[Header]) -> dict[str, str]:
 def unreachable(server: str, url: URL, error: Exception) -> Failure:
     """The error for a place that cannot be talked to; no header and no query is repeated in it."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        if error.status == PROXY_CREDENTIALS:
-            return proxy_refusal(server)
+        if error.status in (401, PROXY_CREDENTIALS):  # tinyproxy 1.11 answers 401
+            return proxy_refusal(server, error.status)
         return Failure(server, Reason.UNREACHABLE, f"{place(url)}: the proxy answers {error.status}: spec.remotes.proxy")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         words = f"no connection to the proxy {error.host}:{error.port}: {error.strerror or type(error).__name__}"
@@ -73,9 +73,9 @@ def unreachable(server: str, url: URL, error: Exception) -> Failure:
     return Failure(server, Reason.UNREACHABLE, f"{place(url)}: {words}")
 
 
-def proxy_refusal(server: str) -> Failure:
+def proxy_refusal(server: str, status: int = PROXY_CREDENTIALS) -> Failure:
     """The proxy wants other credentials."""
-    words = "the proxy answers 407: check spec.remotes.proxy.credentials"
+    words = f"the proxy answers {status}: check spec.remotes.proxy.credentials"
     return Failure(server, Reason.ACCESS_DENIED, words)
 
 
