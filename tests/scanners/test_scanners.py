@@ -24,7 +24,9 @@ ASKED = "this golden file's resource asks for it"
 READY = "one server that is not ready must not take the gateway, and all other servers, from its clients"
 DIGEST = "images are named by the resource or by the chart's values, which take digests"
 STORAGE = ("storage", "storage-sidecar")
-SIDECAR = ("exposure-sidecar", "sidecar", "storage-sidecar", "remote")
+SIDECAR = ("exposure-sidecar", "sidecar", "storage-sidecar", "remote", "packages-sidecar", "platform-sidecar")
+IDS = ("platform", "platform-sidecar")
+HOOKS = "the pods of the chart's hooks, a Job at uninstallation and a test, live for seconds"
 
 # Check → why it is not heeded, and where; nowhere else.
 CHECKOV: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -34,16 +36,17 @@ CHECKOV: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "CKV_K8S_15": (PULL, None),
     "CKV_K8S_22": (ASKED, STORAGE),
     "CKV_K8S_38": ("the operator is a client of the API server", ("chart",)),
-    "CKV_K8S_40": (ASKED, STORAGE),
+    "CKV_K8S_40": (ASKED, (*STORAGE, *IDS)),
     "CKV_K8S_43": (DIGEST, None),
+    "CKV2_K8S_6": (HOOKS, ("chart",)),
 }
 KUBE_SCORE: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "container-ephemeral-storage-request-and-limit": (LOGS, None),
     "container-image-pull-policy": (PULL, None),
     "container-resources": (CPU, None),
     "container-security-context-readonlyrootfilesystem": (ASKED, STORAGE),
-    "container-security-context-user-group-id": (ASKED, STORAGE),
-    "pod-networkpolicy": (ASKED, ("open-network",)),
+    "container-security-context-user-group-id": (ASKED, (*STORAGE, *IDS)),
+    "pod-networkpolicy": (f"{ASKED}; {HOOKS}", ("open-network", "chart")),
 }
 CRITICAL = 1  # kube-score's grade
 

@@ -65,6 +65,7 @@ SERVERS: Final[Mapping[str, str]] = {
     "Exited": _LOGS,
     "CrashLoopBackOff": _LOGS,
     "Unreachable": "{edit}",
+    "InvalidCABundle": "{edit}",
     "NoAddress": _PODS + ",mcpgateway.dev/server={server}",
     "Timeout": _LOGS,
     "ProtocolError": _LOGS,
