@@ -74,7 +74,7 @@ class TestStorage:
         space.kubectl("-n", space.name, "label", "pvc", name, "app.kubernetes.io/instance=another", "--overwrite")
         space.apply(gateway("demo", server("memory", storage=[self.FOLDERS[1]])))
         conflict = space.await_condition("demo", "Programmed", "False", "Conflict")
-        assert f"PersistentVolumeClaim {name} already exists" in conflict["message"]
+        assert f"PersistentVolumeClaim {name} exists and was not created for this MCPGateway" in conflict["message"]
         there(space, "Deployment/demo-memory", "Deployment/demo")  # the rest goes on
 
     def test_a_refused_change_of_a_claim_is_reported_with_the_api_servers_message(self, space: Space) -> None:

@@ -27,7 +27,8 @@ label = st.builds(
 )
 names = label.filter(lambda name: name not in server_models.RESERVED_SERVER_NAMES)
 words = st.text(min_size=1, max_size=30)
-references = st.fixed_dictionaries({"name": label, "key": st.text(alphabet=letters + "ABC.-_09", min_size=1, max_size=8)})
+keys = st.text(alphabet=letters + "ABC.-_09", min_size=1, max_size=8).filter(lambda key: key != "." and key[:2] != "..")
+references = st.fixed_dictionaries({"name": label, "key": keys})
 variables = st.one_of(
     st.fixed_dictionaries({"value": words}),
     st.fixed_dictionaries({"valueFrom": st.fixed_dictionaries({"secretKeyRef": references})}),

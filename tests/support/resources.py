@@ -116,7 +116,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         gateway(remotes={"caBundle": {"name": "c"}}),
-        "spec.remotes.caBundle.configMapKeyRef.key: Required value",
+        "spec.remotes.caBundle.key: Required value",
     ),
     (gateway("demo", remote(headers=[{"name": "X-A"}])), "headers needs exactly one of value and valueFrom"),
     (gateway("demo", remote(headers=[{"name": "Host", "value": "x"}])), "headers may not set what the protocol itself sets"),

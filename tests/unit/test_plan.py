@@ -104,7 +104,8 @@ def test_unready_pods_arrive_while_others_are_ready() -> None:
     starting = replace(POD, name="p2", ip="198.18.0.10", ready=False)
     newer = replace(starting, name="p3", ip="198.18.0.11", created="2026-01-02T00:00:00Z")
     assert arriving([POD, starting, newer], 4444) == {"time": ("198.18.0.11:4444", "198.18.0.10:4444")}
-    assert arriving([starting, newer], 4444) == {}, "they are used as they are"
+    assert arriving([starting, newer], 4444) == {"time": ("198.18.0.11:4444", "198.18.0.10:4444")}, "each is asked"
+    assert arriving([newer], 4444) == {}, "it is used as it is"
     assert arriving([POD, replace(newer, terminating=True)], 4444) == {}
 
 

@@ -105,9 +105,13 @@ def addresses(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:
 
 
 def arriving(pods: Iterable[Pod], port: int) -> dict[str, tuple[str, ...]]:
-    """MultiPod: the addresses of each server's bridges that are to take over from ready ones, newest pod first."""
+    """MultiPod: the addresses of each server's bridges that are not ready and not alone, newest pod first.
+
+    Each of them is asked by itself: the one that the gateway serves from may never answer, and another may replace it. A bridge
+    that is alone is asked by being served from.
+    """
     by_server = _bridges(pods)
-    unready = {server: [pod for pod in pods if not pod.ready] for server, pods in by_server.items() if any(p.ready for p in pods)}
+    unready = {server: [pod for pod in pods if not pod.ready] for server, pods in by_server.items() if len(pods) > 1}
     return {server: _newest_first(candidates, port) for server, candidates in unready.items() if candidates}
 
 
