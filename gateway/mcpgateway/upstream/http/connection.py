@@ -232,6 +232,8 @@ class RemoteConnection(Connection):
     async def _on_event(self, event: Event) -> None:
         if event.name == "message" and event.data:
             self._on_message(jsonrpc.one_line(event.data))
+            if self.closed.done():  # by this message, in this task, which `close` could not cancel
+                raise UpstreamError(self.closed.result())
             if (delay := self._pace.delay(asyncio.get_running_loop().time())) > 0:
                 await asyncio.sleep(delay)
 
@@ -274,7 +276,7 @@ class RemoteConnection(Connection):
     async def _listen(self) -> None:
         """Legacy: what the server says by itself. Many offer no such stream."""
         pause, last = _PAUSE[0], ""
-        while True:
+        while not self.closed.done():
             if self._told is not None:
                 await asyncio.wait([self._told])
             parser = EventParser(last_id=last)

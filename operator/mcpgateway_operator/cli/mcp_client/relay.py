@@ -166,6 +166,8 @@ class Relay:
             if isinstance(message, JSONRPCResponse | JSONRPCError) and await self._own(message, outgoing):
                 continue
             await self._write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+            if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+                self._done(message.id)  # not before it is written: at the client's end, nothing is waited for but this
 
     async def _own(self, message: JSONRPCResponse | JSONRPCError, outgoing: Any) -> bool:
         """Whether an answer is not for the client: its session was unknown, or it belongs to our own `initialize`."""
@@ -177,8 +179,6 @@ class Relay:
             self._strangers.discard(message.id)
             await self._reopen(request, outgoing)
             return True
-        if message.id is not None:
-            self._done(message.id)
         if request is not None and isinstance(message, JSONRPCResponse):
             self._learn(request, message.result)
         return False
