@@ -43,6 +43,9 @@ from .serving.readiness import Readiness
 
 log = structlog.get_logger()
 
+_KOPF_PATIENCE = (
+    10.0  # seconds for kopf's end: it cancels its watchers once, and one that opens its stream just then goes on for ever
+)
 _WORKERS = 8
 
 
@@ -219,8 +222,8 @@ async def _watch(
 
     for task in tasks:
         task.add_done_callback(end)
-    try:
-        await kopf.operator(
+    watching = asyncio.ensure_future(
+        kopf.operator(
             registry=handlers,
             settings=chosen,
             clusterwide=not namespaces,
@@ -228,11 +231,17 @@ async def _watch(
             stop_flag=stop,
             identity=cast("Any", MANAGER),  # else kopf looks up the name of the user id, which a container has not
         )
+    )
+    try:
+        await asyncio.wait([watching, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([watching], timeout=_KOPF_PATIENCE)
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
+        if watching.done():
+            watching.result()
     finally:
-        for task in tasks:
+        for task in [*tasks, watching]:
             task.cancel()
         await asyncio.wait(tasks)
 
