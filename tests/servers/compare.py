@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+
+import httpx2
 
 from tests.support.gateways import Gateway
 
@@ -40,11 +43,20 @@ def _pages(gateway: Gateway, kind: str, headers: Mapping[str, str] | None) -> li
 def ask(gateway: Gateway, method: str, headers: Mapping[str, str] | None, **params: Any) -> dict[str, Any]:
     """A request in a session, or of the modern era: the answer's result or error."""
     if headers is None:
-        answer = gateway.modern(method, **params).json()
+        answer = _reply(gateway.modern(method, **params))
     else:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = gateway.post(body, headers=dict(headers)).json()
+        answer = _reply(gateway.post(body, headers=dict(headers)))
     return {name: answer[name] for name in ("result", "error") if name in answer}
+
+
+def _reply(response: httpx2.Response) -> dict[str, Any]:
+    """The reply in a response, which is a stream where the server says something before it."""
+    if response.headers["content-type"] == "application/json":
+        return cast("dict[str, Any]", response.json())
+    lines = (line.removeprefix("data:").strip() for line in response.text.splitlines() if line.startswith("data:"))
+    messages = [json.loads(line) for line in lines if line]
+    return next(message for message in messages if "result" in message or "error" in message)
 
 
 def list_differences(server: str, own: Observed, seen: Observed) -> list[str]:
