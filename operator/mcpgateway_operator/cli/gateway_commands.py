@@ -8,122 +8,90 @@ from typing import Annotated, Literal
 import typer
 
 from . import token_commands
-from .options import Context, Gateway, Kubeconfig, Local, Namespace, Output, run
+from .options import Work, about_a_gateway
 from .output.screen import Screen
 from .target.model import Choice
 from .usage import COMPLETE
 
 
-def tools(
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-    output: Output = "text",
-) -> None:
+@about_a_gateway
+def tools(choice: Choice, screen: Screen) -> Work:
     """List the tools that clients of a gateway may call."""
     from .verbs.tools import show_tools
 
-    run(show_tools(Choice(gateway, namespace, context, kubeconfig, local), Screen(output)))
+    return show_tools(choice, screen)
 
 
+@about_a_gateway
 def call(
+    choice: Choice,
+    screen: Screen,
     invocation: typer.Context,
     tool: Annotated[str, typer.Argument(help="Name of the tool, as `mcpgw tools` lists it.")],
     json_text: Annotated[
         str | None, typer.Option("--json", help="The arguments as a JSON object, @FILE, or - for stdin; in place of flags.")
     ] = None,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-    output: Output = "text",
-) -> None:
+) -> Work:
     """Call a tool: `mcpgw call [OPTIONS] TOOL --ARGUMENT VALUE…`, with the tool's own arguments after its name (TOOL --help)."""
     from .verbs.call import call
 
-    choice = Choice(gateway, namespace, context, kubeconfig, local)
-    run(call(choice, Screen(output), tool=tool, tokens=invocation.args, text=json_text))
+    return call(choice, screen, tool=tool, tokens=invocation.args, text=json_text)
 
 
+@about_a_gateway
 def status(
+    choice: Choice,
+    screen: Screen,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show each change, until Ctrl-C.")] = False,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-    output: Output = "text",
-) -> None:
+) -> Work:
     """Show conditions and servers of a gateway; exit code 5 if it is not Ready."""
     from .verbs.status import show_status
 
-    run(show_status(Choice(gateway, namespace, context, kubeconfig, local), Screen(output), watch=watch))
+    return show_status(choice, screen, watch=watch)
 
 
-def connect(
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-) -> None:
+@about_a_gateway
+def connect(choice: Choice) -> Work:
     """Be a stdio MCP server that is the gateway, for clients that know only stdio; reconnects by itself."""
     from .verbs.connect import connect
 
-    run(connect(Choice(gateway, namespace, context, kubeconfig, local), Screen("text")))
+    return connect(choice, Screen("text"))
 
 
-def doctor(
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-    output: Output = "text",
-) -> None:
+@about_a_gateway
+def doctor(choice: Choice, screen: Screen) -> Work:
     """Find out what is wrong with a gateway: one sentence, and one command that helps; exit code 5 if something is broken."""
     from .verbs.doctor import doctor
 
-    run(doctor(Choice(gateway, namespace, context, kubeconfig, local), Screen(output)))
+    return doctor(choice, screen)
 
 
+@about_a_gateway
 def logs(
+    choice: Choice,
     server: Annotated[str, typer.Argument(help="Name of a server, or `gateway`.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     tail: Annotated[int, typer.Option(help="Lines from before, of each pod.", min=0)] = 100,
     previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the containers before their last restart.")] = False,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-) -> None:
+) -> Work:
     """Show what a server, or the gateway, writes on standard error."""
     from .verbs.logs import show_logs
 
-    choice = Choice(gateway, namespace, context, kubeconfig, local)
-    run(show_logs(choice, Screen("text"), component=server, follow=follow, tail=tail, previous=previous))
+    return show_logs(choice, Screen("text"), component=server, follow=follow, tail=tail, previous=previous)
 
 
+@about_a_gateway
 def client_config(
+    choice: Choice,
     client: Annotated[str, typer.Argument(help="A program, for example claude-code, vscode, cursor or codex.")],
     install: Annotated[bool, typer.Option(help="Write it into the program's file; the old one becomes FILE.bak.")] = False,
     file: Annotated[Path | None, typer.Option(help="Another file than the program's own.")] = None,
     stdio: Annotated[bool, typer.Option(help="Run `mcpgw connect` in place of the URL.")] = False,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-) -> None:
+) -> Work:
     """Print, or install, the configuration of an MCP client for a gateway."""
     from .verbs.client_config import client_config
 
-    choice = Choice(gateway, namespace, context, kubeconfig, local)
-    run(client_config(choice, Screen("text"), client=client, install=install, file=file, stdio=stdio))
+    return client_config(choice, Screen("text"), client=client, install=install, file=file, stdio=stdio)
 
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell.")]) -> None:
@@ -133,50 +101,40 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(h
     print(get_completion_script(prog_name="mcpgw", complete_var=COMPLETE, shell=shell))  # noqa: T201 - it is the output
 
 
+@about_a_gateway
 def top(
+    choice: Choice,
+    screen: Screen,
     interval: Annotated[float, typer.Option(help="Seconds between tables.", min=0.1)] = 2.0,
     count: Annotated[int, typer.Option(help="Number of tables; 0: until Ctrl-C.", min=0)] = 0,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-    output: Output = "text",
-) -> None:
+) -> Work:
     """Show calls, latency and processes of each server, live."""
     from .verbs.top import show_top
 
-    choice = Choice(gateway, namespace, context, kubeconfig, local)
-    run(show_top(choice, Screen(output), interval=interval, count=count))
+    return show_top(choice, screen, interval=interval, count=count)
 
 
+@about_a_gateway
 def approve(
+    choice: Choice,
     server: Annotated[str, typer.Argument(help="Name of the server whose tools are approved.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-) -> None:
+) -> Work:
     """Review a server's tools, and approve them in their present form (spec.toolPinning)."""
     from .verbs.approve import approve
 
-    run(approve(Choice(gateway, namespace, context, kubeconfig, local), Screen("text"), server=server, yes=yes))
+    return approve(choice, Screen("text"), server=server, yes=yes)
 
 
+@about_a_gateway
 def report(
+    choice: Choice,
     file: Annotated[Path, typer.Option("--file", "-f", help="A new archive.")] = Path("mcpgw-report.tar.gz"),
-    gateway: Gateway = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    local: Local = False,
-) -> None:
+) -> Work:
     """Write an archive with status, events and logs for somebody else to look at, without secrets."""
     from .verbs.report import report
 
-    run(report(Choice(gateway, namespace, context, kubeconfig, local), Screen("text"), file=file))
+    return report(choice, Screen("text"), file=file)
 
 
 _OWN_ARGUMENTS = {"allow_extra_args": True, "allow_interspersed_args": False, "ignore_unknown_options": False}
