@@ -13,8 +13,8 @@ from pydantic import ConfigDict, Field
 
 from .network import Egress
 from .quantities import Quantity
-from .storage import AccessMode
-from .types import ATOMIC, ImageReference, KeySelector, Model, ObjectName, ObjectSelector, cel, wanted
+from .storage import AccessModes, of_one_pod, of_several_pods
+from .types import ImageReference, KeySelector, Model, ObjectName, ObjectSelector, cel, wanted
 
 _SOURCES: Final = (
     "packages from git, a file or a URL are refused, because what they hold may change under the same name: publish it to a "
@@ -26,8 +26,7 @@ _BOUND: Final = r"(===?|[!~<>]=|[<>])[0-9A-Za-z.*+!_-]+"
 _REQUIREMENT: Final = rf"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?({_BOUND}(,{_BOUND})*)?$"
 CREDENTIAL_KEYS: Final = ("username", "password", "token")
 CACHE_ALLOWS_SEVERAL: Final = (  # CEL: whether several pods of the server SERVER may mount its cache
-    "(!has(SERVER.__package__) || !has(SERVER.__package__.cache) || (has(SERVER.__package__.cache.accessModes) && "
-    "SERVER.__package__.cache.accessModes.exists(mode, mode.endsWith('Many'))))"
+    f"(!has(SERVER.__package__) || !has(SERVER.__package__.cache) || {of_several_pods('SERVER.__package__.cache')})"
 )
 PackageVersion = Annotated[
     str,
@@ -62,11 +61,8 @@ class PackageCache(Model):
 
     size: Quantity = Field("2Gi", description="Size of the claim.")
     storage_class_name: ObjectName | None = Field(None, description="StorageClass of the claim; absent: the cluster's default.")
-    access_modes: tuple[AccessMode, ...] | None = Field(
+    access_modes: AccessModes | None = Field(
         None,
-        min_length=1,
-        max_length=4,
-        json_schema_extra=ATOMIC,
         description="Access modes of the claim; absent: ReadWriteOnce, which one pod at a time mounts. With ReadWriteMany all "
         "pods of the server share one installation.",
     )
@@ -74,7 +70,7 @@ class PackageCache(Model):
     @property
     def single(self) -> bool:
         """Whether only one pod at a time may mount it."""
-        return not any(mode.endswith("Many") for mode in self.access_modes or ())
+        return of_one_pod(self.access_modes)
 
 
 class Package(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -10,9 +10,26 @@ from .quantities import Quantity
 from .types import ATOMIC, Model, ObjectName, ObjectSelector, cel, wanted
 
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
+AccessModes = Annotated[tuple[AccessMode, ...], Field(min_length=1, max_length=4, json_schema_extra=ATOMIC)]
+
+
+def access_modes(given: AccessModes | None) -> AccessModes:
+    """Those of a claim: one node's where none is given."""
+    return given or ("ReadWriteOnce",)
+
+
+def of_one_pod(given: AccessModes | None) -> bool:
+    """Whether a claim with these modes can be mounted by one pod at a time only."""
+    return not any(mode.endswith("Many") for mode in access_modes(given))
+
+
+def of_several_pods(claim: str) -> str:
+    """CEL: the opposite, of the field that `claim` names."""
+    return f"(has({claim}.accessModes) && {claim}.accessModes.exists(mode, mode.endsWith('Many')))"
+
+
 SHAREABLE: Final = (  # CEL: whether several pods may mount the storage `kept`
-    "(!(has(kept.size) || has(kept.claimName)) || "
-    "(has(kept.accessModes) && kept.accessModes.exists(mode, mode.endsWith('Many'))))"
+    f"(!(has(kept.size) || has(kept.claimName)) || {of_several_pods('kept')})"
 )
 _OUR_PATHS = ("/mcp-bridge", "/mcp-package", "/run/mcpgateway", "/proc", "/sys", "/dev")
 
@@ -56,11 +73,8 @@ class Storage(Model):
     )
     size: Quantity | None = Field(None, description="Size of a PersistentVolumeClaim that the operator creates, for example 1Gi.")
     storage_class_name: ObjectName | None = Field(None, description="StorageClass of the claim; absent: the cluster's default.")
-    access_modes: tuple[AccessMode, ...] | None = Field(
+    access_modes: AccessModes | None = Field(
         None,
-        min_length=1,
-        max_length=4,
-        json_schema_extra=ATOMIC,
         description="Access modes of the claim; absent: ReadWriteOnce. Without a mode of several nodes, one pod at a time mounts "
         "the claim.",
     )
@@ -78,4 +92,4 @@ class Storage(Model):
     def single(self) -> bool:
         """Whether only one pod at a time may mount it."""
         claimed = self.size is not None or self.claim_name is not None
-        return claimed and not any(mode.endswith("Many") for mode in self.access_modes or ())
+        return claimed and of_one_pod(self.access_modes)

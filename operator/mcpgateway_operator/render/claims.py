@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..api.packages import PackageCache
+from ..api.storage import Storage, access_modes
 from . import naming
 from .context import Gateway
 from .packages import FOLDER
-from .templating import View, manifest, server_meta
+from .templating import Meta, View, manifest, server_meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,12 @@ def claims(gateway: Gateway) -> Iterator[dict[str, Any]]:
             if storage.size is not None:
                 name = naming.claim(gateway.name, server.name, storage.mount_path)
                 meta = server_meta(gateway, server.name, name, owned=storage.on_delete != "Retain")
-                modes = storage.access_modes or ("ReadWriteOnce",)
-                yield manifest(ClaimView(meta, modes, storage.storage_class_name, storage.size))
+                yield manifest(_view(meta, storage, storage.size))
         cache = server.package.cache if server.package is not None else None
         if cache is not None:
             meta = server_meta(gateway, server.name, naming.claim(gateway.name, server.name, FOLDER))
-            modes = cache.access_modes or ("ReadWriteOnce",)
-            yield manifest(ClaimView(meta, modes, cache.storage_class_name, cache.size))
+            yield manifest(_view(meta, cache, cache.size))
+
+
+def _view(meta: Meta, wanted: Storage | PackageCache, size: int | str) -> ClaimView:
+    return ClaimView(meta, access_modes(wanted.access_modes), wanted.storage_class_name, size)
