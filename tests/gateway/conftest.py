@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,27 @@ class World:
 
 def server(name: str, running: Bridge, **more: object) -> gateway_config.Server:
     return gateway_config.Server(name=name, addresses=(f"127.0.0.1:{running.port}",), **more)  # type: ignore[arg-type]
+
+
+class Lab:
+    """Makes bridges and gateways that end with the test."""
+
+    def __init__(self, program: Path, folder: Path, stack: ExitStack) -> None:
+        self.program, self.folder, self.stack = program, folder, stack
+
+    def bridge(self, *command: str, flags: tuple[str, ...] = (), port: int | None = None) -> Bridge:
+        return self.stack.enter_context(
+            bridge(self.program, self.folder, *(command or (*ECHO, "modern")), flags=flags, port=port)
+        )
+
+    def gateway(self, *servers: gateway_config.Server, **more: Any) -> Gateway:
+        return self.stack.enter_context(gateway(self.folder, configuration(*servers, folder=self.folder, **more)))
+
+
+@pytest.fixture
+def lab(bridge_program: Path, tmp_path: Path) -> Iterator[Lab]:
+    with ExitStack() as stack:
+        yield Lab(bridge_program, tmp_path, stack)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +16,11 @@ import httpx2
 import pytest
 
 from mcpgateway import config as gateway_config
-from tests.gateway.conftest import server
-from tests.support.bridges import ECHO, Bridge, bridge, until
+from tests.gateway.conftest import Lab, server
+from tests.support.bridges import ECHO, Bridge, until
 from tests.support.gateways import MODERN, TOKEN, Gateway, configuration, gateway
 from tests.support.locks import free_port
 from tests.support.waiting import PATIENCE
-
-
-class Lab:
-    """Makes bridges and gateways that end with the test."""
-
-    def __init__(self, program: Path, folder: Path, stack: ExitStack) -> None:
-        self.program, self.folder, self.stack = program, folder, stack
-
-    def bridge(self, *command: str, flags: tuple[str, ...] = (), port: int | None = None) -> Bridge:
-        return self.stack.enter_context(
-            bridge(self.program, self.folder, *(command or (*ECHO, "modern")), flags=flags, port=port)
-        )
-
-    def gateway(self, *servers: gateway_config.Server, **more: Any) -> Gateway:
-        return self.stack.enter_context(gateway(self.folder, configuration(*servers, folder=self.folder, **more)))
-
-
-@pytest.fixture
-def lab(bridge_program: Path, tmp_path: Path) -> Iterator[Lab]:
-    with ExitStack() as stack:
-        yield Lab(bridge_program, tmp_path, stack)
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])

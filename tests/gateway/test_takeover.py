@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config import Header, Server
-from tests.gateway.conftest import server
-from tests.gateway.test_faults import Lab, lab  # noqa: F401 - a fixture
+from tests.gateway.conftest import Lab, server
 from tests.support import remotes
 from tests.support.bridges import ECHO, Bridge, until
 from tests.support.gateways import Gateway, configuration, gateway
@@ -57,7 +56,7 @@ def failed(answers: list[dict[str, Any]]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-def test_a_bridge_is_ready_once_its_server_has_answered_a_gateway(lab: Lab, era: str) -> None:  # noqa: F811
+def test_a_bridge_is_ready_once_its_server_has_answered_a_gateway(lab: Lab, era: str) -> None:
     first, second = (lab.bridge(*ECHO, era, flags=AWAITING) for _ in range(2))
     assert first.get("/readyz") == (503, "the server has not answered a gateway yet\n")
     running = lab.gateway(server("s", first, arriving=(place(second),)))
@@ -70,7 +69,7 @@ def test_a_bridge_is_ready_once_its_server_has_answered_a_gateway(lab: Lab, era:
     ("command", "reason"),
     [(["no-such-program"], "StartFailed"), (["sh", "-c", "echo no licence >&2; exit 3"], "CrashLoopBackOff")],
 )
-def test_a_version_that_does_not_start_is_named_and_never_ready(lab: Lab, command: list[str], reason: str) -> None:  # noqa: F811
+def test_a_version_that_does_not_start_is_named_and_never_ready(lab: Lab, command: list[str], reason: str) -> None:
     serving, broken = lab.bridge(), lab.bridge(*command, flags=AWAITING)
     running = lab.gateway(server("s", serving, arriving=(place(broken),)))
     running.await_ready("s")
@@ -82,7 +81,7 @@ def test_a_version_that_does_not_start_is_named_and_never_ready(lab: Lab, comman
     until("it to be forgotten", lambda: "arrival" not in running.server("s"))
 
 
-def test_a_gateway_is_not_ready_before_the_awaited_servers_and_stays_ready_after_that(lab: Lab) -> None:  # noqa: F811
+def test_a_gateway_is_not_ready_before_the_awaited_servers_and_stays_ready_after_that(lab: Lab) -> None:
     awaited = server("s", lab.bridge()), server("late", lab.bridge("no-such-program"))
     config = configuration(*awaited, folder=lab.folder, awaited=("s", "late"))
     with gateway(lab.folder, config, probe="/healthz") as running:
@@ -95,7 +94,7 @@ def test_a_gateway_is_not_ready_before_the_awaited_servers_and_stays_ready_after
         assert running.probe() == 200
 
 
-def test_an_edit_of_the_isolation_loses_no_call(lab: Lab) -> None:  # noqa: F811
+def test_an_edit_of_the_isolation_loses_no_call(lab: Lab) -> None:
     serving = lab.bridge(*ECHO, "modern")
     running = lab.gateway(server("s", serving, isolation="Shared"))
     running.await_ready("s")
@@ -108,7 +107,7 @@ def test_an_edit_of_the_isolation_loses_no_call(lab: Lab) -> None:  # noqa: F811
     assert failed(answers) == {}
 
 
-def test_state_that_an_edit_of_the_isolation_ends_is_said_once(lab: Lab) -> None:  # noqa: F811
+def test_state_that_an_edit_of_the_isolation_ends_is_said_once(lab: Lab) -> None:
     serving = lab.bridge(*ECHO, "legacy")
     running = lab.gateway(server("s", serving, isolation="Principal"))
     running.await_ready("s")
@@ -119,7 +118,7 @@ def test_state_that_an_edit_of_the_isolation_ends_is_said_once(lab: Lab) -> None
     assert failed([running.call("s_echo", text="x") for _ in range(3)]) == {}
 
 
-def test_an_edit_of_a_url_loses_no_call_and_a_wrong_one_takes_nothing_away(lab: Lab) -> None:  # noqa: F811
+def test_an_edit_of_a_url_loses_no_call_and_a_wrong_one_takes_nothing_away(lab: Lab) -> None:
     with remotes.fixture() as first, remotes.fixture() as second:
         running = lab.gateway(Server(name="s", url=first))
         running.await_ready("s")

@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.support import cargo, npm, pypi, tools
+from tests.support import cargo, maven, npm, pypi, tools
 from tests.support.locks import exclusive
 from tests.support.paths import CACHE, ROOT
 from tests.support.progress import Step
@@ -48,8 +48,8 @@ def _program(server: PublicServer) -> list[str]:
         case "crates.io":
             return [str(cargo.rmcp_server())]
         case "maven":
-            classes = _java()
-            return [tools.java(), "-XX:TieredStopAtLevel=1", "-cp", f"{classes / 'classes'}:{classes / 'lib'}/*", server.program]
+            built = _java()
+            return maven.program(built / "classes", built / "lib" / "*", name=server.program)
 
 
 def _npm(server: PublicServer) -> list[str]:
@@ -76,12 +76,11 @@ def _java() -> Path:
     folder = CACHE / "java-servers" / _mark(_JAVA / "pom.xml", _SUMS, *sources)
     with exclusive("java-servers"):
         if not (folder / "complete").exists():
-            tools.debian_packages({"javac": "default-jdk-headless", "mvn": "maven"})
+            maven.install()
             with Step("building the servers on the Java and Kotlin SDKs with Maven, once"):
                 shutil.rmtree(folder, ignore_errors=True)
                 _build_java(folder)
-                if (found := _sums(folder / "lib")) != _SUMS.read_text():
-                    raise tools.CannotRunError(f"what came from Maven is not what {_SUMS.relative_to(ROOT)} says:\n{found}")
+                maven.verify(folder / "lib", _SUMS)
                 (folder / "complete").touch()
     return folder
 
@@ -89,15 +88,9 @@ def _java() -> Path:
 def _build_java(folder: Path) -> None:
     build = folder / "build"
     shutil.copytree(_JAVA, build)
-    copied = ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}", "-DincludeScope=runtime"]
-    tools.run(["mvn", "-B", "-q", "-f", str(build / "pom.xml"), "compile", *copied])
+    maven.fetch(build / "pom.xml", folder / "lib", "compile")
     shutil.move(build / "target" / "classes", folder / "classes")
     shutil.rmtree(build)
-
-
-def _sums(folder: Path) -> str:
-    """The hashes of a folder's files, as sha256sum prints them."""
-    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir()))
 
 
 def lock() -> None:
@@ -105,7 +98,7 @@ def lock() -> None:
     folder = CACHE / "java-servers" / "lock"
     shutil.rmtree(folder, ignore_errors=True)
     _build_java(folder)
-    _SUMS.write_text(_sums(folder / "lib"))
+    _SUMS.write_text(maven.sums(folder / "lib"))
 
 
 def _mark(*files: Path) -> str:
