@@ -15,6 +15,7 @@ import structlog
 from ..observe.kinds import GATEWAY
 from ..observe.ports import ApiError
 from ..reconcile import ownership
+from ..reconcile.timestamp import timestamp
 from ..render.naming import STANDBY
 from .client import KubernetesCluster
 from .leader_election import Lease
@@ -45,8 +46,8 @@ async def _round(cluster: KubernetesCluster, operator: str, namespaces: Iterable
             try:
                 if ownership.manager(status) == operator:
                     ours = True
-                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                    await cluster.apply_status(metadata, ownership.given_up(status, now=now))
+                    left = ownership.given_up(status, now=timestamp(datetime.now(UTC)))
+                    await cluster.apply_status(metadata, left)
                     log.info("given up", **name)
                 elif ownership.noticed(status) is not None:
                     await cluster.apply_status(metadata, {}, manager=STANDBY)

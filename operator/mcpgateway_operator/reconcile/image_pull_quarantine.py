@@ -16,6 +16,7 @@ from ..api.servers import Server
 from ..api.spec import Spec
 from ..observe.child_state import Container, Pod
 from ..render import naming
+from .timestamp import timestamp
 
 STATE = "Quarantined"
 RETRY_AFTER = timedelta(minutes=5)
@@ -46,7 +47,7 @@ def held_back(spec: Spec, *, pods: Iterable[Pod], status: Mapping[str, Any], gen
     held = {}
     if status.get("observedGeneration") == generation:
         held = {name: entry for name, entry in _stored(status).items() if name in images and not _due(entry, now)}
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = timestamp(now)
     pods = list(pods)
     for name, container in _failing(pods):
         wanted = name in images and (container.package or container.image) in ("", images[name])

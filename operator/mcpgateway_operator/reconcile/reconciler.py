@@ -32,6 +32,7 @@ from .ports import Clock, Cluster, Index, Operators, Places, Reports
 from .reasons import Reason
 from .rollouts import Rollouts
 from .server_status import significant
+from .timestamp import timestamp
 
 log = structlog.get_logger()
 
@@ -138,7 +139,7 @@ class Reconciler:
     async def _stand_back(self, key: Key, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Another operator manages it: write nothing but that."""
         self._forget(key)
-        stamp = _stamp(self._clock())
+        stamp = timestamp(self._clock())
         (notice,) = ownership.notice(status, generation=metadata["generation"], now=stamp)
         if (ownership.noticed(status) or {}).get("message") == notice["message"]:
             return
@@ -195,7 +196,7 @@ class Reconciler:
         self._rollouts.forget(key)
         metadata, previous, now = resource["metadata"], resource.get("status") or {}, self._clock()
         rejection = gateway_status.rejection(
-            message, operator=self._settings.operator, generation=metadata["generation"], previous=previous, now=_stamp(now)
+            message, operator=self._settings.operator, generation=metadata["generation"], previous=previous, now=timestamp(now)
         )
         return await self._write_status(metadata, memory, previous, rejection, now)
 
@@ -291,7 +292,7 @@ class Reconciler:
         written = subject.status
         if outcome.failure is not None or subject.edited or not self._reports.pending(subject.key):
             observation = self._observation(subject, world, decision, outcome)
-            written = gateway_status.build(observation, previous=subject.status, now=_stamp(subject.now))
+            written = gateway_status.build(observation, previous=subject.status, now=timestamp(subject.now))
             delays.append(await self._write_status(subject.metadata, subject.memory, subject.status, written, subject.now))
         programmed, ready = (conditions.condition_status(written, kind) == "True" for kind in ("Programmed", "Ready"))
         delays.append(self._rollouts.observe(subject.key, programmed=programmed, ready=ready, now=subject.now))
@@ -367,7 +368,7 @@ class Reconciler:
         memory.written = significant(wanted)
         for change in events.transitions(previous, wanted):
             log.info("status", namespace=namespace, gateway=name, reason=change.reason, message=change.message)
-            await self._cluster.create(events.event(metadata, change, now=_stamp(now)))
+            await self._cluster.create(events.event(metadata, change, now=timestamp(now)))
         return None
 
 
@@ -392,7 +393,3 @@ def _reporting(pods: Iterable[Pod]) -> list[Pod]:
         if pod.component == "gateway" and not pod.terminating and pod.ip and answers:
             out.append(pod)
     return out
-
-
-def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

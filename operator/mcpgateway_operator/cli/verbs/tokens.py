@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
 from ...api.group import KIND
@@ -49,10 +51,7 @@ async def list_all(choice: Choice, screen: Screen) -> None:
 
 async def create(choice: Choice, screen: Screen, *, name: str) -> None:
     """Create a Secret with a new token, and accept it. Raises: BadInputError, NotReachedError."""
-    async with chosen(choice) as target:
-        cluster = _of_cluster(target)
-        resource = await cluster.resource()
-        tokens = _tokens(resource)
+    async with _in_cluster(choice) as (cluster, resource, tokens):
         if any(token["name"] == name for token in tokens):
             raise BadInputError(
                 f"{cluster.name!r} has a token {name!r} already: use another name, or `mcpgw token rotate {name}`"
@@ -62,10 +61,7 @@ async def create(choice: Choice, screen: Screen, *, name: str) -> None:
 
 async def rotate(choice: Choice, screen: Screen, *, name: str) -> None:
     """Create a successor of a token; both are accepted until the old one is revoked. Raises: BadInputError, NotReachedError."""
-    async with chosen(choice) as target:
-        cluster = _of_cluster(target)
-        resource = await cluster.resource()
-        tokens = _tokens(resource)
+    async with _in_cluster(choice) as (cluster, resource, tokens):
         entry = _entry(tokens, name)
         successor = _successor(name, [token["name"] for token in tokens])
         await _add(cluster, resource, {**entry, "name": successor}, screen)
@@ -74,10 +70,7 @@ async def rotate(choice: Choice, screen: Screen, *, name: str) -> None:
 
 async def revoke(choice: Choice, screen: Screen, *, name: str) -> None:
     """Accept a token no longer, and delete its Secret if `mcpgw` has created it. Raises: BadInputError, NotReachedError."""
-    async with chosen(choice) as target:
-        cluster = _of_cluster(target)
-        resource = await cluster.resource()
-        tokens = _tokens(resource)
+    async with _in_cluster(choice) as (cluster, resource, tokens):
         entry = _entry(tokens, name)
         if len(tokens) == 1:
             raise BadInputError(
@@ -86,6 +79,15 @@ async def revoke(choice: Choice, screen: Screen, *, name: str) -> None:
         await _put(cluster, resource, [token for token in tokens if token["name"] != name])
         await _delete_own(cluster.api, cluster.namespace, entry["secretKeyRef"]["name"])
     screen.note(f"{name!r} is no longer accepted, within seconds")
+
+
+@contextlib.asynccontextmanager
+async def _in_cluster(choice: Choice) -> AsyncIterator[tuple[ClusterTarget, Resource, list[dict[str, Any]]]]:
+    """A gateway whose tokens can be changed, its resource, and its tokens."""
+    async with chosen(choice) as target:
+        cluster = _of_cluster(target)
+        resource = await cluster.resource()
+        yield cluster, resource, _tokens(resource)
 
 
 def _of_cluster(target: Target) -> ClusterTarget:
