@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from aiohttp import web
 
 from .controlplane import ControlPlane
 from .locks import free_port
+from .upstreams import eventually
 from .waiting import PATIENCE
 
-_TURNS = 10  # of the loop, in which an aborted transport, with TLS in two layers, closes its socket
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -70,6 +71,7 @@ class ApiProxy:
         self.seen: list[Request] = []
         self._writes = 0
         self._open: set[asyncio.Task[Any]] = set()
+        self._sockets: list[socket.socket] = []  # to the API server
         self._loop = asyncio.new_event_loop()
 
     def kubeconfig(self, original: Path, folder: Path) -> Path:
@@ -113,7 +115,9 @@ class ApiProxy:
     async def _start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=False, limit=0), timeout=timeout, auto_decompress=False
+            connector=aiohttp.TCPConnector(ssl=False, limit=0, socket_factory=self._socket),
+            timeout=timeout,
+            auto_decompress=False,
         )
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", self._handle)
@@ -129,8 +133,13 @@ class ApiProxy:
         await self._runner.cleanup()
         await self._session.close()
         await self._loop.shutdown_default_executor()
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+        # an aborted transport, with TLS, closes its socket some turns of the loop later
+        await eventually(lambda: all(each.fileno() < 0 for each in self._sockets))
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        self._sockets = [each for each in self._sockets if each.fileno() >= 0]
+        self._sockets.append(made := socket.socket(*address[:3]))
+        return made
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         request = self._noted(incoming)
